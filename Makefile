@@ -1,0 +1,52 @@
+# Set-up is part of every target: a virtual environment in .venv with uv and the pinned versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e
+
+.PHONY: help demo test test-slow lint format wheel constraints clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+demo: .venv/core  ## compare four methods on photographs: runs/demo/report.md (minutes the first time, seconds the second)
+	$(BIN)/denoisebench run -m experiment=demo
+	$(BIN)/denoisebench report demo
+
+test: .venv/dev  ## the tests, about 3 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-slow: .venv/dev  ## learning and kill tests
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: .venv/dev  ## ruff, pyright, import layers
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/dev  ## format the code
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+wheel: .venv/dev  ## build dist/*.whl
+	$(BIN)/python -m build --wheel --installer uv
+
+constraints: .venv/uv  ## pin the newest versions of everything anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-header --no-annotate --no-emit-index-url -o constraints.txt pyproject.toml
+
+clean:  ## remove the environment, caches and builds (results in runs/ stay)
+	rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "denoisebench needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -h '^uv==' constraints.txt || echo uv)"
+	@touch $@
+
+.venv/core: .venv/uv pyproject.toml constraints.txt
+	$(INSTALL) .
+	@touch $@
+
+.venv/dev: .venv/uv pyproject.toml constraints.txt
+	$(INSTALL) '.[dev]'
+	@touch $@ .venv/core

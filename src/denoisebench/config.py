@@ -1,0 +1,378 @@
+"""Where `conf/` is, how it is composed, checked and instantiated. The only module that imports Hydra.
+
+Whatever a user can mistype ends as a `ConfigError` whose text names the nearest valid choices.
+"""
+
+import difflib
+import itertools
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+NO_GROUPS = ("hydra", "recipe")
+_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+LABELLED = ("method", "training", "train_set", "train_noise")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; its text is for the user, without a traceback."""
+
+
+def conf_dir() -> str:
+    """The folder of the configuration: a checkout's own first, else the one in the installed wheel.
+
+    An editable install holds a stale copy beside the package's metadata, so a checkout goes first; it is one only
+    with the project file beside it.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    packaged = Path(__file__).resolve().parent / "conf"
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
+        return str(checkout / "conf")
+    if (packaged / "config.yaml").is_file():
+        return str(packaged)
+    raise ConfigError(f"found no configuration, neither {checkout / 'conf'} nor {packaged}: install denoisebench again")
+
+
+def groups() -> dict[str, list[str]]:
+    """The choices of each group, as `conf/` has them."""
+    folders = sorted(path for path in Path(conf_dir()).iterdir() if path.is_dir() and path.name not in NO_GROUPS)
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`did you mean ...? valid: ...`, for the end of an error."""
+    valid = sorted(choices)
+    close = difflib.get_close_matches(word, valid, n=3, cutoff=0.5)
+    listed = ", ".join(valid[:24]) + (f" and {len(valid) - 24} more" if len(valid) > 24 else "")
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"Valid: {listed}"
+
+
+# --- From a command line to composed jobs -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell's composed configuration, the overrides that gave it, and its method's label."""
+
+    config: DictConfig
+    overrides: tuple[str, ...]
+    label: str
+
+
+@contextmanager
+def _user_errors(overrides: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explained(str(error), overrides)) from error
+
+
+def _explained(message: str, overrides: Sequence[str]) -> str:
+    """Hydra's error in words that name the nearest valid choices."""
+    if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
+        group, name = found.groups()
+        return f"no {group}={name}; {nearest(name, groups().get(group, []))}"
+    if found := re.search(r"Could not override '([^']+)'", message):
+        key = found[1]
+        return f"no key {key}; {nearest(key, _known_keys(overrides))}"
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
+        return f"{found[1]} names several values: add -m to run them all, or write [a,b] for a list"
+    if found := re.search(r"Error parsing override '([^']+)'", message):
+        return f"{found[1]!r} is not key=value: {message.splitlines()[1] if chr(10) in message else message}"
+    return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)
+
+
+def _known_keys(overrides: Sequence[str]) -> list[str]:
+    """The keys that could have been meant: those of the configuration without its own key overrides."""
+    known = groups()
+    chosen = [override for override in overrides if override.partition("=")[0] in known]
+    try:
+        config = _compose(chosen)
+    except (HydraException, OmegaConfBaseException):
+        return list(known)
+    return [*known, *_dotted(OmegaConf.to_container(config))]
+
+
+def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if str(name).startswith("_"):
+            continue
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{name}.")
+
+
+def _compose(overrides: Sequence[str], *, hydra_too: bool = False) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=hydra_too)
+
+
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
+    """Overrides, whether `-m` was given, and Hydra's other flags. `--config-dir DIR` becomes an override."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    multirun = False
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in ("-m", "--multirun"):
+            multirun = True
+        elif argument in ("--config-dir", "-cd") or argument.startswith("--config-dir="):
+            folder = argument.partition("=")[2] or next(rest, "")
+            if not Path(folder).is_dir():
+                raise ConfigError(f"--config-dir {folder}: no such folder")
+            overrides.append(f"hydra.searchpath=[file://{Path(folder).resolve()}]")
+        elif argument.startswith("-"):
+            flags.append(argument)
+        else:
+            overrides.append(argument)
+    return overrides, multirun, flags
+
+
+def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper runs them.
+
+    Raises: ConfigError for what cannot be parsed, or for several values without `-m`.
+    """
+    with _user_errors(overrides):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        if not multirun:
+            return [list(overrides)]
+        fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+        swept = {o.get_key_element() for o in parsed}
+        grid = [o for o in OverridesParser.create().parse_overrides(_grid_of(fixed)) if o.get_key_element() not in swept]
+        return [list(job) for job in itertools.product(*(_values(override) for override in [*grid, *parsed]))]
+
+
+def _grid_of(fixed: Sequence[str]) -> list[str]:
+    """The sweep that a named experiment brings (`hydra.sweeper.params`)."""
+    params = _compose(fixed, hydra_too=True).hydra.sweeper.get("params") or {}
+    return [f"{name}={value}" for name, value in params.items()]
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
+    """Each cell's configuration, composed and with its label; nothing heavy is imported.
+
+    Raises: ConfigError, whose text names the nearest valid choices.
+    """
+    result: list[Job] = []
+    for own in expand(overrides, multirun=multirun):
+        with _user_errors(own):
+            config = _compose(own)
+            _check_settings(config)
+            result.append(Job(config, tuple(own), _label(config, own)))
+    return result
+
+
+def _label(config: DictConfig, overrides: Sequence[str]) -> str:
+    """The method's YAML name and the keys in which this job differs from it, as `sdap[enhance=true]`.
+
+    What differs is found by composing again with the choices of groups alone.
+    """
+    kept = [o for o in overrides if o.partition("=")[0] in ("method", "dataset", "noise", "budget", "experiment")]
+    kept += [o for o in overrides if o.startswith("hydra.searchpath")]
+    plain = _compose(kept, hydra_too=True)
+    name = plain.hydra.runtime.choices.method
+    trained = config.training.steps > 0
+    changed = [
+        _short(key, value)
+        for part in LABELLED
+        if trained or part == "method"
+        for key, value in _differences(OmegaConf.to_container(config)[part], OmegaConf.to_container(plain)[part], part)  # type: ignore[index]
+    ]
+    if config.precision != plain.precision:
+        changed.append(f"precision={config.precision}")
+    return name + (f"[{','.join(changed)}]" if changed else "")
+
+
+def _differences(ours: Any, plain: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(ours, dict) and isinstance(plain, dict) and ours.get("_target_") == plain.get("_target_"):
+        for name in sorted(ours):
+            yield from _differences(ours[name], plain.get(name), f"{path}.{name}")
+    elif ours != plain:
+        yield path, ours
+
+
+def _short(key: str, value: Any) -> str:
+    if isinstance(value, dict):  # another data set or noise altogether
+        parts = [str(value.get("_target_", "")).rpartition(".")[2].lower()]
+        parts += [f"{k}={v}" for k, v in value.items() if not str(k).startswith("_") and v not in (None, False)]
+        return f"{key}={':'.join(parts)}"
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
+    return f"{key.removeprefix('method.')}={shown}"
+
+
+# --- Checks ------------------------------------------------------------------------------------------------------
+
+
+class _Settings(typing.TypedDict):
+    study: str
+    seed: int
+    precision: Literal[32, "bf16-mixed"]
+    pictures: int
+    repeats: int
+    force: bool
+    root: str
+
+
+class _TrainingSettings(typing.TypedDict):
+    steps: int
+    patch: int
+    batch: int
+    noise: Literal["fresh", "fixed"]
+
+
+def _check_settings(config: DictConfig) -> None:
+    """The values of the top level and of `training`, and that no key was added that nothing reads."""
+    settings, training = typing.get_type_hints(_Settings), typing.get_type_hints(_TrainingSettings)
+    parts = {"method", "dataset", "train_set", "noise", "train_noise", "protocols", "trainer", "budget", "training"}
+    for key in config:
+        if str(key) not in {*settings, *parts}:
+            raise ConfigError(f"no key {key}; {nearest(str(key), {*settings, *parts})}")
+    for key, hint in settings.items():
+        _check_value(key, config[key], hint)
+    for key in config.training:
+        if str(key) not in training:
+            raise ConfigError(f"no key training.{key}; {nearest(str(key), training)}")
+        _check_value(f"training.{key}", config.training[key], training[str(key)])
+    if config.training.steps < 0 or config.training.batch < 1 or config.training.patch < 1:
+        raise ConfigError("training.steps is 0 or more, training.patch and training.batch are 1 or more")
+
+
+def check(node: DictConfig, key: str) -> None:
+    """That every key of a `_target_` node is a parameter of its class, and every value fits its annotation.
+
+    Raises: ConfigError naming the key, what was expected and the nearest valid choices.
+    """
+    cls = class_of(node, key)
+    parameters = {p.name: p for p in signature(cls).parameters.values() if p.kind not in _VARIADIC}
+    hints = typing.get_type_hints(cls.__init__)
+    values: Mapping[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    for name, value in values.items():
+        if name.startswith("_"):
+            continue
+        if name not in parameters:
+            raise ConfigError(f"no key {key}.{name}; {nearest(name, parameters)}")
+        if name in hints:
+            _check_value(f"{key}.{name}", value, hints[name])
+    missing = [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in values]
+    if missing:
+        raise ConfigError(f"{key} needs {', '.join(f'{key}.{name}' for name in missing)}")
+
+
+def class_of(node: DictConfig, key: str) -> type:
+    try:
+        return hydra.utils.get_class(node._target_)
+    except Exception as error:  # whatever its import does
+        raise ConfigError(f"{key}: cannot import {node._target_} ({error})") from error
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
+        expected = nearest(str(value), choices) if choices else f"expected {_spelled(hint)}"
+        raise ConfigError(f"{key}={value!s} cannot be; {expected}")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    return any(_fits_one(value, part) for part in _alternatives(hint))
+
+
+def _fits_one(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if origin in (list, tuple, Sequence):
+        item = next((part for part in get_args(hint) if part is not Ellipsis), Any)
+        return isinstance(value, list) and all(_fits(part, item) for part in value)
+    return True  # an annotation that no YAML value is checked against
+
+
+def _spelled(hint: Any) -> str:
+    names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", types.NoneType: "null"}
+    parts = [names.get(part) or ("a list of numbers" if get_origin(part) else str(part)) for part in _alternatives(hint)]
+    return " or ".join(dict.fromkeys(parts))
+
+
+def instantiate(node: DictConfig, key: str) -> Any:
+    """The object of a checked `_target_` node.
+
+    Raises: ConfigError for keys and values that cannot be; FileNotFoundError for folders that are not there.
+    """
+    check(node, key)
+    values: Mapping[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return class_of(node, key)(**{name: value for name, value in values.items() if not name.startswith("_")})
+
+
+# --- Running -----------------------------------------------------------------------------------------------------
+
+
+def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any], *, multirun: bool, flags: Sequence[str] = ()) -> None:
+    """Run `task` on each job, by Hydra and its launcher. `flags` are Hydra's own, as `--cfg job`."""
+    argv = sys.argv
+    sys.argv = ["denoisebench run", *(["-m"] if multirun else []), *flags, *overrides]
+    try:
+        hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(task)()
+    finally:
+        sys.argv = argv
+
+
+def _true_sigma(noise: Mapping[str, Any]) -> float | None:
+    """`${true_sigma:${noise}}`: the standard deviation in grey levels if the noise is Gaussian of one level, unclipped."""
+    sigma = noise.get("sigma") if str(noise.get("_target_", "")).endswith(".Gaussian") and not noise.get("clip") else None
+    return float(sigma) if isinstance(sigma, int | float) else None
+
+
+OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
+
+
+# --- Shell completion --------------------------------------------------------------------------------------------
+
+
+def complete(line: str, verbs: Iterable[str]) -> list[str]:
+    """What the last word of `line` (without the program's name) can become: verbs, groups, choices or keys."""
+    words = line.split(" ")
+    word, before = words[-1], words[:-1]
+    if not before:
+        return sorted(verb for verb in verbs if verb.startswith(word))
+    if before[0] != "run":
+        return []
+    known = groups()
+    if word.partition("=")[0] in known and "=" in word:
+        group, _, value = word.partition("=")
+        done, comma, last = value.rpartition(",")
+        return [f"{group}={done}{comma}{choice}" for choice in known[group] if choice.startswith(last)]
+    keys = [f"{group}=" for group in known] + [f"{key}=" for key in _known_keys(before[1:]) if key not in known]
+    return sorted(key for key in dict.fromkeys(keys) if key.startswith(word))

@@ -1,0 +1,66 @@
+"""Training patches and test images as Lightning wants them."""
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from torch import Generator
+from torch.utils.data import DataLoader
+
+from denoisebench.batch import Batch
+from denoisebench.datasets.images import ImageSet
+from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps
+from denoisebench.noise import NoiseModel
+from denoisebench.seeding import seed_from
+
+
+class DataModule(pl.LightningDataModule):
+    """Noisy test views in a fixed order; training batches by step, their fresh noise drawn on the device.
+
+    A training batch holds no clean image, and a target only if `target` asks for one.
+    skip: (image, repeat) that are finished already and left out of the test.
+    """
+
+    def __init__(
+        self,
+        test_set: ImageSet,
+        noise: NoiseModel,
+        seed: int,
+        *,
+        repeats: int = 1,
+        skip: Collection[tuple[str, int]] = (),
+        train_set: ImageSet | None = None,
+        train_noise: NoiseModel | None = None,
+        training: Training | None = None,
+        target: Literal["clean"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.test_views = NoisyViews(test_set, noise, seed, repeats, skip)
+        self.seed = seed
+        self.train_set, self.train_noise, self.training, self.target = train_set, train_noise, training, target
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(self.test_views, batch_size=None, collate_fn=_as_is)
+
+    def train_dataloader(self) -> DataLoader[Patches]:
+        assert self.train_set
+        assert self.train_noise
+        assert self.training
+        start = self.trainer.global_step if self.trainer else 0
+        steps = TrainSteps(self.train_set, self.train_noise, self.training, self.seed, start, need_clean=self.target == "clean")
+        return DataLoader(steps, batch_size=None, collate_fn=_as_is)
+
+    def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
+        if isinstance(batch, Batch):
+            return batch
+        target = batch.clean if self.target == "clean" else None
+        if batch.noisy is not None:
+            return Batch(batch.noisy, target=target)
+        assert batch.clean is not None
+        assert self.train_noise
+        generator = Generator(batch.clean.device).manual_seed(seed_from(self.seed, "train noise", batch.step))
+        return Batch(self.train_noise(batch.clean, generator), target=target)
+
+
+def _as_is(sample: Any) -> Any:
+    return sample

@@ -1,0 +1,63 @@
+"""Anybody's own images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from denoisebench.datasets.images import ImageSet, fingerprint_of, list_images, read_image
+
+
+class Folder(ImageSet):
+    """Images in folders: clean ones, noisy ones, or pairs of one stem.
+
+    clean: folder of clean images, or None. noisy: folder of noisy images, or None; with both, each noisy image has
+    the clean one of its stem. name: what rows call it; by default the last part of the path. channels: 1 or 3.
+
+    Raises: FileNotFoundError or ValueError, naming the key or the file, where that does not hold.
+    """
+
+    def __init__(self, clean: str | None = None, noisy: str | None = None, name: str | None = None, channels: int = 3) -> None:
+        if clean is None and noisy is None:
+            raise ValueError("dataset=folder needs dataset.noisy=PATH, dataset.clean=PATH, or both")
+        if channels not in (1, 3):
+            raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
+        self._clean = None if clean is None else list_images(Path(clean).expanduser(), "dataset.clean")
+        self._noisy = None if noisy is None else list_images(Path(noisy).expanduser(), "dataset.noisy")
+        if self._clean is not None and self._noisy is not None and self._clean.keys() != self._noisy.keys():
+            lonely = sorted(self._clean.keys() ^ self._noisy.keys())
+            raise ValueError(
+                f"dataset.clean={clean} and dataset.noisy={noisy} pair by stem; without a partner: {', '.join(lonely[:5])}"
+                + (f" and {len(lonely) - 5} more" if len(lonely) > 5 else "")
+            )
+        self.name = name or Path(noisy or clean or "").expanduser().resolve().name
+        self.names = tuple(self._noisy or self._clean or ())
+        self.channels = channels
+        self.has_clean = self._clean is not None
+        self.has_noisy = self._noisy is not None
+
+    def clean(self, index: int) -> np.ndarray:
+        assert self._clean is not None
+        return read_image(self._clean[self.names[index]], self.channels)
+
+    def noisy(self, index: int) -> np.ndarray:
+        assert self._noisy is not None
+        image = read_image(self._noisy[self.names[index]], self.channels)
+        if self._clean is not None:
+            self._same_size(index, image)
+        return image
+
+    def _same_size(self, index: int, noisy: np.ndarray) -> None:
+        clean = self.clean(index)
+        if clean.shape != noisy.shape:
+            name = self.names[index]
+            assert self._clean is not None
+            assert self._noisy is not None
+            raise ValueError(
+                f"{self._noisy[name]} is {noisy.shape[0]} x {noisy.shape[1]}, "
+                f"its clean partner {self._clean[name]} {clean.shape[0]} x {clean.shape[1]}"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        files = [*(self._clean or {}).values(), None, *(self._noisy or {}).values()]
+        return fingerprint_of(self.channels, *(path and (path.name, path.stat().st_size) for path in files))

@@ -1,0 +1,160 @@
+"""Noisy test views of images, and training steps cut from them: both functions of seeds and names alone."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset, IterableDataset
+
+from denoisebench.batch import Batch
+from denoisebench.datasets.images import ImageSet, to_unit
+from denoisebench.noise import NoiseModel, Real
+from denoisebench.seeding import seed_from
+
+CACHE_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Training:
+    """steps: optimiser steps. patch: side of the training patches in pixels. batch: patches in a step.
+
+    noise: `fresh`, drawn anew each time an image is seen, or `fixed`, drawn once for each image.
+    """
+
+    steps: int
+    patch: int
+    batch: int
+    noise: Literal["fresh", "fixed"]
+
+
+def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str | None:
+    """Why this noise cannot go with these images, and the way out; None where it can."""
+    if images.has_noisy and not isinstance(noise, Real):
+        return f"{images.name} is already noisy, {noise.name} on top would be a noise of no name: set {key}=real"
+    if not images.has_noisy and isinstance(noise, Real):
+        return f"{images.name} has no noisy images of its own: set {key} to a noise model, as gaussian25"
+    return None
+
+
+def _to_tensor(image: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """(H, W, C) in its stored type -> (1, C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(to_unit(image).transpose(2, 0, 1)))[None].to(dtype)
+
+
+def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repeat: int) -> tuple[Tensor, Tensor | None]:
+    """One noisy view of one image, and the clean image or None: (1, C, H, W) float32.
+
+    The noise is drawn on the CPU in float64, seeded by (seed, data set, image, repeat) alone: every method, batch
+    order, worker and machine meets the same pixels.
+    """
+    clean = _to_tensor(images.clean(index), torch.float64) if images.has_clean else None
+    if images.has_noisy:
+        noisy = _to_tensor(images.noisy(index), torch.float64)
+    else:
+        assert clean is not None
+        generator = Generator().manual_seed(seed_from(seed, "noise", images.name, images.names[index], repeat))
+        noisy = noise(clean, generator)
+    return noisy.float(), None if clean is None else clean.float()
+
+
+class NoisyViews(Dataset[Batch]):
+    """One noisy view of one image at a time, `repeats` views of each image, repeats outside."""
+
+    def __init__(self, images: ImageSet, noise: NoiseModel, seed: int, repeats: int, skip: Collection[tuple[str, int]]) -> None:
+        self.images, self.noise, self.seed = images, noise, seed
+        every = [(index, repeat) for repeat in range(repeats) for index in range(len(images.names))]
+        self.views = [view for view in every if (images.names[view[0]], view[1]) not in skip]
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, item: int) -> Batch:
+        index, repeat = self.views[item]
+        name = self.images.names[index]
+        noisy, clean = fixed_view(self.images, self.noise, index, self.seed, repeat)
+        if clean is not None and clean.shape != noisy.shape:
+            raise ValueError(f"{self.images.name}, {name}: noisy {tuple(noisy.shape)}, clean {tuple(clean.shape)}")
+        seed = seed_from(self.seed, "denoise", self.images.name, name, repeat)
+        return Batch(noisy, clean, None, (name,), repeat, seed)
+
+
+class Patches(NamedTuple):
+    """What the loader hands to the device: patches without their noise, if the noise is fresh."""
+
+    clean: Tensor | None
+    noisy: Tensor | None
+    step: int
+
+
+class TrainSteps(IterableDataset[Patches]):
+    """An endless stream of training steps from `start`, each a function of (seed, step) alone.
+
+    Images come in passes, each once in a pass, in an order of its own; patches are cut uniformly. The stored
+    images are kept in memory up to 4 GiB, the others read each time.
+    """
+
+    def __init__(self, images: ImageSet, noise: NoiseModel, training: Training, seed: int, start: int, need_clean: bool) -> None:
+        self.images, self.noise, self.training = images, noise, training
+        self.seed, self.start, self.need_clean = seed, start, need_clean
+        self.fixed = images.has_noisy or training.noise == "fixed"
+        self._cache: dict[int, list[np.ndarray]] = {}
+        self._cached_bytes = 0
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __iter__(self) -> Iterator[Patches]:
+        step = self.start
+        while True:
+            yield self.step(step)
+            step += 1
+
+    def step(self, step: int) -> Patches:
+        """The patches of one step; (N, C, patch, patch) float32 each."""
+        rng = np.random.default_rng(seed_from(self.seed, "patches", step))
+        first = step * self.training.batch
+        patches = [self._patch(self._image_of(first + i), rng) for i in range(self.training.batch)]
+        clean, noisy = (None if views[0] is None else torch.cat(views) for views in zip(*patches, strict=True))
+        return Patches(clean, noisy, step)
+
+    def _image_of(self, draw: int) -> int:
+        cycle, position = divmod(draw, len(self.images.names))
+        if self._order is None or self._order[0] != cycle:
+            rng = np.random.default_rng(seed_from(self.seed, "order", cycle))
+            self._order = cycle, rng.permutation(len(self.images.names))
+        return int(self._order[1][position])
+
+    def _patch(self, index: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None]:
+        views, size = self._views(index), self.training.patch
+        height, width = views[0].shape[:2]
+        if min(height, width) < size:
+            raise ValueError(
+                f"{self.images.name}, {self.images.names[index]}: {height} x {width} is smaller than "
+                f"training.patch={size}: lower it, or take the image out of the training set"
+            )
+        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        cut = [_to_tensor(view[top : top + size, left : left + size], torch.float32) for view in views]
+        if not self.fixed:
+            return cut[0], None
+        return (cut[1] if self.need_clean else None), cut[0]
+
+    def _views(self, index: int) -> list[np.ndarray]:
+        """Stored images (H, W, C): [clean], or where the noise is fixed [noisy] or [noisy, clean]."""
+        if index in self._cache:
+            return self._cache[index]
+        views = self._read(index)
+        size = sum(view.nbytes for view in views)
+        if self._cached_bytes + size <= CACHE_BYTES:
+            self._cached_bytes += size
+            self._cache[index] = views
+        return views
+
+    def _read(self, index: int) -> list[np.ndarray]:
+        if not self.fixed:
+            return [self.images.clean(index)]
+        if self.images.has_noisy:
+            noisy = self.images.noisy(index)
+        else:
+            noisy = fixed_view(self.images, self.noise, index, self.seed, 0)[0][0].permute(1, 2, 0).numpy()
+        return [noisy, self.images.clean(index)] if self.need_clean else [noisy]

@@ -1,0 +1,142 @@
+"""The whole contract of a method.
+
+A method subclasses one of four classes and adds a YAML under `conf/method/`:
+
+- `Denoiser`: nothing is learned; writes `denoise`.
+- `DatasetDenoiser`: learns from noisy images only; writes `loss(noisy, progress)` and `denoise`.
+- `SupervisedDenoiser`: learns from pairs; writes `loss(noisy, target, progress)` and `denoise`.
+- `ImageDenoiser`: learns anew from each image that it denoises; writes `loss`, `reset` and `predict`.
+
+Constructor parameters are the keys of the YAML. `progress` is the trained fraction in [0, 1), 0 at the first
+step: whatever changes during training (weights of terms, the learning rate) is a function of it.
+A method draws random numbers with plain `torch.rand*`; whoever runs it seeds them.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from denoisebench.batch import Batch
+from denoisebench.seeding import isolated_rng
+
+Learns = Literal["nothing", "dataset", "image"]
+
+
+class Denoiser(pl.LightningModule, ABC):
+    """Maps noisy images to denoised ones. Images are float32, nominal range [0, 1], unclipped."""
+
+    learns: ClassVar[Learns] = "nothing"
+    target: ClassVar[Literal["clean"] | None] = None
+    """What a supervised method is given beside the noisy image."""
+    stochastic: ClassVar[bool] = False
+    """Whether `denoise` draws random numbers: it is then given one image at a time, under that image's seed."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What a reader of a score must know of this method: `supervised`, `oracle_sigma`."""
+        return ()
+
+    @abstractmethod
+    def denoise(self, noisy: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape, for any H and W; does not change its input."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        with isolated_rng(batch.seed):
+            return self.denoise(batch.noisy)
+
+
+class _Trained(Denoiser):
+    """What `DatasetDenoiser` and `SupervisedDenoiser` share: a step, an optimiser, a learning rate."""
+
+    learns = "dataset"
+    lr: float
+
+    @abstractmethod
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor: ...
+
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate at `progress`; constant unless a method says otherwise."""
+        return self.lr
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        progress = self.trainer.global_step / self.trainer.max_steps
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.learning_rate(progress)
+        return self._batch_loss(batch, progress)
+
+
+class DatasetDenoiser(_Trained):
+    """Learns from the noisy images of a training set, and from nothing else."""
+
+    @abstractmethod
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        """The training loss of a batch of noisy patches (N, C, H, W): a scalar."""
+
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor:
+        return self.loss(batch.noisy, progress)
+
+
+class SupervisedDenoiser(_Trained):
+    """Learns from pairs of a noisy patch and a target: a bound to compare with, tagged in every row."""
+
+    target = "clean"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return ("supervised",)
+
+    @abstractmethod
+    def loss(self, noisy: Tensor, target: Tensor, progress: float) -> Tensor:
+        """The training loss of noisy patches and their targets, both (N, C, H, W): a scalar."""
+
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor:
+        if batch.target is None:
+            raise ValueError(f"{type(self).__name__} learns from targets, and this batch has none")
+        return self.loss(batch.noisy, batch.target, progress)
+
+
+class ImageDenoiser(Denoiser):
+    """Learns from the one image that it denoises, inside `denoise`; nothing is carried to the next image."""
+
+    learns = "image"
+    stochastic = True
+    lr: float
+    num_steps: int
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Draw the weights anew."""
+
+    @abstractmethod
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        """The loss of one image (1, C, H, W): a scalar."""
+
+    @abstractmethod
+    def predict(self, noisy: Tensor) -> Tensor:
+        """The denoised image once trained: (1, C, H, W) -> the same shape."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return torch.cat([self._denoise_one(image) for image in noisy.split(1)])
+
+    def _denoise_one(self, noisy: Tensor) -> Tensor:
+        # Lightning tests in inference mode, whose tensors cannot be trained on: leave it and take a copy.
+        with torch.inference_mode(False):
+            image = noisy.clone()
+            with torch.enable_grad():
+                self.reset()
+                optimizer = self.configure_optimizers()
+                for step in range(self.num_steps):
+                    optimizer.zero_grad()
+                    self.loss(image, step / self.num_steps).backward()
+                    optimizer.step()
+            with torch.no_grad():
+                return self.predict(image)

@@ -1,0 +1,205 @@
+"""Scores what a method returns: checks, times, applies protocols, keeps images, emits rows."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from denoisebench.batch import Batch
+from denoisebench.cells import PartialRows, Row
+from denoisebench.pictures import output_name, read_png, strip, write_png
+from denoisebench.progress import Advance
+from denoisebench.protocol import Protocol
+
+
+class Meter:
+    """Seconds and peak memory of what happens between `start` and `stop`, with the device synchronised at both.
+
+    Peak memory in MiB: on a GPU the most that tensors held; on the CPU the largest resident set of the process
+    (on Linux since `start`, elsewhere since the process began).
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def start(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            _reset_peak_resident_set()
+        self.began = time.perf_counter()
+
+    def stop(self) -> tuple[float, float]:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - self.began
+        on_gpu = self.device.type == "cuda"
+        return seconds, torch.cuda.max_memory_allocated(self.device) / 2**20 if on_gpu else _peak_resident_set_mib()
+
+
+def _reset_peak_resident_set() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed: the peak is then the process's own
+        return
+
+
+def _peak_resident_set_mib() -> float:
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+    except (OSError, IndexError):
+        import resource  # not there on every system
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def image_hash(noisy: Tensor) -> str:
+    """A hash of one noisy image (C, H, W): scores are paired only where it is equal."""
+    array = np.ascontiguousarray(noisy.detach().cpu().numpy())
+    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()[:16]
+
+
+def _channels_last(image: Tensor) -> np.ndarray:
+    return image.detach().permute(1, 2, 0).double().cpu().numpy()
+
+
+class Evaluator(pl.Callback):
+    """Writes the rows of one cell while it is tested: one for each image, repeat and protocol.
+
+    Scores on the device of the outputs, in float64, outside autocast. Keeps each output as a 16-bit PNG under
+    `images/`, the first `pictures` side by side with their inputs under `pictures/`, the inputs themselves under
+    `inputs`, named by the hash of the noisy image. Without clean images the metrics stay empty.
+
+    identity: the columns that are equal in all rows. done: finished images before this one (for the progress).
+
+    Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        inputs: Path,
+        identity: Mapping[str, Any],
+        protocols: Sequence[Protocol],
+        *,
+        pictures: int = 4,
+        done: int = 0,
+        advance: Advance = lambda done, note: None,
+    ) -> None:
+        self.folder, self.inputs, self.identity, self.protocols = folder, inputs, identity, protocols
+        self.pictures, self.done, self.advance = pictures, done, advance
+        self.partial = PartialRows(folder)
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._meter = Meter(batch.noisy.device)
+        self._meter.start()
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        seconds, peak_mib = self._meter.stop()
+        cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
+        denoised = self._checked(outputs, batch)
+        scores = [None if batch.clean is None else protocol.score(denoised, batch.clean) for protocol in self.protocols]
+        for i, image in enumerate(batch.name):
+            values = [None if pair is None else (pair[0][i].item(), pair[1][i].item()) for pair in scores]
+            self._finish_image(denoised[i], batch, i, image, values, cost)
+
+    def _checked(self, outputs: Any, batch: Batch) -> Tensor:
+        where = f"{self.identity['method']} on {', '.join(batch.name)}"
+        if not isinstance(outputs, Tensor) or outputs.shape != batch.noisy.shape:
+            got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise ValueError(f"{where}: denoise returned {got}, expected the shape of its input {tuple(batch.noisy.shape)}")
+        denoised = outputs.float()
+        if not bool(torch.isfinite(denoised).all()):
+            count = int((~torch.isfinite(denoised)).sum())
+            raise ValueError(f"{where}: denoise returned {count} values that are NaN or infinite")
+        return denoised
+
+    def _finish_image(
+        self,
+        denoised: Tensor,
+        batch: Batch,
+        i: int,
+        image: str,
+        values: Sequence[tuple[float, float] | None],
+        cost: Mapping[str, float],
+    ) -> None:
+        sha = image_hash(batch.noisy[i])
+        output, noisy = _channels_last(denoised), _channels_last(batch.noisy[i])
+        clean = None if batch.clean is None else _channels_last(batch.clean[i])
+        write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
+        self._keep_inputs(sha, noisy, clean)
+        psnr_db = None if values[0] is None else values[0][0]
+        if self.done < self.pictures:
+            self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
+        rows: list[Row] = [
+            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **_metrics(value), **cost,
+             "noisy_sha": sha, "status": "unscored" if value is None else "done"}
+            for protocol, value in zip(self.protocols, values, strict=True)
+        ]  # fmt: skip
+        self.partial.append(rows)
+        self.done += 1
+        self.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
+
+    def _keep_inputs(self, sha: str, noisy: np.ndarray, clean: np.ndarray | None) -> None:
+        for name, image, bits in (("noisy", noisy, 8), ("clean", clean, 16)):
+            path = self.inputs / f"{sha}-{name}.png"
+            if image is not None and not path.is_file():
+                write_png(path, image, bits=bits)
+
+    def _draw(
+        self, image: str, repeat: int, noisy: np.ndarray, output: np.ndarray, clean: np.ndarray | None, psnr_db: float | None
+    ) -> None:
+        label = self.identity["method"] + ("" if psnr_db is None else f" {psnr_db:.2f} dB")
+        input_label = "noisy"
+        if clean is not None:
+            pair = [torch.from_numpy(part.transpose(2, 0, 1).copy())[None] for part in (noisy, clean)]
+            input_label += f" {self.protocols[0].score(pair[0], pair[1])[0].item():.2f} dB"
+        panels = [(input_label, noisy), (label, output), *([] if clean is None else [("clean", clean)])]
+        write_png(self.folder / "pictures" / output_name(image, repeat), strip(panels))
+
+
+def _metrics(value: tuple[float, float] | None) -> dict[str, float | None]:
+    if value is None:
+        return {"psnr_db": None, "ssim": None}
+    psnr_db, similarity = value
+    return {"psnr_db": psnr_db, "ssim": None if np.isnan(similarity) else similarity}
+
+
+def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path) -> list[Row]:
+    """Rows under another protocol, from the kept 16-bit outputs; the method does not run.
+
+    rows: one for each image and repeat. Costs are taken over from them.
+    """
+    result: list[Row] = []
+    for row in rows:
+        values = None
+        clean = inputs / f"{row['noisy_sha']}-clean.png"
+        if row["status"] == "done":
+            name = output_name(row["image"], int(row["repeat"]))
+            pair = [
+                torch.from_numpy(read_png(path).transpose(2, 0, 1).copy())[None] for path in (folder / "images" / name, clean)
+            ]
+            psnr_db, similarity = protocol.score(pair[0], pair[1])
+            values = (psnr_db.item(), similarity.item())
+        result.append({**row, "protocol": protocol.name, **_metrics(values)})
+    return result

@@ -1,0 +1,45 @@
+"""Noise2Clean: the supervised upper bound."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from denoisebench.denoiser import SupervisedDenoiser
+from denoisebench.networks.unet import UNet
+
+
+class Noise2Clean(SupervisedDenoiser):
+    """The same network trained on clean targets by squared error: what a self-supervised method can hope for.
+
+    `N2C` in the tables of Laine et al. (NeurIPS 2019, arXiv 1901.10277) and of Neighbor2Neighbor (arXiv 2101.02824).
+
+    channels, features, init_gain: of the `UNet`.
+    lr, lr_decay: Adam's learning rate; `halving` after 20, 40, 60 and 80 % of training, or `linear` to zero.
+
+    Deviations: none known; the papers do not release this baseline's training script.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        features: int = 48,
+        init_gain: float = 0.1,
+        lr: float = 3e-4,
+        lr_decay: Literal["halving", "linear"] = "halving",
+    ) -> None:
+        super().__init__()
+        self.network = UNet(channels, features, init_gain).to(memory_format=torch.channels_last)
+        self.lr = lr
+        self.lr_decay = lr_decay
+
+    def loss(self, noisy: Tensor, target: Tensor, progress: float) -> Tensor:
+        return (self.network(noisy) - target).square().mean()
+
+    def learning_rate(self, progress: float) -> float:
+        if self.lr_decay == "linear":
+            return self.lr * (1 - progress)
+        return self.lr * 0.5 ** sum(progress >= fraction for fraction in (0.2, 0.4, 0.6, 0.8))
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return self.network(noisy)

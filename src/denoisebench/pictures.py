@@ -1,0 +1,68 @@
+"""Images to PNG files, and labelled strips of images."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+LABEL_HEIGHT = 22
+GAP = 4
+MAX_SIDE = 512
+
+
+def output_name(image: str, repeat: int) -> str:
+    """The file of an image: unique for each name and repeat, and safe on every file system."""
+    return quote(image, safe=" ()[]+,=@") + (f".r{repeat}" if repeat else "") + ".png"
+
+
+def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
+    """Write (H, W, C) in [0, 1], C of 1 or 3 (RGB), clipped and rounded, as a PNG that is there whole or not at all."""
+    white = 2**bits - 1
+    stored = np.clip(image * white + 0.5, 0, white).astype(np.uint8 if bits == 8 else np.uint16)
+    done, encoded = cv2.imencode(".png", stored if stored.shape[2] == 1 else stored[..., ::-1])
+    if not done:
+        raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(encoded.tobytes())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_png(path: Path) -> np.ndarray:
+    """What `write_png` wrote: (H, W, C) float64 in [0, 1]."""
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise ValueError(f"{path}: not a whole PNG file")
+    stored = stored[..., None] if stored.ndim == 2 else stored[..., ::-1]
+    return stored / np.float64(65535 if stored.dtype == np.uint16 else 255)
+
+
+def middle(image: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
+    """The middle of (H, W, C), at most `side` pixels high and wide: a picture shows pixels, it does not shrink them."""
+    top, left = (max(length - side, 0) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def strip(panels: Sequence[tuple[str, np.ndarray]], side: int = MAX_SIDE) -> np.ndarray:
+    """Labelled images (H, W, C) of one size beside each other, small ones magnified in whole steps: (H', W', 3)."""
+    columns = [_panel(label, middle(image, side)) for label, image in panels]
+    gap = np.ones((columns[0].shape[0], GAP, 3))
+    return np.concatenate([part for column in columns for part in (gap, column)][1:], axis=1)
+
+
+def _panel(label: str, image: np.ndarray) -> np.ndarray:
+    rgb = np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
+    zoom = max(1, 192 // max(rgb.shape[:2]))
+    rgb = rgb.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    bar = np.full((LABEL_HEIGHT, rgb.shape[1], 3), 255, np.uint8)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    width = cv2.getTextSize(label, font, scale, 1)[0][0]
+    scale *= min(1.0, (rgb.shape[1] - 4) / max(width, 1))
+    cv2.putText(bar, label, (2, LABEL_HEIGHT - 7), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([bar / 255, rgb])

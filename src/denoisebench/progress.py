@@ -1,0 +1,51 @@
+"""Progress with the remaining time: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+SECONDS_BETWEEN_LINES = 15.0
+
+Advance = Callable[[int, str], None]
+
+
+@contextmanager
+def track(title: str, total: int, start: int = 0) -> Iterator[Advance]:
+    """Yields `advance(done, note)`: `done` of `total` counted from the beginning, `note` shown beside it."""
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(title, total=total, completed=start, note="")
+            yield lambda done, note: progress.update(task, completed=done, note=note)
+    else:
+        yield _lines(title, total, start)
+
+
+def _lines(title: str, total: int, start: int) -> Advance:
+    began = last = time.monotonic()
+
+    def advance(done: int, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_LINES or done <= start:
+            return
+        last = now
+        left = (now - began) / (done - start) * (total - done)
+        console.print(f"{title} {done}/{total}, {duration(left)} left {note}".rstrip(), markup=False)
+
+    return advance
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

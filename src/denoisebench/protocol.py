@@ -1,0 +1,55 @@
+"""How outputs become numbers. A score without its protocol is not a score."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from denoisebench.metrics import SSIM_WINDOW, psnr, ssim
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Clipping, rounding and border of a score; PSNR and SSIM of each image, never pooled over images.
+
+    clip: to [0, 1]. rounding: to 8 bit by rounding half up (`round`), by cutting off (`truncate`), or none.
+    border: pixels cut off on every side before scoring.
+    Only the denoised image is clipped and rounded; the clean one is taken as it is stored.
+    """
+
+    name: str
+    clip: bool = True
+    rounding: Literal["none", "round", "truncate"] = "none"
+    border: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounding not in ("none", "round", "truncate"):
+            raise ValueError(f"protocol {self.name}: rounding is none, round or truncate, not {self.rounding!r}")
+        if self.rounding != "none" and not self.clip:
+            raise ValueError(f"protocol {self.name}: 8-bit rounding without clip=true would leave the 8-bit range")
+        if self.border < 0:
+            raise ValueError(f"protocol {self.name}: border is a number of pixels, not {self.border}")
+
+    def prepare(self, denoised: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape in float64, clipped and rounded as the protocol says."""
+        image = denoised.double()
+        if self.clip:
+            image = image.clamp(0, 1)
+        if self.rounding != "none":
+            image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0)) / 255
+        return image
+
+    def score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """PSNR in dB and SSIM of each image: two (N,). SSIM is NaN for images too small for its window."""
+        if denoised.shape != clean.shape:
+            raise ValueError(f"denoised {tuple(denoised.shape)} and clean {tuple(clean.shape)} differ in shape")
+        height, width = clean.shape[-2:]
+        rows = slice(self.border, height - self.border)
+        columns = slice(self.border, width - self.border)
+        image, reference = self.prepare(denoised)[..., rows, columns], clean[..., rows, columns]
+        if 0 in image.shape:
+            raise ValueError(f"protocol {self.name}: border={self.border} leaves nothing of {height} x {width}")
+        small = min(image.shape[-2:]) < SSIM_WINDOW
+        similarity = torch.full((len(image),), torch.nan) if small else ssim(image, reference)
+        return psnr(image, reference), similarity

@@ -1,0 +1,116 @@
+"""The rows of a study: the truth that every table and picture is a view of."""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from denoisebench.cells import Cell, Row
+
+NUMBERS = ("psnr_db", "ssim", "seconds", "peak_mib", "train_seconds")
+
+
+def find_study(name: str) -> Path:
+    """The folder of a study, given its name or its path.
+
+    Raises: FileNotFoundError naming the studies that are there.
+    """
+    root = Path(os.environ.get("DENOISEBENCH_RUNS", "runs"))
+    for path in (Path(name), root / name):
+        if (path / "plan.json").is_file() or any(path.glob("*/*/*/seed*/rows.csv")):
+            return path
+    there = sorted(path.parent.name for path in root.glob("*/plan.json"))
+    found = f"there are: {', '.join(there)}" if there else f"there is none under {root}/ yet"
+    raise FileNotFoundError(f"no study {name}, neither as a path nor under {root}/; {found}")
+
+
+def read_study(study: Path) -> list[Row]:
+    """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
+    return [row for path in sorted(study.glob("*/*/*/seed*/rows.csv")) for row in _read(path)]
+
+
+def read_cells(cells: Iterable[Cell]) -> list[Row]:
+    """The same of given cells, as far as they are done."""
+    return [row for cell in cells if cell.state == "done" for row in _read(cell.folder / "rows.csv")]
+
+
+def _read(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{**row, **_numbers(row), "cell": path.parent} for row in csv.DictReader(file)]
+
+
+def _numbers(row: Row) -> Row:
+    return {name: float(row[name]) if row[name] else None for name in NUMBERS}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one data set under one noise and one protocol: means over images, repeats and seeds."""
+
+    method: str
+    dataset: str
+    noise: str
+    protocol: str
+    psnr_db: float | None
+    ssim: float | None
+    images: int
+    seeds: int
+    seconds: float
+    train_seconds: float | None
+    peak_mib: float
+    learns: str
+    trained_on: str
+    train_noise: str
+    train_steps: str
+    selection: str
+    budget: str
+    tags: str
+    precision: str
+    keys: str
+    commits: str
+    cell: Path
+
+    @property
+    def supervised(self) -> bool:
+        return "supervised" in self.tags.split()
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is there; infinite if one value is (an image returned without error), None of nothing."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and math.inf not in known else math.inf if known else None
+
+
+def summarise(rows: Sequence[Row]) -> list[Result]:
+    """One result for each method, data set, noise and protocol; different settings never share a label."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in ("dataset", "noise", "protocol", "method", "setup")), []).append(row)
+    setups: dict[tuple[str, ...], int] = {}
+    for group in groups:
+        setups[group[:4]] = setups.get(group[:4], 0) + 1
+    results = [
+        _result(own, label=group[3] if setups[group[:4]] == 1 else f"{group[3]} #{group[4][:6]}") for group, own in groups.items()
+    ]
+    return sorted(results, key=lambda r: (r.dataset, r.noise, r.protocol, _rank(r)))
+
+
+def _rank(result: Result) -> tuple[int, float, str]:
+    """The noisy input, what learns nothing, what learns from noisy images, bounds; the better the later."""
+    kind = 3 if result.supervised else 0 if result.method == "noisy" else 1 if result.learns == "nothing" else 2
+    return kind, -math.inf if result.psnr_db is None else result.psnr_db, result.method
+
+
+def _result(rows: Sequence[Row], label: str) -> Result:
+    first = rows[0]
+    same = ("learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "cell")
+    return Result(
+        method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
+        psnr_db=mean(row["psnr_db"] for row in rows), ssim=mean(row["ssim"] for row in rows),
+        images=len({(row["image"], row["repeat"]) for row in rows}), seeds=len({row["seed"] for row in rows}),
+        seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
+        peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted({row["key"] for row in rows})),
+        commits=" ".join(sorted({row["commit"] for row in rows})), **{name: first[name] for name in same},
+    )  # fmt: skip

@@ -1,0 +1,57 @@
+"""What of a study is done, skipped, failed, missing."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from denoisebench.cells import Cell, read_plan
+
+STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}
+STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
+
+
+def counts(cells: Sequence[Cell]) -> str:
+    """`5 done, 1 failed` of cells."""
+    found = Counter(STATES[cell.state] for cell in cells)
+    return f"{len(cells)} cells: " + ", ".join(f"{found[name]} {name}" for name in STATES.values() if found[name])
+
+
+def explained(cells: Sequence[Cell]) -> list[str]:
+    """A line for each failed or skipped cell, with its reason."""
+    return [
+        f"{STATES[cell.state]}: {cell}: {cell.status().get('reason', '')}"
+        for cell in cells
+        if cell.state in ("failed", "skipped")
+    ]
+
+
+def exit_code(cells: Sequence[Cell]) -> int:
+    return 0 if all(cell.state in ("done", "skipped") for cell in cells) else 1
+
+
+def print_counts(cells: Sequence[Cell], console: Console) -> int:
+    """The end of a run: counts, reasons, and what comes next. Returns the exit code."""
+    for cell in cells:
+        if cell.state == "failed":
+            console.print(f"failed {cell}: {cell.status().get('reason', '')}", style="red", markup=False)
+            console.print(f"       traceback: {cell.folder / 'status.json'}", markup=False)
+    console.print(f"{counts(cells)}. Next: denoisebench report {cells[0].study}", markup=False)
+    return exit_code(cells)
+
+
+def print_status(study: Path) -> int:
+    """Every planned cell and its state. Returns the exit code."""
+    console = Console(highlight=False)
+    cells = list(read_plan(study).values())
+    table = Table("method", "dataset", "noise", "seed", "state", "reason")
+    for cell in cells:
+        state = STATES[cell.state]
+        reason = cell.status().get("reason", "") if state in ("failed", "skipped") else ""
+        texts = [text.replace("[", r"\[") for text in (cell.label, cell.dataset, cell.noise, str(cell.seed), state, reason)]
+        table.add_row(*texts, style=STYLES.get(state))
+    console.print(table)
+    console.print(counts(cells), markup=False)
+    return exit_code(cells)

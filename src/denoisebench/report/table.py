@@ -1,0 +1,124 @@
+"""Results as tables: in the terminal and in Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from denoisebench.cells import write_csv
+from denoisebench.progress import duration
+from denoisebench.report.rows import Result, mean
+
+FIELDS = (
+    "method", "dataset", "noise", "protocol", "psnr_db", "ssim", "images", "seeds", "seconds", "train_seconds", "peak_mib",
+    "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys", "commits",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Methods x noises on one data set under one protocol, as texts; `best` marks the best unsupervised score."""
+
+    dataset: str
+    protocol: str
+    images: int
+    noises: list[str]
+    lines: list[tuple[str, list[tuple[str, bool]], str, str, str]]  # method, (score, best), per image, training, notes
+    bounds_from: int
+
+
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """One grid for each data set and protocol, rows in the order of the results' kinds."""
+    pairs = list(dict.fromkeys((r.dataset, r.protocol) for r in results))
+    return [_grid([r for r in results if (r.dataset, r.protocol) == pair]) for pair in pairs]
+
+
+def _grid(results: Sequence[Result]) -> Grid:
+    noises = list(dict.fromkeys(r.noise for r in results))
+    # The order of the first noise's results; a method that it lacks comes where its own noise puts it.
+    methods = list(dict.fromkeys(r.method for r in sorted(results, key=lambda r: r.supervised)))
+    at = {(r.method, r.noise): r for r in results}
+    best = {noise: max((_psnr(r) for r in results if r.noise == noise and not r.supervised), default=None) for noise in noises}
+    lines = []
+    for method in methods:
+        own = [at[method, noise] for noise in noises if (method, noise) in at]
+        scores = [_score(at.get((method, noise)), best[noise]) for noise in noises]
+        train_s = mean(r.train_seconds for r in own)
+        lines.append(
+            (method, scores, _seconds(mean(r.seconds for r in own)), "" if train_s is None else duration(train_s), _notes(own))
+        )
+    bounds = [any(r.supervised for r in results if r.method == method) for method in methods]
+    return Grid(
+        results[0].dataset, results[0].protocol, max(r.images for r in results), noises, lines,
+        bounds.index(True) if True in bounds else len(methods),
+    )  # fmt: skip
+
+
+def _psnr(result: Result) -> float:
+    return float("-inf") if result.psnr_db is None else result.psnr_db
+
+
+def _score(result: Result | None, best: float | None) -> tuple[str, bool]:
+    if result is None:
+        return "", False
+    if result.psnr_db is None:
+        return "no clean images", False
+    similarity = "" if result.ssim is None else f" / {result.ssim:.4f}"
+    return f"{result.psnr_db:.2f}{similarity}", not result.supervised and result.psnr_db == best
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{1e3 * value:.2g} ms" if value < 0.0995 else f"{1e3 * value:.0f} ms" if value < 1 else duration(value)
+
+
+def _notes(results: Sequence[Result]) -> str:
+    """What a reader must know: budget, tags, how many seeds."""
+    tags = dict.fromkeys(tag for r in results for tag in [f"budget {r.budget}" if r.budget else "", *r.tags.split()])
+    seeds = max(r.seeds for r in results)
+    return ", ".join([tag for tag in tags if tag] + ([f"{seeds} seeds"] if seeds > 1 else []))
+
+
+def print_tables(results: Sequence[Result], console: Console) -> None:
+    for grid in grids(results):
+        table = Table(
+            title=f"{grid.dataset}, {grid.images} images, protocol {grid.protocol}: PSNR in dB / SSIM", title_justify="left"
+        )
+        table.add_column("method", no_wrap=True)
+        for noise in grid.noises:
+            table.add_column(noise, justify="right", no_wrap=True)
+        for name in ("per image", "training"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("notes")
+        for i, (method, scores, per_image, training, notes) in enumerate(grid.lines):
+            if i == grid.bounds_from and i:
+                table.add_section()
+            shown = [f"[bold]{text}[/bold]" if best else text for text, best in scores]
+            table.add_row(method.replace("[", r"\["), *shown, per_image, training, notes)
+        console.print(table)
+
+
+def markdown_tables(results: Sequence[Result]) -> str:
+    parts = []
+    for grid in grids(results):
+        head = ["method", *grid.noises, "per image", "training", "notes"]
+        lines = [f"**{grid.dataset}**, {grid.images} images, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
+        lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
+        for method, scores, per_image, training, notes in grid.lines:
+            shown = [f"**{text}**" if best else text for text, best in scores]
+            lines.append("| " + " | ".join([_escaped(method), *shown, per_image, training, notes]) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    for mark in "\\|[]*_<`":
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+def write_results(results: Sequence[Result], path: Path) -> None:
+    write_csv(path, FIELDS, [{name: getattr(result, name) for name in FIELDS} for result in results])

@@ -1,0 +1,317 @@
+"""A composed configuration -> fit if it learns from a data set -> test -> rows.
+
+`plan` turns jobs into cells, `main` computes one cell: it is what Hydra's launchers call, in this process or another.
+"""
+
+import csv
+import json
+import logging
+import math
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from denoisebench import cells, config
+from denoisebench.cells import Cell, PartialRows, Row
+from denoisebench.config import ConfigError, Job
+from denoisebench.datasets.images import ImageSet
+from denoisebench.datasets.views import Training, impossible
+from denoisebench.manifest import commit, manifest
+from denoisebench.noise import NoiseModel
+from denoisebench.progress import console, duration, track
+from denoisebench.protocol import Protocol
+from denoisebench.seeding import isolated_rng, seed_from
+
+PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects of one job, but for the method; the training ones are None for what learns from no data set."""
+
+    test_set: ImageSet
+    noise: NoiseModel
+    train_set: ImageSet | None
+    train_noise: NoiseModel | None
+    training: Training | None
+
+
+def parts_of(job: DictConfig) -> Parts:
+    """Raises: ConfigError or FileNotFoundError for what cannot be."""
+    learns = job.training.steps > 0
+    return Parts(
+        config.instantiate(job.dataset, "dataset"),
+        config.instantiate(job.noise, "noise"),
+        config.instantiate(job.train_set, "train_set") if learns else None,
+        config.instantiate(job.train_noise, "train_noise") if learns else None,
+        Training(**OmegaConf.to_container(job.training)) if learns else None,  # type: ignore[arg-type]
+    )
+
+
+def protocols_of(job: DictConfig) -> list[Protocol]:
+    return [config.instantiate(node, f"protocols.{name}") for name, node in job.protocols.items()]
+
+
+# --- Identity ----------------------------------------------------------------------------------------------------
+
+
+def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[str] = ()) -> Cell:
+    """The cell of a job. Its key hashes what changes its pixels, and nothing else: no path, device or protocol."""
+    training = _training_identity(job, parts)
+    setup = {
+        "method": _plain(job.method),
+        "training": training and {**training, "budget": job.budget},
+        "test": {"set": parts.test_set.name, "images": parts.test_set.fingerprint, "noise": _plain(job.noise)},
+        "repeats": job.repeats,
+        "precision": job.precision,
+    }
+    return Cell(
+        root=job.root, study=job.study, label=label, dataset=parts.test_set.name, noise=parts.noise.name, seed=job.seed,
+        key=cells.key_of({**setup, "seed": job.seed}), setup=cells.key_of(setup),
+        train_key=cells.key_of({**training, "seed": job.seed}) if training else None, overrides=tuple(overrides),
+    )  # fmt: skip
+
+
+def _training_identity(job: DictConfig, parts: Parts) -> dict[str, Any] | None:
+    if parts.train_set is None:
+        return None
+    return {
+        "method": _plain(job.method),
+        "training": _plain(job.training),
+        "set": parts.train_set.name,
+        "images": parts.train_set.fingerprint,
+        "noise": _plain(job.train_noise),
+        "precision": job.precision,
+    }
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def plan(jobs: Sequence[Job]) -> list[Cell]:
+    """The cells of these jobs, added to the study's plan; those not done are checked before anything runs.
+
+    Raises: ConfigError or FileNotFoundError for what cannot be.
+    """
+    planned: list[Cell] = []
+    for job in jobs:
+        cell = cell_of(job.config, parts_of(job.config), job.label, job.overrides)
+        protocols_of(job.config)
+        if cell.state != "done" or job.config.force:
+            config.check(job.config.method, "method")
+        planned.append(cell)
+    for root, study in {(cell.root, cell.study) for cell in planned}:
+        own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
+        cells.add_to_plan(cells.study_folder(root, study), own)
+    return planned
+
+
+# --- Computing one cell ------------------------------------------------------------------------------------------
+
+
+def main(job: DictConfig) -> float:
+    """Compute one planned cell as far as it is not done; never raises for what goes wrong inside it.
+
+    Returns the mean PSNR of the first protocol in dB (what a Hydra optimiser maximises), NaN without one.
+    """
+    parts = parts_of(job)
+    key = cell_of(job, parts).key
+    cell = cells.read_plan(cells.study_folder(job.root, job.study))[key]
+    protocols = protocols_of(job)
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(cell.folder / ".lock"):
+        if cell.state == "done" and not job.force:
+            rows = _with_protocols(cell, protocols)
+        else:
+            rows = _attempt(job, cell, parts, protocols)
+    scores = [float(row["psnr_db"]) for row in rows if row["protocol"] == protocols[0].name and row["psnr_db"] not in (None, "")]
+    return sum(scores) / len(scores) if scores else math.nan
+
+
+def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
+    try:
+        if reason := _impossible(job, parts):
+            cell.set_status("skipped", reason=reason)
+            console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
+            return []
+        with _quiet():
+            rows = _compute(job, cell, parts, protocols)
+    except Exception as error:
+        cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        console.print(f"failed   {cell}: {error}", style="red", markup=False)
+        return []
+    console.print(f"done     {cell}  {_summary(rows, protocols[0])}", markup=False)
+    return rows
+
+
+def _impossible(job: DictConfig, parts: Parts) -> str | None:
+    """Why this cell cannot be, and the way out; None for a possible one."""
+    if reason := impossible(parts.test_set, parts.noise):
+        return reason
+    if parts.train_set is None or parts.train_noise is None:
+        return None
+    if reason := impossible(parts.train_set, parts.train_noise, "train_noise"):
+        return f"training set: {reason}"
+    if config.class_of(job.method, "method").target == "clean" and not parts.train_set.has_clean:
+        return f"it learns from clean images, and the training set {parts.train_set.name} has none: choose another train_set"
+    return None
+
+
+def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
+    from denoisebench.datasets.datamodule import DataModule
+    from denoisebench.denoiser import Denoiser
+    from denoisebench.evaluator import Evaluator
+    from denoisebench.training import trained, trainer_for
+
+    began = time.monotonic()
+    device, precision = _device(job), PRECISIONS[job.precision]
+    cell.set_status("running")
+    cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
+    with isolated_rng(seed_from(job.seed, "weights")):
+        method: Denoiser = config.instantiate(job.method, "method")
+    _check_training(method, cell, parts)
+    partial = PartialRows(cell.folder)
+    if job.force:
+        partial.path.unlink(missing_ok=True)
+    finished = _finished(partial, protocols)
+    skip = {(rows[0]["image"], rows[0]["repeat"]) for rows in finished}
+    data = DataModule(
+        parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=skip,
+        train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
+    )  # fmt: skip
+    training = None
+    if parts.training is not None:
+        title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
+        training = trained(
+            method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
+            checkpoint_s=job.trainer.checkpoint_s,
+        )  # fmt: skip
+    tested = time.monotonic()
+    identity = _identity_columns(job, cell, parts, method, training)
+    total = len(data.test_views) + len(finished)
+    with track(f"testing {cell}", total, len(finished)) as advance:
+        evaluator = Evaluator(
+            cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
+        )
+        trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
+    rows = [{**row, **identity} for image in partial.read() for row in image]
+    ended = time.monotonic()
+    about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+    cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
+    partial.finish(rows)
+    cell.set_status("done", images=total)
+    return rows
+
+
+def _finished(partial: PartialRows, protocols: Sequence[Protocol]) -> list[list[Row]]:
+    """The finished images of an interrupted test; it starts anew if it was scored under other protocols."""
+    wanted = [protocol.name for protocol in protocols]
+    if any([row["protocol"] for row in image] != wanted for image in partial.read()):
+        partial.path.unlink()
+    return partial.begin()
+
+
+def _check_training(method: Any, cell: Cell, parts: Parts) -> None:
+    if method.learns == "dataset" and parts.training is None:
+        raise ConfigError(
+            f"{cell.label} learns from a data set, and training.steps is 0: there is no recipe of this budget; "
+            "set training.steps or choose another budget"
+        )
+    if method.learns != "dataset" and parts.training is not None:
+        raise ConfigError(f"{cell.label} learns from no data set: leave out training.steps={parts.training.steps}")
+
+
+def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, training: dict[str, Any] | None) -> dict[str, Any]:
+    learner = method.learns != "nothing"
+    trained_on, train_noise = "", ""
+    tags = list(method.tags)
+    if parts.train_set is not None and parts.train_noise is not None:
+        trained_on = parts.train_set.name
+        train_noise = parts.train_noise.name + ("" if parts.train_set.has_noisy else f" {job.training.noise}")
+        if _share_images(parts.train_set, parts.test_set):
+            tags.append("transductive")
+    return {
+        "study": job.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
+        "learns": method.learns, "trained_on": trained_on, "train_noise": train_noise,
+        "train_steps": job.training.steps if training else None, "train_seconds": training["seconds"] if training else None,
+        "selection": "last" if training else "", "budget": job.budget if learner else "", "tags": " ".join(tags),
+        "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
+    }  # fmt: skip
+
+
+def _share_images(train_set: ImageSet, test_set: ImageSet) -> bool:
+    """Whether any test image is trained on: equal sets, or an equal image of an equal name."""
+    if train_set.fingerprint == test_set.fingerprint:
+        return True
+    train, test = ({name: i for i, name in enumerate(images.names)} for images in (train_set, test_set))
+    return any(
+        getattr(train_set, kind)(train[name]).tobytes() == getattr(test_set, kind)(test[name]).tobytes()
+        for name in train.keys() & test.keys()
+        for kind in ("clean", "noisy")
+        if getattr(train_set, f"has_{kind}") and getattr(test_set, f"has_{kind}")
+    )
+
+
+def _device(job: DictConfig) -> str:
+    if job.trainer.threads:
+        torch.set_num_threads(job.trainer.threads)
+    accelerator = job.trainer.accelerator
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer=gpu: PyTorch finds no CUDA device here; use trainer=auto or trainer=cpu")
+    return accelerator if accelerator != "auto" else "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def _with_protocols(cell: Cell, protocols: Sequence[Protocol]) -> Sequence[Row]:
+    """The rows of a finished cell, those of protocols it was not yet scored under made from its kept outputs."""
+    from denoisebench.evaluator import rescored
+
+    rows = read_rows(cell)
+    scored = {row["protocol"] for row in rows}
+    first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
+    new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
+    if new:
+        rows += new
+        cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, rows)
+        console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
+    return rows
+
+
+def read_rows(cell: Cell) -> list[Row]:
+    with (cell.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def lacks_protocols(jobs: Sequence[Job], planned: Sequence[Cell]) -> bool:
+    """Whether a finished cell was not scored under a protocol that its job asks for."""
+    return any(
+        set(job.config.protocols) - {row["protocol"] for row in read_rows(cell)}
+        for job, cell in zip(jobs, planned, strict=True)
+        if cell.state == "done"
+    )
+
+
+def _summary(rows: Sequence[Row], protocol: Protocol) -> str:
+    own = [row for row in rows if row["protocol"] == protocol.name]
+    seconds = sum(row["seconds"] for row in own)
+    scores = [row["psnr_db"] for row in own if row["psnr_db"] is not None]
+    mean = f"{sum(scores) / len(scores):.2f} dB, " if scores else "no clean images, "
+    return f"{mean}{len(own)} images in {duration(seconds)}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's notes on what is meant so: no workers for cached patches, no logger, the device it found."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*"):
+            warnings.filterwarnings("ignore", message=message)
+        yield

@@ -1,0 +1,148 @@
+"""Training by steps: a function of (seed, step) that a killed process takes up where it was.
+
+A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.csv` and `training.json` once it is done;
+`training.json` is written last.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from denoisebench.cells import write_atomic, write_csv
+from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.views import Training
+from denoisebench.denoiser import Denoiser
+from denoisebench.progress import Advance, track
+from denoisebench.seeding import isolated_rng, seed_from
+
+STEPS_BETWEEN_READINGS = 50
+
+
+class SeededSteps(pl.Callback):
+    """Seeds the global generators before each step by (seed, step): whatever a loss draws is a function of both."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(seed_from(self.seed, "step", trainer.global_step))
+
+
+class TrainingLog(pl.Callback):
+    """Keeps the loss curve, checks that the loss is finite, and saves a checkpoint every `checkpoint_s` seconds.
+
+    Reads losses from the device every 50 steps only. The curve and the seconds travel in the checkpoint.
+    """
+
+    def __init__(self, folder: Path, checkpoint_s: float, advance: Advance) -> None:
+        self.folder, self.checkpoint_s, self.advance = folder, checkpoint_s, advance
+        self.curve: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self._unread: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curve": self.curve, "seconds": self.seconds + time.monotonic() - self._began}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve, self.seconds = state_dict["curve"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._unread.append(outputs["loss"].detach())
+        step = trainer.global_step
+        if step % STEPS_BETWEEN_READINGS == 0 or step == trainer.max_steps:
+            self._read(step, trainer)
+        if time.monotonic() - self._saved >= self.checkpoint_s and step < trainer.max_steps:
+            self._read(step, trainer)
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seconds += time.monotonic() - self._began
+
+    def _read(self, step: int, trainer: pl.Trainer) -> None:
+        if not self._unread:
+            return
+        losses = torch.stack(self._unread).float()
+        self._unread.clear()
+        mean = losses.mean().item()
+        if not torch.isfinite(losses).all():
+            first = step - len(losses) + int((~torch.isfinite(losses)).nonzero()[0]) + 1
+            raise FloatingPointError(
+                f"the training loss was {losses[first - step - 1].item()} at step {first}: lower method.lr, or use precision=32"
+            )
+        self.curve.append({"step": step, "loss": mean, "lr": trainer.optimizers[0].param_groups[0]["lr"]})
+        self.advance(step, f"loss {mean:.4g}")
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        part = self.folder / f".last.ckpt.{os.getpid()}.part"
+        try:
+            trainer.save_checkpoint(part)
+            os.replace(part, self.folder / "last.ckpt")
+        finally:
+            part.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+
+
+def trainer_for(device: str, precision: str | int, callbacks: Sequence[pl.Callback], **settings: Any) -> pl.Trainer:
+    """A silent Lightning Trainer on one device: `cpu` or `gpu`."""
+    return pl.Trainer(
+        accelerator=device, devices=1, precision=precision, callbacks=list(callbacks), logger=False,  # type: ignore[arg-type]
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **settings,
+    )  # fmt: skip
+
+
+def trained(
+    method: Denoiser,
+    data: DataModule,
+    folder: Path,
+    *,
+    title: str,
+    seed: int,
+    device: str,
+    precision: str | int,
+    checkpoint_s: float,
+) -> dict[str, Any]:
+    """Give `method` the weights of the training in `folder`, training first as far as that is not done.
+
+    Returns what `training.json` says: steps and seconds. A second process waits for the first one's network.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "training.json").is_file():
+            assert data.training is not None
+            _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s)
+    method.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+
+
+def _fit(
+    method: Denoiser, data: DataModule, folder: Path, training: Training, title: str, seed: int, device: str,
+    precision: str | int, checkpoint_s: float,
+) -> None:  # fmt: skip
+    checkpoint = folder / "last.ckpt"
+    resume = checkpoint if checkpoint.is_file() else None
+    start = int(torch.load(resume, map_location="cpu", weights_only=True)["global_step"]) if resume else 0
+    with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")):
+        log = TrainingLog(folder, checkpoint_s, advance)
+        trainer = trainer_for(
+            device, precision, [SeededSteps(seed), log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
+        )
+        trainer.fit(method, data, ckpt_path=resume, weights_only=True)
+    part = folder / f".weights.{os.getpid()}.part"
+    torch.save(method.state_dict(), part)
+    os.replace(part, folder / "weights.pt")
+    write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
+    write_atomic(folder / "training.json", json.dumps({"steps": training.steps, "seconds": log.seconds}))
+    checkpoint.unlink(missing_ok=True)
