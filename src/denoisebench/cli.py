@@ -129,9 +129,9 @@ def _run(arguments: Sequence[str]) -> int:
     from denoisebench import config
 
     try:
-        overrides, multirun, flags = config.split_flags(arguments)
-        if flags:  # as --cfg job: Hydra's own business
-            config.launch(overrides, _unused, multirun=multirun, flags=flags)
+        overrides, multirun, others = config.split_flags(arguments)
+        if others:  # as --cfg job: Hydra's own business
+            config.launch(arguments, _unused)
             return 0
         jobs = config.jobs(overrides, multirun=multirun)
         from denoisebench import run  # imports torch: only once the command line is right
@@ -140,7 +140,7 @@ def _run(arguments: Sequence[str]) -> int:
     except (config.ConfigError, OSError, ValueError) as error:
         return _refuse(error)
     if any(cell.state != "done" for cell in cells) or jobs[0].config.force or run.lacks_protocols(jobs, cells):
-        config.launch(overrides, run.main, multirun=multirun)
+        config.launch([*(["-m"] if multirun else []), *overrides], run.main)
     return _ended(cells)
 
 
@@ -150,13 +150,12 @@ def _unused(_: object) -> None:
 
 def _ended(cells: Sequence["Cell"]) -> int:
     """Print the table of the cells of this run, and what became of them."""
-    from rich.console import Console
-
+    from denoisebench.progress import output_console
     from denoisebench.report.rows import read_cells, summarise
     from denoisebench.report.status import print_counts
     from denoisebench.report.table import print_tables
 
-    console = Console(highlight=False)
+    console = output_console()
     print_tables(summarise(read_cells(cells)), console)
     return print_counts(cells, console)
 

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 NO_GROUPS = ("hydra", "recipe")
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-LABELLED = ("method", "training", "train_set", "train_noise")
+LABELLED = ("method", "training", "precision")
 
 
 class ConfigError(ValueError):
@@ -67,11 +67,19 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """One cell's composed configuration, the overrides that gave it, and its method's label."""
+    """One cell's composed configuration, and the overrides that gave it.
+
+    method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
+    as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
+    whether its budget says how long it trains.
+    """
 
     config: DictConfig
     overrides: tuple[str, ...]
-    label: str
+    method: str
+    changed: tuple[str, ...]
+    own_train_set: bool
+    has_recipe: bool
 
 
 @contextmanager
@@ -88,13 +96,24 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
         group, name = found.groups()
         return f"no {group}={name}; {nearest(name, groups().get(group, []))}"
     if found := re.search(r"Could not override '([^']+)'", message):
-        key = found[1]
-        return f"no key {key}; {nearest(key, _known_keys(overrides))}"
+        return _no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
         return f"{found[1]} names several values: add -m to run them all, or write [a,b] for a list"
     if found := re.search(r"Error parsing override '([^']+)'", message):
         return f"{found[1]!r} is not key=value: {message.splitlines()[1] if chr(10) in message else message}"
     return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)
+
+
+def _no_such_key(key: str, overrides: Sequence[str]) -> str:
+    """The keys beside it, or all that are near."""
+    known = _known_keys(overrides)
+    parent, _, _ = key.rpartition(".")
+    beside = [other for other in known if parent and other.startswith(f"{parent}.")]
+    if parent == "train_noise" and not beside:
+        return f"no key {key}: the training noise is the test noise; choose one first, as train_noise=gaussian {key}=..."
+    if parent in known and not beside:
+        return f"no key {key}: {parent} has no parameters here"
+    return f"no key {key}; {nearest(key, beside or known)}"
 
 
 def _known_keys(overrides: Sequence[str]) -> list[str]:
@@ -105,7 +124,7 @@ def _known_keys(overrides: Sequence[str]) -> list[str]:
         config = _compose(chosen)
     except (HydraException, OmegaConfBaseException):
         return list(known)
-    return [*known, *_dotted(OmegaConf.to_container(config))]
+    return list(dict.fromkeys([*known, *_dotted(OmegaConf.to_container(config))]))
 
 
 def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
@@ -122,11 +141,10 @@ def _compose(overrides: Sequence[str], *, hydra_too: bool = False) -> DictConfig
         return compose("config", list(overrides), return_hydra_config=hydra_too)
 
 
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
-    """Overrides, whether `-m` was given, and Hydra's other flags. `--config-dir DIR` becomes an override."""
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
+    """Overrides, whether `-m` was given, and whether flags of Hydra's own were. `--config-dir DIR` becomes an override."""
     overrides: list[str] = []
-    flags: list[str] = []
-    multirun = False
+    multirun = others = False
     rest = iter(arguments)
     for argument in rest:
         if argument in ("-m", "--multirun"):
@@ -137,10 +155,10 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, list[str]]:
                 raise ConfigError(f"--config-dir {folder}: no such folder")
             overrides.append(f"hydra.searchpath=[file://{Path(folder).resolve()}]")
         elif argument.startswith("-"):
-            flags.append(argument)
+            others = True
         else:
             overrides.append(argument)
-    return overrides, multirun, flags
+    return overrides, multirun, others
 
 
 def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
@@ -180,46 +198,34 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
         with _user_errors(own):
             config = _compose(own)
             _check_settings(config)
-            result.append(Job(config, tuple(own), _label(config, own)))
+            result.append(_job(config, own))
     return result
 
 
-def _label(config: DictConfig, overrides: Sequence[str]) -> str:
-    """The method's YAML name and the keys in which this job differs from it, as `sdap[enhance=true]`.
-
-    What differs is found by composing again with the choices of groups alone.
-    """
+def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
+    """What a job changes is found by composing again with the choices of groups alone."""
     kept = [o for o in overrides if o.partition("=")[0] in ("method", "dataset", "noise", "budget", "experiment")]
     kept += [o for o in overrides if o.startswith("hydra.searchpath")]
     plain = _compose(kept, hydra_too=True)
-    name = plain.hydra.runtime.choices.method
-    trained = config.training.steps > 0
-    changed = [
-        _short(key, value)
-        for part in LABELLED
-        if trained or part == "method"
-        for key, value in _differences(OmegaConf.to_container(config)[part], OmegaConf.to_container(plain)[part], part)  # type: ignore[index]
-    ]
-    if config.precision != plain.precision:
-        changed.append(f"precision={config.precision}")
-    return name + (f"[{','.join(changed)}]" if changed else "")
+    changed = [change for part in LABELLED for change in _differences(_unresolved(config[part]), _unresolved(plain[part]), part)]
+    train_sets = [OmegaConf.to_container(each.train_set, resolve=True) for each in (config, plain)]
+    return Job(
+        config, tuple(overrides), plain.hydra.runtime.choices.method, tuple(changed), train_sets[0] != train_sets[1],
+        plain.training.steps > 0,
+    )  # fmt: skip
 
 
-def _differences(ours: Any, plain: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(ours, dict) and isinstance(plain, dict) and ours.get("_target_") == plain.get("_target_"):
+def _unresolved(node: Any) -> Any:
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+
+
+def _differences(ours: Any, plain: Any, path: str) -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(plain, dict):
         for name in sorted(ours):
             yield from _differences(ours[name], plain.get(name), f"{path}.{name}")
     elif ours != plain:
-        yield path, ours
-
-
-def _short(key: str, value: Any) -> str:
-    if isinstance(value, dict):  # another data set or noise altogether
-        parts = [str(value.get("_target_", "")).rpartition(".")[2].lower()]
-        parts += [f"{k}={v}" for k, v in value.items() if not str(k).startswith("_") and v not in (None, False)]
-        return f"{key}={':'.join(parts)}"
-    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
-    return f"{key.removeprefix('method.')}={shown}"
+        shown = "null" if ours is None else str(ours).lower() if isinstance(ours, bool) else str(ours).replace(" ", "")
+        yield f"{path.removeprefix('method.')}={shown}"
 
 
 # --- Checks ------------------------------------------------------------------------------------------------------
@@ -272,7 +278,8 @@ def check(node: DictConfig, key: str) -> None:
         if name.startswith("_"):
             continue
         if name not in parameters:
-            raise ConfigError(f"no key {key}.{name}; {nearest(name, parameters)}")
+            hint = nearest(name, parameters) if parameters else f"{cls.__name__} has no parameters"
+            raise ConfigError(f"no key {key}.{name}; {hint}")
         if name in hints:
             _check_value(f"{key}.{name}", value, hints[name])
     missing = [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in values]
@@ -333,16 +340,20 @@ def instantiate(node: DictConfig, key: str) -> Any:
     """
     check(node, key)
     values: Mapping[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
-    return class_of(node, key)(**{name: value for name, value in values.items() if not name.startswith("_")})
+    arguments = {name: value for name, value in values.items() if not name.startswith("_")}
+    try:
+        return class_of(node, key)(**arguments)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 # --- Running -----------------------------------------------------------------------------------------------------
 
 
-def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any], *, multirun: bool, flags: Sequence[str] = ()) -> None:
-    """Run `task` on each job, by Hydra and its launcher. `flags` are Hydra's own, as `--cfg job`."""
+def launch(arguments: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
+    """Run `task` on each job of a Hydra command line, by Hydra and its launcher."""
     argv = sys.argv
-    sys.argv = ["denoisebench run", *(["-m"] if multirun else []), *flags, *overrides]
+    sys.argv = ["denoisebench run", *arguments]
     try:
         hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(task)()
     finally:

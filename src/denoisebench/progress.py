@@ -1,5 +1,6 @@
 """Progress with the remaining time: a bar on a terminal, a line now and then elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,9 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDTH_ELSEWHERE = 160
 SECONDS_BETWEEN_LINES = 15.0
 
 Advance = Callable[[int, str], None]
+
+
+def output_console() -> Console:
+    """For results, on standard output: as wide as the terminal, and wide enough for a table in a file or a pipe."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 
 
 @contextmanager

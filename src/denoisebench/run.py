@@ -5,13 +5,10 @@
 
 import csv
 import json
-import logging
 import math
 import time
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +41,13 @@ class Parts:
     training: Training | None
 
 
-def parts_of(job: DictConfig) -> Parts:
-    """Raises: ConfigError or FileNotFoundError for what cannot be."""
-    learns = job.training.steps > 0
+def parts_of(job: DictConfig, *, has_recipe: bool = False) -> Parts:
+    """The parts of a job; `training.steps` counts only where the method learns from a data set.
+
+    A method with a recipe does, which spares the import of its file. Raises: ConfigError or FileNotFoundError for what
+    cannot be.
+    """
+    learns = job.training.steps > 0 and (has_recipe or config.class_of(job.method, "method").learns == "dataset")
     return Parts(
         config.instantiate(job.dataset, "dataset"),
         config.instantiate(job.noise, "noise"),
@@ -61,6 +62,16 @@ def protocols_of(job: DictConfig) -> list[Protocol]:
 
 
 # --- Identity ----------------------------------------------------------------------------------------------------
+
+
+def label_of(job: Job, parts: Parts) -> str:
+    """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
+    changed = [change for change in job.changed if parts.training or not change.startswith("training.")]
+    if parts.train_set and job.own_train_set:
+        changed.append(f"train_set={parts.train_set.name}")
+    if parts.train_noise and parts.train_noise.name != parts.noise.name:
+        changed.append(f"train_noise={parts.train_noise.name}")
+    return job.method + (f"[{','.join(changed)}]" if changed else "")
 
 
 def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[str] = ()) -> Cell:
@@ -104,15 +115,27 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
     """
     planned: list[Cell] = []
     for job in jobs:
-        cell = cell_of(job.config, parts_of(job.config), job.label, job.overrides)
+        parts = parts_of(job.config, has_recipe=job.has_recipe)
         protocols_of(job.config)
+        cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
         if cell.state != "done" or job.config.force:
-            config.check(job.config.method, "method")
+            _check_method(job)
+            _device(job.config)
         planned.append(cell)
     for root, study in {(cell.root, cell.study) for cell in planned}:
         own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
         cells.add_to_plan(cells.study_folder(root, study), own)
     return planned
+
+
+def _check_method(job: Job) -> None:
+    """That the method's keys and values fit, and that it is trained if it learns from a data set."""
+    config.check(job.config.method, "method")
+    if config.class_of(job.config.method, "method").learns == "dataset" and job.config.training.steps == 0:
+        raise ConfigError(
+            f"{job.method} learns from a data set, and training.steps is 0: budget={job.config.budget} has no recipe for it, "
+            "or it was set so; set training.steps or choose another budget"
+        )
 
 
 # --- Computing one cell ------------------------------------------------------------------------------------------
@@ -143,8 +166,7 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
             cell.set_status("skipped", reason=reason)
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return []
-        with _quiet():
-            rows = _compute(job, cell, parts, protocols)
+        rows = _compute(job, cell, parts, protocols)
     except Exception as error:
         cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
         console.print(f"failed   {cell}: {error}", style="red", markup=False)
@@ -170,15 +192,16 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser
     from denoisebench.evaluator import Evaluator
-    from denoisebench.training import trained, trainer_for
+    from denoisebench.training import quiet, trained, trainer_for
 
     began = time.monotonic()
+    if job.trainer.threads:
+        torch.set_num_threads(job.trainer.threads)
     device, precision = _device(job), PRECISIONS[job.precision]
     cell.set_status("running")
     cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
     with isolated_rng(seed_from(job.seed, "weights")):
         method: Denoiser = config.instantiate(job.method, "method")
-    _check_training(method, cell, parts)
     partial = PartialRows(cell.folder)
     if job.force:
         partial.path.unlink(missing_ok=True)
@@ -202,7 +225,8 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
         )
-        trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
+        with quiet():
+            trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
     rows = [{**row, **identity} for image in partial.read() for row in image]
     ended = time.monotonic()
     about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
@@ -218,16 +242,6 @@ def _finished(partial: PartialRows, protocols: Sequence[Protocol]) -> list[list[
     if any([row["protocol"] for row in image] != wanted for image in partial.read()):
         partial.path.unlink()
     return partial.begin()
-
-
-def _check_training(method: Any, cell: Cell, parts: Parts) -> None:
-    if method.learns == "dataset" and parts.training is None:
-        raise ConfigError(
-            f"{cell.label} learns from a data set, and training.steps is 0: there is no recipe of this budget; "
-            "set training.steps or choose another budget"
-        )
-    if method.learns != "dataset" and parts.training is not None:
-        raise ConfigError(f"{cell.label} learns from no data set: leave out training.steps={parts.training.steps}")
 
 
 def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, training: dict[str, Any] | None) -> dict[str, Any]:
@@ -262,8 +276,6 @@ def _share_images(train_set: ImageSet, test_set: ImageSet) -> bool:
 
 
 def _device(job: DictConfig) -> str:
-    if job.trainer.threads:
-        torch.set_num_threads(job.trainer.threads)
     accelerator = job.trainer.accelerator
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu: PyTorch finds no CUDA device here; use trainer=auto or trainer=cpu")
@@ -305,13 +317,3 @@ def _summary(rows: Sequence[Row], protocol: Protocol) -> str:
     scores = [row["psnr_db"] for row in own if row["psnr_db"] is not None]
     mean = f"{sum(scores) / len(scores):.2f} dB, " if scores else "no clean images, "
     return f"{mean}{len(own)} images in {duration(seconds)}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's notes on what is meant so: no workers for cached patches, no logger, the device it found."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*"):
-            warnings.filterwarnings("ignore", message=message)
-        yield

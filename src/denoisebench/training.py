@@ -5,9 +5,12 @@ A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.cs
 """
 
 import json
+import logging
 import os
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,16 @@ def trainer_for(device: str, precision: str | int, callbacks: Sequence[pl.Callba
     )  # fmt: skip
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's notes on what is meant so: no workers for cached patches, no logger, the device it found."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
 def trained(
     method: Denoiser,
     data: DataModule,
@@ -134,7 +147,7 @@ def _fit(
     checkpoint = folder / "last.ckpt"
     resume = checkpoint if checkpoint.is_file() else None
     start = int(torch.load(resume, map_location="cpu", weights_only=True)["global_step"]) if resume else 0
-    with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")):
+    with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")), quiet():
         log = TrainingLog(folder, checkpoint_s, advance)
         trainer = trainer_for(
             device, precision, [SeededSteps(seed), log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 from torch import Generator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from denoisebench.batch import Batch
 from denoisebench.datasets.images import ImageSet
@@ -40,7 +40,7 @@ class DataModule(pl.LightningDataModule):
         self.train_set, self.train_noise, self.training, self.target = train_set, train_noise, training, target
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(self.test_views, batch_size=None, collate_fn=_as_is)
+        return _one_by_one(self.test_views)
 
     def train_dataloader(self) -> DataLoader[Patches]:
         assert self.train_set
@@ -48,7 +48,7 @@ class DataModule(pl.LightningDataModule):
         assert self.training
         start = self.trainer.global_step if self.trainer else 0
         steps = TrainSteps(self.train_set, self.train_noise, self.training, self.seed, start, need_clean=self.target == "clean")
-        return DataLoader(steps, batch_size=None, collate_fn=_as_is)
+        return _one_by_one(steps)
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
         if isinstance(batch, Batch):
@@ -60,6 +60,11 @@ class DataModule(pl.LightningDataModule):
         assert self.train_noise
         generator = Generator(batch.clean.device).manual_seed(seed_from(self.seed, "train noise", batch.step))
         return Batch(self.train_noise(batch.clean, generator), target=target)
+
+
+def _one_by_one(items: Dataset[Any]) -> DataLoader[Any]:
+    """A loader of whole batches, with a generator of its own: by default it draws a seed from the global one."""
+    return DataLoader(items, batch_size=None, collate_fn=_as_is, generator=Generator())
 
 
 def _as_is(sample: Any) -> Any:

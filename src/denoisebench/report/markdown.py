@@ -5,10 +5,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from rich.console import Console
 
 from denoisebench.cells import Row, read_plan, write_atomic
 from denoisebench.pictures import output_name, read_png, strip, write_png
+from denoisebench.progress import output_console
 from denoisebench.report.rows import Result, read_study, summarise
 from denoisebench.report.status import counts, explained
 from denoisebench.report.table import markdown_tables, print_tables, write_results
@@ -28,7 +28,7 @@ own, without reading and scoring.
 
 def write_report(study: Path) -> int:
     """Print the table of a study and write its report; 1 if there is no finished cell."""
-    console = Console(highlight=False)
+    console = output_console()
     rows = read_study(study)
     if not rows:
         console.print(f"{study}: no finished cell yet; `denoisebench status {study.name}` says why", markup=False)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from denoisebench.cells import Cell, read_plan
+from denoisebench.progress import output_console
 
 STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}
 STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
@@ -44,14 +46,15 @@ def print_counts(cells: Sequence[Cell], console: Console) -> int:
 
 def print_status(study: Path) -> int:
     """Every planned cell and its state. Returns the exit code."""
-    console = Console(highlight=False)
+    console = output_console()
     cells = list(read_plan(study).values())
-    table = Table("method", "dataset", "noise", "seed", "state", "reason")
+    table = Table("method", "dataset", "noise", "seed", "state")
     for cell in cells:
         state = STATES[cell.state]
-        reason = cell.status().get("reason", "") if state in ("failed", "skipped") else ""
-        texts = [text.replace("[", r"\[") for text in (cell.label, cell.dataset, cell.noise, str(cell.seed), state, reason)]
+        texts = [escape(text) for text in (cell.label, cell.dataset, cell.noise, str(cell.seed), state)]
         table.add_row(*texts, style=STYLES.get(state))
     console.print(table)
+    for line in explained(cells):
+        console.print(line, markup=False)
     console.print(counts(cells), markup=False)
     return exit_code(cells)

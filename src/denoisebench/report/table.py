@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from denoisebench.cells import write_csv
@@ -89,15 +90,15 @@ def print_tables(results: Sequence[Result], console: Console) -> None:
         )
         table.add_column("method", no_wrap=True)
         for noise in grid.noises:
-            table.add_column(noise, justify="right", no_wrap=True)
+            table.add_column(escape(noise), justify="right", no_wrap=True)
         for name in ("per image", "training"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("notes")
+        table.add_column("notes", overflow="fold")
         for i, (method, scores, per_image, training, notes) in enumerate(grid.lines):
             if i == grid.bounds_from and i:
                 table.add_section()
             shown = [f"[bold]{text}[/bold]" if best else text for text, best in scores]
-            table.add_row(method.replace("[", r"\["), *shown, per_image, training, notes)
+            table.add_row(escape(method), *shown, per_image, training, notes)
         console.print(table)
 
 

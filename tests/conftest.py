@@ -1,0 +1,35 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # two processes with two threads on two cores are 5 to 10 times slower
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of real data sets; tests that need it are skipped without it."""
+    root = os.environ.get("DENOISEBENCH_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("real data sets are not here: set DENOISEBENCH_DATA to their folder")
+    return Path(root)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DENOISEBENCH_RUNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

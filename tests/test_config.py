@@ -1,0 +1,244 @@
+"""Composition, labels, keys, and errors that help."""
+
+from pathlib import Path
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from denoisebench import config, run
+from denoisebench.cells import Cell
+from denoisebench.config import ConfigError
+
+
+def job(*overrides: str) -> config.Job:
+    return config.jobs(list(overrides), multirun=False)[0]
+
+
+def cell(*overrides: str) -> Cell:
+    composed = job(*overrides)
+    parts = run.parts_of(composed.config, has_recipe=composed.has_recipe)
+    return run.cell_of(composed.config, parts, run.label_of(composed, parts))
+
+
+def error_of(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        run.plan(config.jobs(list(overrides), multirun=False))
+    return str(caught.value)
+
+
+def test_conf_of_the_checkout_is_found_from_any_folder() -> None:
+    assert Path(config.conf_dir()) == Path(__file__).parents[1] / "conf"
+
+
+def test_every_noise_can_train() -> None:
+    groups = config.groups()
+    assert groups["train_noise"] == sorted([*groups["noise"], "same"])
+    for noise in groups["noise"]:
+        composed = job(f"noise={noise}", f"train_noise={noise}").config
+        assert OmegaConf.to_container(composed.noise) == OmegaConf.to_container(composed.train_noise)
+
+
+def test_every_data_set_has_a_training_set() -> None:
+    groups = config.groups()
+    assert set(groups["dataset"]) <= set(groups["train_set"])
+
+
+def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
+    for name in config.groups()["noise"]:
+        noise = config.instantiate(job(f"noise={name}").config.noise, "noise")
+        assert noise.name.startswith(name) or name in ("gaussian", "poisson")
+    for name in config.groups()["protocol"]:
+        assert [protocol.name for protocol in run.protocols_of(job(f"protocol=[{name}]").config)] == [name]
+
+
+def test_every_experiment_composes() -> None:
+    for name in config.groups()["experiment"]:
+        cells = run.plan(config.jobs([f"experiment={name}"], multirun=True))
+        assert len({each.key for each in cells}) == len(cells) > 1
+
+
+def test_the_true_sigma_is_told_only_where_one_number_says_the_noise() -> None:
+    told = lambda *overrides: job("method=nlm", *overrides).config.method.sigma  # noqa: E731
+    assert told("noise=gaussian50") == 50
+    assert told("noise=gaussian", "noise.sigma=12.5") == 12.5
+    assert told("noise=gaussian5_50") is None
+    assert told("noise=gaussian25", "noise.clip=true") is None
+    assert told("noise=camera") is None
+    assert told("method.sigma=null") is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "label"),
+    [
+        ((), "neighbor2neighbor"),
+        (("budget=quick",), "neighbor2neighbor"),
+        (("method.regularizer=8", "method.features=32"), "neighbor2neighbor[features=32,regularizer=8]"),
+        (("method.regularizer_ramp=false",), "neighbor2neighbor[regularizer_ramp=false]"),
+        (("method.features=48",), "neighbor2neighbor"),
+        (("training.steps=7",), "neighbor2neighbor[training.steps=7]"),
+        (("training.noise=fixed",), "neighbor2neighbor[training.noise=fixed]"),
+        (("noise=gaussian", "noise.sigma=50"), "neighbor2neighbor"),
+        (("train_noise=gaussian5_50",), "neighbor2neighbor[train_noise=gaussian5_50]"),
+        (("train_noise=camera",), "neighbor2neighbor[train_noise=camera]"),
+        (("train_noise=gaussian25",), "neighbor2neighbor"),
+        (("train_set.crop=300",), "neighbor2neighbor[train_set=photos-train-crop300]"),
+        (("precision=bf16-mixed",), "neighbor2neighbor[precision=bf16-mixed]"),
+        (("trainer=cpu", "study=other", "seed=3", "protocol=[neighbor2neighbor]"), "neighbor2neighbor"),
+    ],
+)
+def test_a_label_names_what_differs_from_the_yaml(overrides: tuple[str, ...], label: str) -> None:
+    assert cell("method=neighbor2neighbor", *overrides).label == label
+
+
+def test_what_trains_nothing_is_not_labelled_by_training() -> None:
+    assert cell("method=nlm", "method.sigma=null", "train_noise=camera", "training.steps=3").label == "nlm[sigma=null]"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("root=elsewhere",), ("study=other",), ("trainer=cpu",), ("pictures=0",), ("protocol=[neighbor2neighbor]",),
+        ("trainer.checkpoint_s=1",), ("trainer.threads=1",), ("noise.sigma=25.0",), ("train_noise=gaussian25",),
+        ("force=true",), ("method.lr=0.0003",),
+    ],
+)  # fmt: skip
+def test_the_key_forgets_what_changes_no_pixel(overrides: tuple[str, ...]) -> None:
+    plain, other = (
+        cell("method=neighbor2neighbor", "noise=gaussian"),
+        cell("method=neighbor2neighbor", "noise=gaussian", *overrides),
+    )
+    assert (plain.key, plain.train_key, plain.setup) == (other.key, other.train_key, other.setup)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "trains_anew"),
+    [
+        (("method.regularizer=8",), True), (("method.lr=1e-4",), True), (("training.steps=3",), True),
+        (("training.patch=32",), True), (("training.noise=fixed",), True), (("train_noise=gaussian50",), True),
+        (("train_set.crop=300",), True), (("seed=1",), True), (("precision=bf16-mixed",), True), (("budget=quick",), True),
+        (("dataset.crop=64",), False), (("repeats=2",), False),
+        (("noise.sigma=50", "train_noise=gaussian", "train_noise.sigma=25"), False),
+    ],
+)  # fmt: skip
+def test_the_key_knows_what_changes_pixels(overrides: tuple[str, ...], trains_anew: bool) -> None:
+    plain, other = (
+        cell("method=neighbor2neighbor", "noise=gaussian"),
+        cell("method=neighbor2neighbor", "noise=gaussian", *overrides),
+    )
+    assert plain.key != other.key
+    assert (plain.train_key != other.train_key) == trains_anew
+
+
+def test_what_learns_nothing_forgets_the_training_too() -> None:
+    plain = cell("method=nlm")
+    assert plain.train_key is None
+    for overrides in (
+        ("train_set.crop=64",),
+        ("train_noise=camera",),
+        ("training.patch=32",),
+        ("training.steps=9",),
+        ("budget=quick",),
+    ):
+        assert cell("method=nlm", *overrides).key == plain.key
+
+
+def test_seeds_of_one_setup_share_the_setup_alone() -> None:
+    first, second = cell("method=nlm", "seed=0"), cell("method=nlm", "seed=1")
+    assert first.setup == second.setup
+    assert first.key != second.key
+
+
+def test_a_preset_and_its_value_are_one_cell() -> None:
+    assert cell("method=noisy", "noise=gaussian50").key == cell("method=noisy", "noise=gaussian", "noise.sigma=50").key
+    assert cell("method=noisy", "noise=gaussian25", "noise.sigma=50").noise == "gaussian50"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method=noisy,nlm", "noise=gaussian15,camera", "seed=0,1"],
+        ["method=noisy", "noise=gaussian", "noise.sigma=15,50"],
+        ["noise=gaussian", "noise.sigma=[5,50],[10,20]", "method=choice(noisy,nlm)"],
+        ["method=nlm", "seed=range(0,3)", "method.strength=0.5,1e-1"],
+        ["method=noisy", "seed=1", "seed=2"],
+        ["method=noisy"],
+    ],
+)
+def test_a_sweep_expands_as_hydra_expands_it(overrides: list[str]) -> None:
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    theirs = BasicSweeper.split_arguments(parsed, None)[0]
+    ours = [[f"{o.get_key_element()}={o.get_value_element_as_str()}" for o in OverridesParser.create().parse_overrides(each)]
+            for each in config.expand(overrides, multirun=True)]  # fmt: skip
+    assert [dict(each.split("=", 1) for each in job) for job in ours] == [
+        dict(each.split("=", 1) for each in job) for job in theirs
+    ]
+
+
+def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> None:
+    assert len(config.expand(["experiment=demo"], multirun=True)) == 8
+    own = config.expand(["experiment=demo", "method=nlm"], multirun=True)
+    assert [[o for o in each if o.startswith("method=")] for each in own] == [["method=nlm"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("method=neighbour2neighbor",), "did you mean neighbor2neighbor"),
+        (("method=noisy", "dataset=fotos"), "did you mean photos"),
+        (("method=noisy", "noise=gausian25"), "did you mean gaussian25"),
+        (("method=noisy", "budget=quik"), "did you mean quick"),
+        (("method=noisy", "protocol=[defalt]"), "did you mean default"),
+        (("method=noisy", "trainer=gup"), "did you mean gpu"),
+        (("methd=noisy",), "did you mean method"),
+        (("method=neighbor2neighbor", "method.featrues=3"), "did you mean method.features"),
+        (("method=neighbor2neighbor", "+method.featrues=3"), "did you mean features"),
+        (("method=noisy", "noise.sigm=3"), "did you mean noise.sigma"),
+        (("method=noisy", "method.sigma=3"), "method has no parameters"),
+        (("method=noisy", "+sed=3"), "did you mean seed"),
+        (("method=neighbor2neighbor", "training.step=3"), "did you mean training.steps"),
+        (("method=neighbor2neighbor", "+training.epochs=3"), "no key training.epochs"),
+        (("method=neighbor2neighbor", "method.lr_decay=linaer"), "did you mean linear"),
+        (("method=neighbor2neighbor", "method.lr=fast"), "expected a number"),
+        (("method=neighbor2neighbor", "method.features=4.5"), "expected a whole number"),
+        (("method=neighbor2neighbor", "method.regularizer_ramp=3"), "expected true or false"),
+        (("method=neighbor2neighbor", "training.noise=freshh"), "did you mean fresh"),
+        (("method=noisy", "precision=16"), "Valid: 32, bf16-mixed"),
+        (("method=noisy", "noise.sigma=abc"), "expected a number"),
+        (("method=noisy", "seed=one"), "expected a whole number"),
+        (("method=noisy", "train_noise.sigma=3"), "train_noise=gaussian"),
+        (("method=noisy", "dataset=folder"), "dataset.noisy=PATH"),
+        (("method=noisy,nlm",), "add -m"),
+        (("noisy",), "not key=value"),
+        (("method=neighbor2neighbor", "training.steps=0"), "set training.steps or choose another budget"),
+        (("method=noisy", "trainer=gpu"), "trainer=cpu"),
+    ],
+)
+def test_a_mistyped_setting_names_the_nearest_valid_one(overrides: tuple[str, ...], expected: str) -> None:
+    assert expected in error_of(*overrides)
+
+
+def test_a_folder_of_own_groups_joins_the_search(tmp_path: Path) -> None:
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "faint.yaml").write_text("defaults: [gaussian]\nsigma: 2\n")
+    overrides, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=noisy", "noise=faint"])
+    assert cell(*overrides).noise == "gaussian2"
+    with pytest.raises(ConfigError, match="no such folder"):
+        config.split_flags(["--config-dir", str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ru", ["run"]),
+        ("run me", ["method=", "method._"]),
+        ("run method=ne", ["method=neighbor2neighbor"]),
+        ("run -m method=noisy,nl", ["method=noisy,nlm"]),
+        ("run method=nlm method.st", ["method.strength="]),
+    ],
+)
+def test_completion_offers_what_can_follow(line: str, offered: list[str]) -> None:
+    found = config.complete(line, ["run", "report"])
+    assert [each for each in offered if "_" not in each[-1:]] == [each for each in found if each in offered]
+    assert found

@@ -1,0 +1,190 @@
+"""The contract's classes that no shipped method exercises fully: learning from one image, and the optimiser's schedule."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from denoisebench.batch import Batch
+from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.photos import Photos
+from denoisebench.datasets.views import Training
+from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
+from denoisebench.evaluator import Evaluator
+from denoisebench.methods.noisy import Noisy
+from denoisebench.noise import Gaussian
+from denoisebench.protocol import Protocol
+from denoisebench.seeding import isolated_rng
+from denoisebench.training import quiet, trained, trainer_for
+
+
+class BlindFilter(ImageDenoiser):
+    """A real if small learner of one image: a linear filter that predicts a random half of the pixels, itself unseen."""
+
+    def __init__(self, num_steps: int = 200, lr: float = 0.01) -> None:
+        super().__init__()
+        self.num_steps, self.lr = num_steps, lr
+        self.weight = nn.Parameter(torch.empty(1, 1, 5, 5))
+
+    def reset(self) -> None:
+        nn.init.normal_(self.weight, std=0.04)
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        chosen = torch.rand_like(noisy) < 0.5
+        return ((self.predict(noisy) - noisy).square() * chosen).mean()
+
+    def predict(self, noisy: Tensor) -> Tensor:
+        blind = torch.ones(5, 5)
+        blind[2, 2] = 0
+        padded = nn.functional.pad(noisy, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
+        return nn.functional.conv2d(padded, self.weight * blind).view_as(noisy)
+
+
+class Scale(DatasetDenoiser):
+    """One weight, so that a step can be followed by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.lr = 0.01
+        self.seen: list[tuple[float, float, float]] = []
+
+    def learning_rate(self, progress: float) -> float:
+        return self.lr * (1 - progress)
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        self.seen.append((progress, self.trainer.optimizers[0].param_groups[0]["lr"], torch.rand(()).item()))
+        return (self.weight * noisy - 0.5).square().mean()
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return self.weight * noisy
+
+
+class Halves(SupervisedDenoiser):
+    """Learns nothing useful; says which target it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.lr = 0.01
+        self.targets: list[Tensor] = []
+
+    def loss(self, noisy: Tensor, target: Tensor, progress: float) -> Tensor:
+        self.targets.append(target)
+        return (self.weight * noisy - target).square().mean()
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return self.weight * noisy
+
+
+def data_for(method: pl.LightningModule, steps: int = 4) -> DataModule:
+    return DataModule(
+        Photos(crop=48), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25),
+        training=Training(steps, 32, 2, "fresh"), target=method.target,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def rows_of_test(method: pl.LightningModule, folder: Path, **options: object) -> list[dict]:
+    evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
+    (folder / "cell").mkdir(parents=True)
+    with quiet():
+        trainer_for("cpu", "32-true", [evaluator], **options).test(method, data_for(method), verbose=False)
+    return [row for image in evaluator.partial.read() for row in image]
+
+
+def test_an_image_learner_trains_inside_lightnings_test_loop(tmp_path: Path) -> None:
+    rows = rows_of_test(BlindFilter(), tmp_path / "learner")
+    noisy = rows_of_test(Noisy(), tmp_path / "noisy")
+    assert [row["image"] for row in rows] == [row["image"] for row in noisy]
+    gains = [ours["psnr_db"] - theirs["psnr_db"] for ours, theirs in zip(rows, noisy, strict=True)]
+    assert min(gains) > 3
+
+
+def test_an_image_learner_gives_each_image_of_a_batch_what_it_gives_it_alone() -> None:
+    method = BlindFilter(num_steps=3)
+    noisy = torch.rand(2, 3, 20, 20)
+    with isolated_rng(5):
+        together = method.denoise(noisy)
+    with isolated_rng(5):
+        first = method.denoise(noisy[:1])
+    assert torch.equal(together[:1], first)
+    assert not together.requires_grad
+
+
+def test_progress_learning_rate_and_draws_are_functions_of_the_step(tmp_path: Path) -> None:
+    seen = []
+    for name in ("first", "second"):
+        method = Scale()
+        torch.manual_seed(hash(name) % 1000)  # what came before must not matter
+        trained(method, data_for(method), tmp_path / name, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+        seen.append(method.seen)
+    assert seen[0] == seen[1]
+    assert [progress for progress, _, _ in seen[0]] == [0, 0.25, 0.5, 0.75]
+    assert [rate for _, rate, _ in seen[0]] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+    assert len({draw for _, _, draw in seen[0]}) == 4
+
+
+def test_only_a_supervised_method_is_given_clean_patches(tmp_path: Path) -> None:
+    method = Halves()
+    data = data_for(method)
+    trained(method, data, tmp_path / "halves", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    steps = data.train_dataloader().dataset
+    assert method.tags == ("supervised",)
+    assert torch.equal(method.targets[0], steps.step(0).clean)  # type: ignore[attr-defined]
+
+    blind = Scale()
+    data = data_for(blind)
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert batch.clean is None
+    assert batch.target is None
+
+
+def test_training_leaves_the_global_generators_where_they_were(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    method = Scale()
+    trained(method, data_for(method), tmp_path / "a", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    rows_of_test(method, tmp_path / "b")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(tmp_path: Path) -> None:
+    class Diverges(Scale):
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            return super().loss(noisy, progress) * (torch.nan if progress == 0.5 else 1)
+
+    method = Diverges()
+    with pytest.raises(FloatingPointError, match="nan at step 3"):
+        trained(method, data_for(method), tmp_path, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    assert not (tmp_path / "weights.pt").exists()
+
+
+class Wrong(Noisy):
+    def __init__(self, output: Tensor | str) -> None:
+        super().__init__()
+        self.output = output
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy[..., 1:] if isinstance(self.output, str) else noisy * self.output
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"), [("cropped", "expected the shape"), (torch.tensor(torch.nan), "NaN or infinite")]
+)
+def test_a_wrong_output_is_refused_with_the_method_and_the_image(output: Tensor | str, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"under test on astronaut.*{expected}"):
+        rows_of_test(Wrong(output), tmp_path)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> None:
+    batch = Batch(torch.rand(1, 3, 32, 32))
+    exact, mixed = rows_of_test(Noisy(), tmp_path / "32"), []
+    evaluator = Evaluator(tmp_path / "cell", tmp_path / "inputs", {"method": "m"}, [Protocol("default")])
+    (tmp_path / "cell").mkdir()
+    with quiet():
+        trainer_for("cpu", "bf16-mixed", [evaluator]).test(Noisy(), data_for(Noisy()), verbose=False)
+    mixed = [row for image in evaluator.partial.read() for row in image]
+    assert batch.noisy.dtype == torch.float32
+    assert [(row["psnr_db"], row["ssim"]) for row in mixed] == [(row["psnr_db"], row["ssim"]) for row in exact]

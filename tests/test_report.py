@@ -1,0 +1,165 @@
+"""The report: its numbers equal a recomputation from the rows, and nothing in it is averaged that should not be."""
+
+import csv
+import math
+import statistics
+from collections import defaultdict
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from denoisebench.cells import COLUMNS, Cell, add_to_plan, write_csv
+from denoisebench.pictures import output_name, read_png, write_png
+from denoisebench.report.markdown import write_report
+from denoisebench.report.rows import find_study, mean, read_study, summarise
+from denoisebench.report.status import print_status
+from denoisebench.report.table import markdown_tables, print_tables
+
+STUDY = Path("runs/study")
+
+
+def add_cell(
+    method: str, psnrs: dict[str, float | None], *, dataset: str = "set", noise: str = "gaussian25", seed: int = 0,
+    setup: str = "setup", ssim: float | None = 0.5, **columns: Any,
+) -> Cell:  # fmt: skip
+    """A finished cell as a run leaves it, with given scores."""
+    key = f"{abs(hash((method, dataset, noise, seed, setup))):012x}"[:12]
+    cell = Cell("runs", "study", method, dataset, noise, seed, key, setup)
+    rows = [
+        {"study": "study", "method": method, "dataset": dataset, "noise": noise, "seed": seed, "repeat": 0, "image": image,
+         "protocol": "default", "psnr_db": psnr, "ssim": None if psnr is None else ssim, "seconds": 0.25, "peak_mib": 100.0,
+         "learns": "nothing", "tags": "", "noisy_sha": f"{dataset}{noise}{seed}{image}".replace("/", ""),
+         "status": "unscored" if psnr is None else "done", "key": key, "setup": setup, "commit": "abc", **columns}
+        for image, psnr in psnrs.items()
+    ]  # fmt: skip
+    write_csv(cell.folder / "rows.csv", COLUMNS, rows)
+    rng = np.random.default_rng(0)
+    for row in rows:
+        write_png(cell.folder / "images" / output_name(row["image"], 0), rng.random((12, 16, 3)), bits=16)
+        write_png(cell.inputs / f"{row['noisy_sha']}-noisy.png", rng.random((12, 16, 3)))
+        if row["psnr_db"] is not None:
+            write_png(cell.inputs / f"{row['noisy_sha']}-clean.png", rng.random((12, 16, 3)), bits=16)
+    cell.set_status("done", images=len(rows))
+    add_to_plan(STUDY, [cell])
+    return cell
+
+
+def printed() -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    print_tables(summarise(read_study(STUDY)), console)
+    return console.export_text()
+
+
+def test_results_equal_a_recomputation_from_the_rows() -> None:
+    rng = np.random.default_rng(1)
+    for method in ("noisy", "alpha", "beta"):
+        for noise in ("gaussian25", "camera"):
+            for seed in (0, 1):
+                add_cell(method, {f"image{i}": float(rng.uniform(20, 40)) for i in range(5)}, noise=noise, seed=seed)
+    assert write_report(STUDY) == 0
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for path in STUDY.glob("*/*/*/*/rows.csv"):
+        for row in csv.DictReader(path.read_text().splitlines()):
+            groups[row["method"], row["noise"]].append(float(row["psnr_db"]))
+    results = list(csv.DictReader((STUDY / "results.csv").read_text().splitlines()))
+    assert len(results) == len(groups) == 6
+    for result in results:
+        own = groups[result["method"], result["noise"]]
+        assert float(result["psnr_db"]) == pytest.approx(statistics.fmean(own), abs=1e-12)
+        assert (int(result["images"]), int(result["seeds"])) == (5, 2)
+        assert f"{statistics.fmean(own):.2f}" in (STUDY / "report.md").read_text()
+
+
+def test_the_best_score_that_needs_no_clean_image_is_marked_and_bounds_come_last() -> None:
+    add_cell("bound", {"a": 39.0}, tags="supervised", learns="dataset")
+    add_cell("better", {"a": 31.0}, learns="dataset")
+    add_cell("worse", {"a": 30.0}, learns="dataset")
+    add_cell("noisy", {"a": 20.0})
+    lines = [line for line in markdown_tables(summarise(read_study(STUDY))).splitlines() if line.startswith("| ")][1:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == ["noisy", "worse", "better", "bound"]
+    assert ["**" in line for line in lines] == [False, False, True, False]
+    assert "supervised" in lines[-1]
+
+
+def test_settings_that_share_a_label_are_told_apart() -> None:
+    add_cell("same", {"a": 20.0}, setup="first0")
+    add_cell("same", {"a": 30.0}, setup="second")
+    results = summarise(read_study(STUDY))
+    assert [(result.method, result.psnr_db) for result in results] == [("same #first0", 20.0), ("same #second", 30.0)]
+
+
+def test_protocols_are_never_mixed() -> None:
+    add_cell("one", {"a": 20.0})
+    add_cell("two", {"a": 30.0}, protocol="other")
+    text = printed()
+    assert "protocol default" in text
+    assert "protocol other" in text
+    assert len(summarise(read_study(STUDY))) == 2
+
+
+def test_infinite_and_missing_scores_stay_what_they_are() -> None:
+    assert mean([1.0, math.inf]) == math.inf
+    assert mean([None, None]) is None
+    assert mean([1.0, None, 3.0]) == 2.0
+    add_cell("noisy", {"a": math.inf, "b": 20.0})
+    add_cell("own", {"a": None}, noise="real")
+    assert write_report(STUDY) == 0
+    text = (STUDY / "report.md").read_text()
+    assert "inf / 0.5000" in text
+    assert "no clean images" in text
+
+
+def test_hostile_names_break_neither_the_tables_nor_the_files() -> None:
+    label, image = "a|b[bold]<script>", "../x [1](y) %00"
+    add_cell(label, {image: 20.0})
+    assert write_report(STUDY) == 0
+    assert label in printed()
+    text = (STUDY / "report.md").read_text()
+    table = next(line for line in text.splitlines() if line.startswith("| a"))
+    assert table.count(" | ") == 4
+    assert "<script>" not in text.replace("\\<script>", "")
+    assert all(path.is_relative_to(STUDY) for path in Path("runs").rglob("*") if path.is_file())
+    assert len(list((STUDY / "report").iterdir())) == 1
+
+
+def test_pictures_show_noisy_every_method_and_clean() -> None:
+    for method in ("noisy", "alpha", "beta"):
+        add_cell(method, {"photo": 25.0})
+    write_report(STUDY)
+    [picture] = (STUDY / "report").iterdir()
+    panel = 16 * (192 // 16)
+    assert read_png(picture).shape[1] == 4 * panel + 3 * 4
+    assert f"report/{picture.name}" in (STUDY / "report.md").read_text()
+
+
+def test_failed_and_skipped_cells_are_listed_with_their_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    add_cell("noisy", {"a": 20.0})
+    others = [Cell("runs", "study", name, "set", "gaussian25", 0, name * 3, name) for name in ("bad", "odd", "new")]
+    add_to_plan(STUDY, others)
+    others[0].set_status("failed", reason="it broke", traceback="Traceback")
+    others[1].set_status("skipped", reason="it cannot be")
+    write_report(STUDY)
+    text = (STUDY / "report.md").read_text()
+    assert "it broke" in text
+    assert "it cannot be" in text
+    assert "4 cells: 1 done, 1 skipped, 1 failed, 1 missing" in text
+    capsys.readouterr()
+    assert print_status(STUDY) == 1
+    assert "1 missing" in capsys.readouterr().out
+
+
+def test_a_study_is_found_by_name_and_by_path() -> None:
+    add_cell("noisy", {"a": 20.0})
+    assert find_study("study") == find_study("runs/study") == STUDY
+    with pytest.raises(FileNotFoundError, match="there are: study"):
+        find_study("stduy")
+
+
+def test_a_study_without_results_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    add_to_plan(STUDY, [Cell("runs", "study", "m", "set", "n", 0, "key", "setup")])
+    assert write_report(STUDY) == 1
+    assert "denoisebench status study" in capsys.readouterr().out

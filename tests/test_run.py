@@ -1,0 +1,269 @@
+"""Studies from overrides to rows: done once, resumed, failed, skipped, scored again."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from denoisebench import config, run
+from denoisebench.cells import Cell, Row, read_plan
+from denoisebench.evaluator import Evaluator
+from denoisebench.methods.noisy import Noisy
+
+SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=1")
+COSTS = ("seconds", "train_seconds", "peak_mib", "commit")
+
+
+def study(*overrides: str) -> list[Cell]:
+    """Plan and compute in this process, without Hydra's launcher."""
+    jobs = config.jobs([*SMALL, *overrides], multirun=True)
+    cells = run.plan(jobs)
+    for job in jobs:
+        run.main(job.config)
+    return cells
+
+
+def rows_of(cell: Cell) -> list[Row]:
+    with (cell.folder / "rows.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def without_costs(rows: Sequence[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name not in COSTS} for row in rows]
+
+
+@pytest.mark.parametrize("method", config.groups()["method"])
+def test_every_method_runs_from_overrides_to_rows(method: str) -> None:
+    [cell] = study(f"method={method}")
+    assert cell.status() == {"state": "done", "images": 3}
+    rows = rows_of(cell)
+    assert [row["image"] for row in rows] == ["astronaut", "chelsea", "rocket"]
+    assert all(np.isfinite(float(row["psnr_db"])) and 0 < float(row["ssim"]) < 1 for row in rows)
+    assert {row["method"] for row in rows} == {method}
+    assert {path.name for path in (cell.folder / "images").iterdir()} == {"astronaut.png", "chelsea.png", "rocket.png"}
+    assert [path.name for path in (cell.folder / "pictures").iterdir()] == ["astronaut.png"]
+    manifest = json.loads((cell.folder / "manifest.json").read_text())
+    assert {"commit", "versions", "hardware", "durations_s"} <= manifest.keys()
+    assert not (cell.folder / "rows.part.jsonl").exists()
+
+
+def test_rows_say_how_a_method_learned() -> None:
+    noisy, learned, bound = study("method=noisy,neighbor2neighbor,noise2clean")
+    assert {key: rows_of(noisy)[0][key] for key in ("learns", "trained_on", "selection", "budget", "tags")} == {
+        "learns": "nothing", "trained_on": "", "selection": "", "budget": "", "tags": "",
+    }  # fmt: skip
+    row = rows_of(learned)[0]
+    assert (row["learns"], row["trained_on"], row["train_noise"]) == ("dataset", "photos-train", "gaussian25 fresh")
+    assert (row["selection"], row["budget"], row["tags"], row["train_steps"]) == ("last", "smoke", "", "3")
+    assert rows_of(bound)[0]["tags"] == "supervised"
+
+
+def test_a_told_sigma_and_an_estimated_one_are_told_apart() -> None:
+    [told] = study("method=nlm")
+    [estimated] = study("method=nlm", "method.sigma=null")
+    assert (told.label, rows_of(told)[0]["tags"]) == ("nlm", "oracle_sigma")
+    assert (estimated.label, rows_of(estimated)[0]["tags"]) == ("nlm[sigma=null]", "")
+
+
+def test_every_method_meets_the_same_noisy_pixels() -> None:
+    cells = study("method=noisy,nlm,neighbor2neighbor")
+    assert len({tuple(row["noisy_sha"] for row in rows_of(cell)) for cell in cells}) == 1
+    [other] = study("method=noisy", "seed=1")
+    assert not {row["noisy_sha"] for row in rows_of(other)} & {row["noisy_sha"] for row in rows_of(cells[0])}
+
+
+def test_a_finished_cell_is_not_computed_again_unless_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    compute = run._compute
+    monkeypatch.setattr(run, "_compute", lambda *args: computed.append(1) or compute(*args))
+    for overrides, count in (((), 1), ((), 1), (("force=true",), 2), (("study=other",), 3)):
+        study("method=noisy", *overrides)
+        assert len(computed) == count
+
+
+def test_one_training_serves_all_test_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    study("method=neighbor2neighbor")
+    monkeypatch.setattr(torch.Tensor, "backward", lambda *args, **kwargs: pytest.fail("it trained again"))
+    first, second = study("method=neighbor2neighbor", "dataset.crop=48,33")
+    assert first.train_key == second.train_key
+    assert first.key != second.key
+    assert [cell.state for cell in (first, second)] == ["done", "done"]
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 2])
+def test_a_test_resumed_equals_a_test_undisturbed(fail_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    [undisturbed] = study("method=noisy", "study=undisturbed", "repeats=2")
+    seen: list[str] = []
+    finish = Evaluator._finish_image
+
+    def failing(self: Evaluator, denoised: torch.Tensor, batch: object, i: int, image: str, *rest: object) -> None:
+        seen.append(image)
+        if len(seen) == fail_at + 1:
+            raise RuntimeError("killed")
+        finish(self, denoised, batch, i, image, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Evaluator, "_finish_image", failing)
+    [cell] = study("method=noisy", "repeats=2")
+    assert cell.state == "failed"
+    assert "killed" in cell.status()["traceback"]
+    study("method=noisy", "repeats=2")
+    assert len(seen) == 6 + 1, "finished images were computed again"
+    expected = [{**row, "study": "default"} for row in without_costs(rows_of(undisturbed))]
+    assert without_costs(rows_of(cell)) == expected
+
+
+def test_a_torn_last_line_of_an_interrupted_test_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    [undisturbed] = study("method=noisy", "study=undisturbed")
+    jobs = config.jobs([*SMALL, "method=noisy"], multirun=True)
+    [cell] = run.plan(jobs)
+    lines = [
+        "[" + json.dumps({**row, "study": "default", "repeat": 0, "psnr_db": 1.0, "seconds": 1.0}) + "]"
+        for row in rows_of(undisturbed)
+    ]
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "rows.part.jsonl").write_text(lines[0] + "\n" + lines[1][:100])
+    run.main(jobs[0].config)
+    assert [row["image"] for row in rows_of(cell)] == ["astronaut", "chelsea", "rocket"]
+
+
+def photos_in(folder: Path, *names: str, size: tuple[int, int] = (40, 30), channels: int = 3) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        rng = np.random.default_rng(len(name))
+        pixels = rng.integers(0, 256, (*size, channels), dtype=np.uint8)
+        Image.fromarray(pixels.squeeze()).save(folder / f"{name}.png")
+    return folder
+
+
+FOLDER = ("budget=smoke", "trainer=cpu", "dataset=folder", "noise=real")
+
+
+def folder_study(*overrides: str) -> list[Cell]:
+    jobs = config.jobs([*FOLDER, *overrides], multirun=True)
+    cells = run.plan(jobs)
+    for job in jobs:
+        run.main(job.config)
+    return cells
+
+
+def test_own_noisy_photos_are_denoised_without_a_score(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "holiday", "a", "bb", "ccc", size=(64, 64))
+    cells = folder_study("method=noisy,nlm,neighbor2neighbor", f"dataset.noisy={folder}")
+    for cell in cells:
+        rows = rows_of(cell)
+        assert (cell.state, cell.dataset, len(rows)) == ("done", "holiday", 3)
+        assert {(row["psnr_db"], row["ssim"], row["status"]) for row in rows} == {("", "", "unscored")}
+        assert len(list((cell.folder / "images").iterdir())) == 3
+    assert "transductive" in rows_of(cells[2])[0]["tags"]
+
+
+def test_pairs_are_scored_and_their_noise_is_theirs(tmp_path: Path) -> None:
+    clean, noisy = photos_in(tmp_path / "clean", "a"), photos_in(tmp_path / "noisy", "a")
+    [cell] = folder_study("method=noisy", f"dataset.noisy={noisy}", f"dataset.clean={clean}")
+    assert rows_of(cell)[0]["psnr_db"] == "inf"
+    assert float(rows_of(cell)[0]["ssim"]) == 1
+
+
+def test_gray_images_train_a_gray_network(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "gray", "a", "bb", channels=1, size=(48, 48))
+    [cell] = folder_study("method=neighbor2neighbor", f"dataset.clean={folder}", "dataset.channels=1", "noise=gaussian25")
+    assert cell.state == "done"
+    [refused] = folder_study("method=noisy", f"dataset.clean={folder}", "noise=gaussian25")
+    assert "dataset.channels=1" in refused.status()["reason"]
+
+
+def test_impossible_cells_are_skipped_with_the_way_out(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "noisy", "a", size=(48, 48))
+    [synthetic, supervised] = [
+        folder_study("method=noisy", f"dataset.noisy={folder}", "noise=gaussian25")[0],
+        folder_study("method=noise2clean", f"dataset.noisy={folder}")[0],
+    ]
+    assert synthetic.state == supervised.state == "skipped"
+    assert "noise=real" in synthetic.status()["reason"]
+    assert "train_set" in supervised.status()["reason"]
+    [unreal] = study("method=noisy", "noise=real")
+    assert "gaussian25" in unreal.status()["reason"]
+
+
+def test_a_corrupt_image_fails_its_cell_and_no_other(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "pictures", "a", "bb")
+    whole = (folder / "bb.png").read_bytes()
+    (folder / "bb.png").write_bytes(whole[: len(whole) // 2])
+    broken = folder_study("method=noisy", f"dataset.noisy={folder}")
+    fine = study("method=noisy")
+    assert (broken[0].state, fine[0].state) == ("failed", "done")
+    status = broken[0].status()
+    assert "bb.png" in status["reason"]
+    assert "Traceback" in status["traceback"]
+    (folder / "bb.png").write_bytes(whole)
+    [mended] = folder_study("method=noisy", f"dataset.noisy={folder}")
+    assert mended.state == "done"
+
+
+def test_too_small_training_images_name_the_image_and_the_key(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "tiny", "speck", size=(20, 20))
+    [cell] = folder_study("method=neighbor2neighbor", f"dataset.noisy={folder}")
+    assert "speck" in cell.status()["reason"]
+    assert "training.patch" in cell.status()["reason"]
+
+
+def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once() -> None:
+    [later] = study("method=nlm")
+    study("method=nlm", "protocol=[default,neighbor2neighbor]")
+    [at_once] = study("method=nlm", "protocol=[default,neighbor2neighbor]", "study=at_once")
+    ours, theirs = ({(row["image"], row["protocol"]): row for row in rows_of(cell)} for cell in (later, at_once))
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 6
+    for key, row in ours.items():
+        assert float(row["psnr_db"]) == pytest.approx(float(theirs[key]["psnr_db"]), abs=1e-3)
+        assert float(row["ssim"]) == pytest.approx(float(theirs[key]["ssim"]), abs=1e-4)
+    assert {float(row["psnr_db"]) for row in ours.values()} != {
+        float(ours[key]["psnr_db"]) for key in ours if key[1] == "default"
+    }
+
+
+def test_a_disk_that_is_full_leaves_no_half_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name.startswith(".chelsea"):
+            write(self, data[:10])
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        [cell] = study("method=noisy")
+    assert cell.state == "failed"
+    assert "No space left" in cell.status()["reason"]
+    assert not [path for path in cell.folder.rglob("*") if "chelsea" in path.name]
+    assert not (cell.folder / "rows.csv").exists()
+    study("method=noisy")
+    assert cell.state == "done"
+
+
+def test_the_task_returns_the_mean_score_for_an_optimiser() -> None:
+    jobs = config.jobs([*SMALL, "method=noisy"], multirun=False)
+    [cell] = run.plan(jobs)
+    first = run.main(jobs[0].config)
+    expected = np.mean([float(row["psnr_db"]) for row in rows_of(cell)])
+    assert first == pytest.approx(expected)
+    assert run.main(jobs[0].config) == pytest.approx(expected)
+
+
+def test_the_plan_holds_every_cell_ever_asked_for() -> None:
+    first = study("method=noisy", "noise=gaussian25,camera")
+    second = study("method=nlm")
+    plan = read_plan(Path("runs/default"))
+    assert set(plan) == {cell.key for cell in [*first, *second]}
+    assert all(plan[cell.key].folder == cell.folder for cell in first)
+
+
+def test_noisy_is_the_identity() -> None:
+    noisy = torch.randn(2, 3, 5, 7)
+    assert torch.equal(Noisy().denoise(noisy), noisy)

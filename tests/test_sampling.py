@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torch.nn import functional as F
+
+from denoisebench.sampling import draw_neighbors, neighbor_subsample, pad_to_multiple
+
+CELL = [(0, 0), (0, 1), (1, 0), (1, 1)]
+ORDERED_PAIRS = {(p, q) for p in CELL for q in CELL if abs(p[0] - q[0]) + abs(p[1] - q[1]) == 1}
+
+
+def coordinates(images: int, channels: int, height: int, width: int) -> torch.Tensor:
+    # Row + 100 column + 10,000 channel + 1,000,000 image: every pixel is unlike all others and names its place.
+    return (
+        torch.arange(height).reshape(1, 1, -1, 1)
+        + 100 * torch.arange(width).reshape(1, 1, 1, -1)
+        + 10_000 * torch.arange(channels).reshape(1, -1, 1, 1)
+        + 1_000_000 * torch.arange(images).reshape(-1, 1, 1, 1)
+    ).double()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    images=st.integers(1, 3),
+    channels=st.integers(1, 4),
+    height=st.integers(2, 9),
+    width=st.integers(2, 9),
+)
+def test_the_two_pixels_are_neighbours_in_their_cell(seed: int, images: int, channels: int, height: int, width: int) -> None:
+    x = coordinates(images, channels, height, width)
+    before = x.clone()
+    torch.manual_seed(seed)
+    draw = draw_neighbors(x)
+    g1, g2 = neighbor_subsample(x, draw)
+    assert torch.equal(x, before)
+    assert not draw.is_floating_point()
+    assert draw.shape == (images, height // 2, width // 2)
+    assert draw.min() >= 0
+    assert draw.max() <= 7
+    assert g1.shape == g2.shape == (images, channels, height // 2, width // 2)
+    for n in range(images):
+        for i in range(height // 2):
+            for j in range(width // 2):
+                places = []
+                for g in (g1, g2):
+                    values = [int(v) for v in g[n, :, i, j].tolist()]
+                    # All channels come from the same pixel of this very image.
+                    assert [v // 10_000 for v in values] == [100 * n + c for c in range(channels)]
+                    assert len({v % 10_000 for v in values}) == 1
+                    place = values[0] % 100, values[0] % 10_000 // 100
+                    assert (place[0] // 2, place[1] // 2) == (i, j)
+                    places.append(place)
+                (row1, column1), (row2, column2) = places
+                assert abs(row1 - row2) + abs(column1 - column2) == 1
+
+
+def places_of(draw: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    x = coordinates(1, 1, 2, 2)
+    first, second = (int(g.item()) for g in neighbor_subsample(x, torch.full((1, 1, 1), draw)))
+    return (first % 100, first // 100), (second % 100, second // 100)
+
+
+def test_the_eight_draws_are_the_eight_ordered_pairs() -> None:
+    assert len(ORDERED_PAIRS) == 8
+    assert {places_of(draw) for draw in range(8)} == ORDERED_PAIRS
+
+
+def test_a_draw_means_the_same_pair_in_every_cell() -> None:
+    x = coordinates(2, 3, 5, 7)
+    for draw in range(8):
+        g1, g2 = neighbor_subsample(x, torch.full((2, 2, 3), draw))
+        for g, (row, column) in zip((g1, g2), places_of(draw), strict=True):
+            assert torch.equal(g, x[:, :, row:4:2, column:6:2])
+
+
+def test_both_subsamples_together_use_every_pixel_equally() -> None:
+    torch.manual_seed(11)
+    x = coordinates(1, 1, 2, 2).expand(8000, 1, 2, 2)
+    for g in neighbor_subsample(x, draw_neighbors(x)):
+        counts = [int((g == value).sum()) for value in (0, 1, 100, 101)]
+        assert sum(counts) == 8000
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), height=st.integers(2, 8), width=st.integers(2, 8), channels=st.integers(1, 3))
+def test_equal_draws_pick_equal_positions(seed: int, height: int, width: int, channels: int) -> None:
+    torch.manual_seed(seed)
+    x = torch.rand(2, channels, height, width, dtype=torch.float64)
+    draw = draw_neighbors(x)
+    y = 3 * x - 1
+    for gx, gy in zip(neighbor_subsample(x, draw), neighbor_subsample(y, draw), strict=True):
+        assert torch.equal(gy, 3 * gx - 1)
+    # The odd last row and column are never read.
+    spoiled = x.clone()
+    spoiled[:, :, height // 2 * 2 :] = torch.nan
+    spoiled[:, :, :, width // 2 * 2 :] = torch.nan
+    for gx, gs in zip(neighbor_subsample(x, draw), neighbor_subsample(spoiled, draw), strict=True):
+        assert torch.equal(gx, gs)
+
+
+def test_gradients_flow_to_the_chosen_pixels_alone() -> None:
+    torch.manual_seed(12)
+    x = torch.rand(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    draw = draw_neighbors(x)
+    g1, g2 = neighbor_subsample(x, draw)
+    w1, w2 = torch.rand_like(g1), torch.rand_like(g2)
+    (w1 * g1 + w2 * g2).sum().backward()
+    expected = torch.zeros_like(x)
+    for n in range(2):
+        for i in range(2):
+            for j in range(3):
+                for w, (row, column) in zip((w1, w2), places_of(int(draw[n, i, j])), strict=True):
+                    expected[n, :, 2 * i + row, 2 * j + column] = w[n, :, i, j]
+    assert x.grad is not None
+    assert torch.equal(x.grad, expected)
+
+
+def test_draws_are_uniform() -> None:
+    torch.manual_seed(13)
+    draw = draw_neighbors(torch.zeros(4, 3, 200, 200))
+    counts = torch.bincount(draw.flatten(), minlength=8)
+    assert counts.shape == (8,)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_draws_of_different_cells_are_independent(axis: int) -> None:
+    torch.manual_seed(14)
+    draw = draw_neighbors(torch.zeros(20, 1, 120, 120))
+    size = draw.shape[axis]
+    one, other = draw.narrow(axis, 0, size - 1), draw.narrow(axis, 1, size - 1)
+    table = torch.bincount((8 * one + other).flatten(), minlength=64)
+    assert table.shape == (64,)
+    assert stats.chisquare(table.numpy()).pvalue > 1e-3
+
+
+def test_draws_come_from_the_global_generator() -> None:
+    x = torch.zeros(2, 3, 40, 40)
+    torch.manual_seed(15)
+    first, second = draw_neighbors(x), draw_neighbors(x)
+    torch.manual_seed(15)
+    assert torch.equal(draw_neighbors(x), first)
+    assert torch.equal(draw_neighbors(x), second)
+    assert not torch.equal(first, second)
+
+
+def test_draws_do_not_depend_on_the_channels_or_the_pixels() -> None:
+    torch.manual_seed(16)
+    draw = draw_neighbors(torch.zeros(2, 1, 9, 8))
+    torch.manual_seed(16)
+    assert torch.equal(draw_neighbors(torch.full((2, 5, 9, 8), 0.7, dtype=torch.float64)), draw)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 6), (6, 1), (1, 1)])
+def test_images_without_a_whole_cell_are_refused(height: int, width: int) -> None:
+    x = torch.rand(1, 3, height, width)
+    with pytest.raises(ValueError):
+        neighbor_subsample(x, torch.zeros(1, height // 2, width // 2, dtype=torch.long))
+
+
+def reflected(index: int, side: int) -> int:
+    # Walk back and forth between the first and the last pixel, never standing still, except where there is only one.
+    place, step = 0, 1
+    for _ in range(index):
+        if side == 1:
+            break
+        if not 0 <= place + step < side:
+            step = -step
+        place += step
+    return place
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    multiple=st.sampled_from([1, 2, 3, 4, 7, 8, 16, 32]),
+    channels=st.integers(1, 3),
+)
+def test_padding_reflects_back_and_forth(height: int, width: int, multiple: int, channels: int) -> None:
+    x = coordinates(2, channels, height, width)
+    before = x.clone()
+    padded = pad_to_multiple(x, multiple)
+    new_height = -(-height // multiple) * multiple
+    new_width = -(-width // multiple) * multiple
+    assert padded.shape == (2, channels, new_height, new_width)
+    assert torch.equal(padded[..., :height, :width], x)
+    rows = [reflected(i, height) for i in range(new_height)]
+    columns = [reflected(j, width) for j in range(new_width)]
+    assert torch.equal(padded, torch.from_numpy(x.numpy()[:, :, rows][:, :, :, columns]))
+    assert torch.equal(x, before)
+    if new_height - height < height and new_width - width < width:
+        assert torch.equal(padded, F.pad(x, (0, new_width - width, 0, new_height - height), mode="reflect"))
+
+
+@pytest.mark.parametrize("side", [2, 3, 5, 9, 31])
+def test_padding_beyond_one_reflection_is_that_of_numpy(side: int) -> None:
+    x = torch.rand(1, 1, side, side)
+    expected = np.pad(x.numpy(), ((0, 0), (0, 0), (0, 64 - side), (0, 64 - side)), mode="reflect")
+    assert torch.equal(pad_to_multiple(x, 64), torch.from_numpy(expected))
+
+
+def test_a_single_pixel_is_repeated() -> None:
+    x = torch.rand(2, 3, 1, 1)
+    assert torch.equal(pad_to_multiple(x, 32), x.expand(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (5, 3), (1, 2)])
+def test_gradients_of_the_padding_count_the_copies(height: int, width: int) -> None:
+    x = torch.zeros(1, 1, height, width, requires_grad=True)
+    padded = pad_to_multiple(x, 8)
+    padded.sum().backward()
+    rows = np.bincount([reflected(i, height) for i in range(padded.shape[2])], minlength=height)
+    columns = np.bincount([reflected(j, width) for j in range(padded.shape[3])], minlength=width)
+    assert x.grad is not None
+    assert torch.equal(x.grad[0, 0], torch.from_numpy(np.outer(rows, columns)).float())
