@@ -165,7 +165,7 @@ def test_the_default_network_is_that_of_the_paper() -> None:
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in UNet().parameters()) == 1_259_475
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     height=st.integers(1, 70),
     width=st.integers(1, 70),

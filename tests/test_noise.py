@@ -88,9 +88,10 @@ def test_noise_leaves_the_range_unless_clipped(name: str) -> None:
 
 @pytest.mark.parametrize("sigma", [5, 25.0, 50])
 def test_gaussian_noise_is_normal_with_its_sigma_in_gray_levels(sigma: float) -> None:
-    clean = picture(5, 2, 3, 100, 100)
+    # Two million values tell 255 grey levels from 256.
+    clean = picture(5, 2, 3, 600, 600)
     noise = ((Gaussian(sigma=sigma)(clean, generator(6)) - clean) * 255 / sigma).flatten().numpy()
-    assert stats.kstest(noise, "norm").pvalue > 1e-3
+    assert stats.kstest(noise[::20], "norm").pvalue > 1e-3
     assert abs(noise.mean()) < 5 / noise.size**0.5
     assert abs(noise.std() - 1) < 5 / (2 * noise.size) ** 0.5
     # Neither the brightness nor a neighbour says anything about the noise.
@@ -104,14 +105,14 @@ def test_gaussian_noise_of_sigma_zero_is_none() -> None:
 
 
 def test_gaussian_levels_are_uniform_over_the_range_and_one_per_image() -> None:
-    clean = torch.full((400, 3, 32, 32), 0.5)
+    clean = torch.full((2000, 3, 24, 24), 0.5)
     noise = (Gaussian(sigma=[5, 50])(clean, generator(9)) - clean) * 255
     levels = noise.square().mean(dim=(1, 2, 3)).sqrt()
     assert stats.kstest(levels.numpy(), stats.uniform(5, 45).cdf).pvalue > 1e-3
-    # Within an image nothing varies but the estimate: 1024 pixels know their level to 2.2 per cent.
+    # Within an image nothing varies but the estimate: 576 pixels know their level to 3 per cent.
     for part in (noise[:, :1], noise[:, 1:2], noise[..., :16, :], noise[..., :, :16]):
         ratio = part.square().mean(dim=(1, 2, 3)).sqrt() / levels
-        assert (ratio - 1).abs().max() < 0.12
+        assert (ratio - 1).abs().max() < 0.15
 
 
 def test_poisson_levels_are_uniform_over_the_range_and_one_per_image() -> None:

@@ -57,7 +57,7 @@ def _canonical(value: Any) -> Any:
         return {str(name): _canonical(value[name]) for name in sorted(value)}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@
 given as a pair (low, high) is drawn uniformly for each image. Noisy images are not clipped to [0, 1] unless `clip`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -21,7 +22,7 @@ def _level(name: str, value: Level, *, positive: bool = False) -> Level:
     lowest = "above 0" if positive else "0 or above"
     if (
         len(bounds) not in (1, 2)
-        or any(bound < 0 or (positive and bound == 0) for bound in bounds)
+        or not all(0 <= bound < math.inf and (bound > 0 or not positive) for bound in bounds)
         or list(bounds) != sorted(bounds)
     ):
         raise ValueError(f"noise.{name} is a number {lowest}, or a range [low, high] of them; not {value!r}")
@@ -29,7 +30,7 @@ def _level(name: str, value: Level, *, positive: bool = False) -> Level:
 
 
 def _shown(value: Level) -> str:
-    return "_".join(f"{bound:g}" for bound in value) if isinstance(value, Sequence) else f"{value:g}"
+    return "_".join(map(_shown, value)) if isinstance(value, Sequence) else f"{value:.12g}"
 
 
 def _drawn(value: Level, clean: Tensor, generator: Generator) -> Tensor | float:
@@ -133,15 +134,14 @@ class Camera(NoiseModel):
     gain_blue: float = 1.6
 
     def __post_init__(self) -> None:
-        for name in ("lam", "gain_red", "gain_blue"):
-            if isinstance(_level(name, getattr(self, name), positive=True), Sequence):
+        for name in ("lam", "read_std", "gain_red", "gain_blue"):
+            if isinstance(_level(name, getattr(self, name), positive=name != "read_std"), Sequence):
                 raise ValueError(f"noise.{name} of camera noise is one number, not a range")
-        _level("read_std", self.read_std)
 
     @property
     def kind(self) -> str:
         own = [field for field in fields(Camera) if field.name not in ("clip", "quantise")]
-        changed = [f"-{f.name}{getattr(self, f.name):g}" for f in own if getattr(self, f.name) != f.default]
+        changed = [f"-{f.name}{_shown(getattr(self, f.name))}" for f in own if getattr(self, f.name) != f.default]
         return "camera" + "".join(changed)
 
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """Images to PNG files, and labelled strips of images."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,23 +11,35 @@ import numpy as np
 
 LABEL_HEIGHT = 22
 GAP = 4
+MAX_NAME_BYTES = 255
 MAX_SIDE = 512
 
 
 def output_name(image: str, repeat: int) -> str:
-    """The file of an image: unique for each name and repeat, and safe on every file system."""
-    return quote(image, safe=" ()[]+,=@") + (f".r{repeat}" if repeat else "") + ".png"
+    """The file of an image: unique for each name and repeat, and safe on every file system.
+
+    Letters of any script stay; other signs are percent-encoded, `+` among them, which parts the name and the repeat.
+    """
+    name = "".join(
+        sign if sign.isalnum() or sign in " ._-()[],=@" else quote(sign, safe="", errors="surrogateescape") for sign in image
+    )
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    end = (f"+r{repeat}" if repeat else "") + ".png"
+    if len(os.fsencode(name + end)) > MAX_NAME_BYTES:
+        name = name[:50] + "+" + hashlib.sha256(os.fsencode(image)).hexdigest()
+    return name + end
 
 
 def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
     """Write (H, W, C) in [0, 1], C of 1 or 3 (RGB), clipped and rounded, as a PNG that is there whole or not at all."""
     white = 2**bits - 1
-    stored = np.clip(image * white + 0.5, 0, white).astype(np.uint8 if bits == 8 else np.uint16)
+    stored = np.clip(image.astype(np.float64) * white + 0.5, 0, white).astype(np.uint8 if bits == 8 else np.uint16)
     done, encoded = cv2.imencode(".png", stored if stored.shape[2] == 1 else stored[..., ::-1])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{os.getpid()}.part")
     try:
         part.write_bytes(encoded.tobytes())
         os.replace(part, path)

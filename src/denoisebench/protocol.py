@@ -50,6 +50,6 @@ class Protocol:
         image, reference = self.prepare(denoised)[..., rows, columns], clean[..., rows, columns]
         if 0 in image.shape:
             raise ValueError(f"protocol {self.name}: border={self.border} leaves nothing of {height} x {width}")
+        psnr_db = psnr(image, reference)
         small = min(image.shape[-2:]) < SSIM_WINDOW
-        similarity = torch.full((len(image),), torch.nan) if small else ssim(image, reference)
-        return psnr(image, reference), similarity
+        return psnr_db, torch.full_like(psnr_db, torch.nan) if small else ssim(image, reference)

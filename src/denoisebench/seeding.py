@@ -1,6 +1,7 @@
 """Seeds that are functions of names, and random numbers that leave no trace."""
 
 import hashlib
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ def seed_from(*names: object) -> int:
     >>> seed_from(0, "kodak", "kodim01") == seed_from(0, "kodak", "kodim01")
     True
     """
-    digest = hashlib.sha256("\x1f".join(map(str, names)).encode()).digest()
+    digest = hashlib.sha256(json.dumps([str(name) for name in names]).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, list_images, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, list_images, read_image
 
 
 class Folder(ImageSet):
@@ -60,4 +60,4 @@ class Folder(ImageSet):
     @property
     def fingerprint(self) -> str:
         files = [*(self._clean or {}).values(), None, *(self._noisy or {}).values()]
-        return fingerprint_of(self.channels, *(path and (path.name, path.stat().st_size) for path in files))
+        return fingerprint_of(self.channels, *(path and (path.stem, file_hash(path)) for path in files))

@@ -1,5 +1,6 @@
 """Reading image files, and the interface of a data set."""
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -7,66 +8,101 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_FLOAT = 4.0
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+EXIF_ORIENTATION = 0x0112
 
 
 def read_image(path: Path, channels: int) -> np.ndarray:
     """An image file as (H, W, channels), RGB or gray, in the type it is stored in: uint8, uint16 or float32.
 
-    EXIF rotation is applied, palettes are resolved, an opaque alpha channel is dropped.
+    EXIF rotation is applied, palettes are resolved, an opaque alpha channel is dropped. What a file is, is told by its
+    content, not by its suffix.
 
-    Raises: ValueError, naming the file, if it is no whole image, has see-through pixels, values that are not
-    finite, another number of channels than `channels`, or a type with no known range.
+    Raises: ValueError, naming the file, if it is no whole image, holds several, has see-through pixels, values that are
+    not finite, another number of channels than `channels`, or a type with no known range.
     """
+    with path.open("rb") as file:
+        head = file.read(26)
     try:
-        image = _read_tiff(path) if path.suffix.lower() in (".tif", ".tiff") else _read_with_pillow(path)
-    except (UnidentifiedImageError, OSError, SyntaxError, tifffile.TiffFileError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
-        raise ValueError(f"{path}: not a whole image file ({error}); replace it or take it away") from error
+        if head[:4] in TIFF_MARKS:
+            image = _read_tiff(path)
+        elif head.startswith(PNG_MARK) and head[24:25] == b"\x10":
+            image = _read_16_bit_png(path, colour_type=head[25])
+        else:
+            image = _read_with_pillow(path)
+    except Exception as error:  # whatever a decoder raises on a damaged file
+        raise ValueError(f"{path}: cannot be read as an image ({error}); replace it or take it away") from error
     return _with_channels(_checked_values(image, path), channels, path)
 
 
 def _read_tiff(path: Path) -> np.ndarray:
-    try:
-        image = tifffile.imread(path)
-    except ValueError as error:  # what tifffile says of truncated data
-        raise OSError(error) from error
+    with tifffile.TiffFile(path) as file:
+        if len(file.pages) != 1:
+            raise ValueError(f"it holds {len(file.pages)} images")
+        page = file.pages.first
+        if page.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
+            raise ValueError(
+                f"its colours are stored as TIFF photometric {page.photometric}, expected gray with black as 0, or RGB"
+            )
+        if (orientation := page.tags.get("Orientation")) is not None and orientation.value != 1:
+            raise ValueError("it is stored turned: save it upright")
+        if any(offset + size > path.stat().st_size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True)):
+            raise ValueError("it is cut off")
+        image = page.asarray()
+        if page.axes == "SYX":
+            image = np.moveaxis(image, 0, -1)
     return image[..., None] if image.ndim == 2 else image
+
+
+def _read_16_bit_png(path: Path, colour_type: int) -> np.ndarray:
+    """By OpenCV: Pillow cuts 16-bit colour down to 8 bit. Pillow still tells whether it is whole, and what is said of it."""
+    with Image.open(path) as image:
+        image.load()
+        key, orientation = image.info.get("transparency"), image.getexif().get(EXIF_ORIENTATION, 1)
+        _one_image(image)
+    if orientation != 1:
+        raise ValueError("it is stored turned, in 16 bit: save it upright")
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint16:
+        raise ValueError("OpenCV cannot decode it in 16 bit")
+    planes = {0: [0], 2: [2, 1, 0], 4: [0, 3], 6: [2, 1, 0, 3]}[colour_type]
+    array = stored.reshape(*stored.shape[:2], -1)[..., planes]
+    _no_transparent_colour(array, key)
+    return np.ascontiguousarray(array)
 
 
 def _read_with_pillow(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         image.load()  # a truncated file fails here
-        if _png_bit_depth(path) == 16 and image.mode not in ("I;16", "I"):
-            return _read_16_bit_colour(path)  # Pillow would cut it down to 8 bit
+        _one_image(image)
         image = ImageOps.exif_transpose(image)
         if image.mode == "P":
             image = image.convert("RGBA" if "transparency" in image.info else "RGB")
         elif image.mode == "1":
             image = image.convert("L")
+        if image.mode not in ("L", "LA", "RGB", "RGBA"):
+            raise ValueError(f"colour mode {image.mode} is neither gray nor RGB")
         array = np.asarray(image)
-        if image.mode == "I":  # 16-bit gray in older Pillow
-            array = array.astype(np.uint16)
-        elif image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-            raise OSError(f"colour mode {image.mode} is neither gray nor RGB")
-    return array[..., None] if array.ndim == 2 else array
+        array = array[..., None] if array.ndim == 2 else array
+        if image.mode in ("L", "RGB"):
+            _no_transparent_colour(array, image.info.get("transparency"))
+    return array
 
 
-def _png_bit_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        header = file.read(25)
-    return header[24] if header.startswith(b"\x89PNG") and len(header) == 25 else 8
+def _one_image(image: Image.Image) -> None:
+    if (frames := getattr(image, "n_frames", 1)) != 1:
+        raise ValueError(f"it holds {frames} images")
 
 
-def _read_16_bit_colour(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise OSError("16-bit PNG that cannot be decoded")
-    return np.ascontiguousarray(image[..., [2, 1, 0, 3] if image.shape[2] == 4 else [2, 1, 0]])
+def _no_transparent_colour(array: np.ndarray, key: int | tuple[int, ...] | bytes | None) -> None:
+    """A PNG without alpha may declare one colour see-through."""
+    if key is not None and not isinstance(key, bytes) and (array == np.array(key)).all(axis=-1).any():
+        raise ValueError("it has see-through pixels, whose colours are undefined: flatten it first")
 
 
 def _checked_values(image: np.ndarray, path: Path) -> np.ndarray:
@@ -133,11 +169,23 @@ class ImageSet(ABC):
 
 
 def fingerprint_of(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file; read once in a process as long as the file is not written."""
+    status = path.stat()
+    return _hashed(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@functools.cache
+def _hashed(path: Path, *_written: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_images(folder: Path, key: str) -> dict[str, Path]:
-    """Image files of a folder by stem, in the order of their names.
+    """Image files of a folder by stem, in the order of their stems.
 
     Raises: FileNotFoundError or ValueError, naming `key`, if there is no such folder, no image in it, or two
     images of one stem.
@@ -153,4 +201,4 @@ def list_images(folder: Path, key: str) -> dict[str, Path]:
         files[path.stem] = path
     if not files:
         raise ValueError(f"{key}={folder}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
-    return files
+    return dict(sorted(files.items()))
