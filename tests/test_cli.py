@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from denoisebench import run
 from denoisebench.cli import COMPLETION, main
 
 SMALL = ("dataset.crop=48", "trainer=cpu")
@@ -98,6 +99,17 @@ def test_mistakes_end_with_a_line_and_exit_code_2(
     assert expected in printed.err
     assert len(printed.err.strip().splitlines()) == 1
     assert not Path("runs").exists()
+
+
+def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise SystemExit(1)  # what Lightning makes of Ctrl-C
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_compute", interrupted)
+        assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 0
 
 
 def test_a_composed_configuration_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:

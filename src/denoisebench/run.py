@@ -167,6 +167,8 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return []
         rows = _compute(job, cell, parts, protocols)
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stopped
     except Exception as error:
         cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
         console.print(f"failed   {cell}: {error}", style="red", markup=False)
