@@ -99,7 +99,7 @@ def test_an_image_learner_trains_inside_lightnings_test_loop(tmp_path: Path) -> 
     noisy = rows_of_test(Noisy(), tmp_path / "noisy")
     assert [row["image"] for row in rows] == [row["image"] for row in noisy]
     gains = [ours["psnr_db"] - theirs["psnr_db"] for ours, theirs in zip(rows, noisy, strict=True)]
-    assert min(gains) > 3
+    assert min(gains) > 2
 
 
 def test_an_image_learner_gives_each_image_of_a_batch_what_it_gives_it_alone() -> None:

@@ -85,6 +85,15 @@ def test_the_best_score_that_needs_no_clean_image_is_marked_and_bounds_come_last
     assert "supervised" in lines[-1]
 
 
+def test_a_tag_that_holds_under_one_noise_alone_says_which() -> None:
+    add_cell("nlm", {"a": 30.0}, tags="oracle_sigma", noise="gaussian25")
+    add_cell("nlm", {"a": 30.0}, noise="camera")
+    add_cell("told", {"a": 29.0}, tags="oracle_sigma", noise="gaussian25")
+    text = markdown_tables(summarise(read_study(STUDY)))
+    assert "oracle_sigma (gaussian25) |" in text
+    assert "oracle_sigma |" in text
+
+
 def test_settings_that_share_a_label_are_told_apart() -> None:
     add_cell("same", {"a": 20.0}, setup="first0")
     add_cell("same", {"a": 30.0}, setup="second")

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from denoisebench.files import whole_file
+
 COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
@@ -28,16 +30,10 @@ Row = dict[str, Any]
 
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file that is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

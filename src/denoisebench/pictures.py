@@ -9,6 +9,8 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from denoisebench.files import whole_file
+
 LABEL_HEIGHT = 22
 GAP = 4
 MAX_NAME_BYTES = 255
@@ -38,13 +40,8 @@ def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
     done, encoded = cv2.imencode(".png", stored if stored.shape[2] == 1 else stored[..., ::-1])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_bytes(encoded.tobytes())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_png(path: Path) -> np.ndarray:

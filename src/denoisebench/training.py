@@ -6,7 +6,6 @@ A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.cs
 
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
+from denoisebench.files import whole_file
 from denoisebench.progress import Advance, track
 from denoisebench.seeding import isolated_rng, seed_from
 
@@ -89,12 +89,8 @@ class TrainingLog(pl.Callback):
         self.advance(step, f"loss {mean:.4g}")
 
     def _save(self, trainer: pl.Trainer) -> None:
-        part = self.folder / f".last.ckpt.{os.getpid()}.part"
-        try:
+        with whole_file(self.folder / "last.ckpt") as part:
             trainer.save_checkpoint(part)
-            os.replace(part, self.folder / "last.ckpt")
-        finally:
-            part.unlink(missing_ok=True)
         self._saved = time.monotonic()
 
 
@@ -153,9 +149,8 @@ def _fit(
             device, precision, [SeededSteps(seed), log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
         )
         trainer.fit(method, data, ckpt_path=resume, weights_only=True)
-    part = folder / f".weights.{os.getpid()}.part"
-    torch.save(method.state_dict(), part)
-    os.replace(part, folder / "weights.pt")
+    with whole_file(folder / "weights.pt") as part:
+        torch.save(method.state_dict(), part)
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     write_atomic(folder / "training.json", json.dumps({"steps": training.steps, "seconds": log.seconds}))
     checkpoint.unlink(missing_ok=True)

@@ -77,10 +77,14 @@ def _seconds(value: float | None) -> str:
 
 
 def _notes(results: Sequence[Result]) -> str:
-    """What a reader must know: budget, tags, how many seeds."""
-    tags = dict.fromkeys(tag for r in results for tag in [f"budget {r.budget}" if r.budget else "", *r.tags.split()])
+    """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
+    said: dict[str, list[str]] = {}
+    for result in results:
+        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split()]:
+            said.setdefault(tag, []).append(result.noise)
+    notes = [tag if len(noises) == len(results) else f"{tag} ({', '.join(noises)})" for tag, noises in said.items()]
     seeds = max(r.seeds for r in results)
-    return ", ".join([tag for tag in tags if tag] + ([f"{seeds} seeds"] if seeds > 1 else []))
+    return ", ".join(notes + ([f"{seeds} seeds"] if seeds > 1 else []))
 
 
 def print_tables(results: Sequence[Result], console: Console) -> None:
