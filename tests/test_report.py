@@ -33,6 +33,7 @@ def add_cell(
         {"study": "study", "method": method, "dataset": dataset, "noise": noise, "seed": seed, "repeat": 0, "image": image,
          "protocol": "default", "psnr_db": psnr, "ssim": None if psnr is None else ssim, "seconds": 0.25, "peak_mib": 100.0,
          "learns": "nothing", "tags": "", "noisy_sha": f"{dataset}{noise}{seed}{image}".replace("/", ""),
+         "clean_sha": f"clean{dataset}{image}".replace("/", ""),
          "status": "unscored" if psnr is None else "done", "key": key, "setup": setup, "commit": "abc", **columns}
         for image, psnr in psnrs.items()
     ]  # fmt: skip
@@ -42,7 +43,7 @@ def add_cell(
         write_png(cell.folder / "images" / output_name(row["image"], 0), rng.random((12, 16, 3)), bits=16)
         write_png(cell.inputs / f"{row['noisy_sha']}-noisy.png", rng.random((12, 16, 3)))
         if row["psnr_db"] is not None:
-            write_png(cell.inputs / f"{row['noisy_sha']}-clean.png", rng.random((12, 16, 3)), bits=16)
+            write_png(cell.inputs / f"{row['clean_sha']}-clean.png", rng.random((12, 16, 3)), bits=16)
     cell.set_status("done", images=len(rows))
     add_to_plan(STUDY, [cell])
     return cell

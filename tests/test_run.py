@@ -177,6 +177,40 @@ def test_gray_images_train_a_gray_network(tmp_path: Path) -> None:
     assert "dataset.channels=1" in refused.status()["reason"]
 
 
+def test_nlm_takes_gray_images(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "gray", "a", channels=1, size=(48, 48))
+    [cell] = folder_study("method=nlm", f"dataset.clean={folder}", "dataset.channels=1", "noise=gaussian25")
+    assert cell.state == "done"
+
+
+def test_a_bound_is_not_trained_on_the_clean_test_images(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "own", "a", size=(48, 48))
+    [cell] = folder_study("method=noise2clean", f"dataset.clean={folder}", "noise=gaussian25")
+    assert (cell.state, cell.label) == ("skipped", "noise2clean")
+
+
+def test_scoring_again_uses_the_clean_images_of_its_own_cell(tmp_path: Path) -> None:
+    noisy = photos_in(tmp_path / "noisy", "a", size=(32, 32))
+    first = photos_in(tmp_path / "first", "a", size=(32, 32))
+    second = photos_in(tmp_path / "second", "a", size=(32, 32))
+    with Image.open(first / "a.png") as image:
+        Image.fromarray(255 - np.asarray(image)).save(second / "a.png")
+    for clean in (first, second):
+        folder_study("method=noisy", f"dataset.noisy={noisy}", f"dataset.clean={clean}")
+    [cell] = folder_study(
+        "method=noisy", f"dataset.noisy={noisy}", f"dataset.clean={second}", "protocol=[default,neighbor2neighbor]"
+    )
+    scores = {row["protocol"]: float(row["psnr_db"]) for row in rows_of(cell)}
+    assert scores["neighbor2neighbor"] == pytest.approx(scores["default"], abs=1e-3)
+
+
+def test_force_trains_again() -> None:
+    [cell] = study("method=neighbor2neighbor")
+    before = (cell.training / "weights.pt").stat().st_mtime_ns
+    study("method=neighbor2neighbor", "force=true")
+    assert (cell.training / "weights.pt").stat().st_mtime_ns > before
+
+
 def test_impossible_cells_are_skipped_with_the_way_out(tmp_path: Path) -> None:
     folder = photos_in(tmp_path / "noisy", "a", size=(48, 48))
     [synthetic, supervised] = [

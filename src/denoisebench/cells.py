@@ -21,7 +21,7 @@ from denoisebench.files import whole_file
 COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
-    "precision", "noisy_sha", "status", "key", "setup", "commit",
+    "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
 )  # fmt: skip
 
 State = Literal["planned", "running", "done", "failed", "skipped"]

@@ -199,13 +199,15 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
             config = _compose(own)
             _check_settings(config)
             result.append(_job(config, own))
+    if not result:
+        raise ConfigError("this sweep has no cell: one of its lists is empty")
     return result
 
 
 def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
     """What a job changes is found by composing again with the choices of groups alone."""
     kept = [o for o in overrides if o.partition("=")[0] in ("method", "dataset", "noise", "budget", "experiment")]
-    kept += [o for o in overrides if o.startswith("hydra.searchpath")]
+    kept += [o for o in overrides if o.startswith(("hydra.searchpath", "dataset.", "noise."))]
     plain = _compose(kept, hydra_too=True)
     changed = [change for part in LABELLED for change in _differences(_unresolved(config[part]), _unresolved(plain[part]), part)]
     train_sets = [OmegaConf.to_container(each.train_set, resolve=True) for each in (config, plain)]
@@ -261,6 +263,8 @@ def _check_settings(config: DictConfig) -> None:
         if str(key) not in training:
             raise ConfigError(f"no key training.{key}; {nearest(str(key), training)}")
         _check_value(f"training.{key}", config.training[key], training[str(key)])
+    if config.repeats < 1 or not config.get("protocols"):
+        raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
     if config.training.steps < 0 or config.training.batch < 1 or config.training.patch < 1:
         raise ConfigError("training.steps is 0 or more, training.patch and training.batch are 1 or more")
 

@@ -133,10 +133,12 @@ class ImageDenoiser(Denoiser):
             image = noisy.clone()
             with torch.enable_grad():
                 self.reset()
+                self.train()
                 optimizer = self.configure_optimizers()
                 for step in range(self.num_steps):
                     optimizer.zero_grad()
                     self.loss(image, step / self.num_steps).backward()
                     optimizer.step()
+            self.eval()
             with torch.no_grad():
                 return self.predict(image)

@@ -78,7 +78,7 @@ class Evaluator(pl.Callback):
 
     Scores on the device of the outputs, in float64, outside autocast. Keeps each output as a 16-bit PNG under
     `images/`, the first `pictures` side by side with their inputs under `pictures/`, the inputs themselves under
-    `inputs`, named by the hash of the noisy image. Without clean images the metrics stay empty.
+    `inputs`, each named by its hash. Without clean images the metrics stay empty.
 
     identity: the columns that are equal in all rows. done: finished images before this one (for the progress).
 
@@ -147,24 +147,25 @@ class Evaluator(pl.Callback):
         output, noisy = _channels_last(denoised), _channels_last(batch.noisy[i])
         clean = None if batch.clean is None else _channels_last(batch.clean[i])
         write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
-        self._keep_inputs(sha, noisy, clean)
+        clean_sha = "" if batch.clean is None else image_hash(batch.clean[i])
+        self._keep_input(f"{sha}-noisy.png", noisy, 8)
+        if clean is not None:
+            self._keep_input(f"{clean_sha}-clean.png", clean, 16)
         psnr_db = None if values[0] is None else values[0][0]
         if self.done < self.pictures:
             self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
         rows: list[Row] = [
             {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **_metrics(value), **cost,
-             "noisy_sha": sha, "status": "unscored" if value is None else "done"}
+             "noisy_sha": sha, "clean_sha": clean_sha, "status": "unscored" if value is None else "done"}
             for protocol, value in zip(self.protocols, values, strict=True)
         ]  # fmt: skip
         self.partial.append(rows)
         self.done += 1
         self.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
 
-    def _keep_inputs(self, sha: str, noisy: np.ndarray, clean: np.ndarray | None) -> None:
-        for name, image, bits in (("noisy", noisy, 8), ("clean", clean, 16)):
-            path = self.inputs / f"{sha}-{name}.png"
-            if image is not None and not path.is_file():
-                write_png(path, image, bits=bits)
+    def _keep_input(self, name: str, image: np.ndarray, bits: int) -> None:
+        if not (self.inputs / name).is_file():
+            write_png(self.inputs / name, image, bits=bits)
 
     def _draw(
         self, image: str, repeat: int, noisy: np.ndarray, output: np.ndarray, clean: np.ndarray | None, psnr_db: float | None
@@ -193,7 +194,7 @@ def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path
     result: list[Row] = []
     for row in rows:
         values = None
-        clean = inputs / f"{row['noisy_sha']}-clean.png"
+        clean = inputs / f"{row['clean_sha']}-clean.png"
         if row["status"] == "done":
             name = output_name(row["image"], int(row["repeat"]))
             pair = [

@@ -25,8 +25,8 @@ def track(title: str, total: int, start: int = 0) -> Iterator[Advance]:
     """Yields `advance(done, note)`: `done` of `total` counted from the beginning, `note` shown beside it."""
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
         )  # fmt: skip
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(title, total=total, completed=start, note="")

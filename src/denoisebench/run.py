@@ -187,6 +187,8 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
         return f"training set: {reason}"
     if config.class_of(job.method, "method").target == "clean" and not parts.train_set.has_clean:
         return f"it learns from clean images, and the training set {parts.train_set.name} has none: choose another train_set"
+    if config.class_of(job.method, "method").target == "clean" and _share_images(parts.train_set, parts.test_set):
+        return "it would learn the clean test images by heart: choose a train_set apart from the test images"
     return None
 
 
@@ -205,6 +207,7 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     with isolated_rng(seed_from(job.seed, "weights")):
         method: Denoiser = config.instantiate(job.method, "method")
     partial = PartialRows(cell.folder)
+    (cell.folder / "rows.csv").unlink(missing_ok=True)
     if job.force:
         partial.path.unlink(missing_ok=True)
     finished = _finished(partial, protocols)
@@ -218,7 +221,7 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
-            checkpoint_s=job.trainer.checkpoint_s,
+            checkpoint_s=job.trainer.checkpoint_s, force=job.force,
         )  # fmt: skip
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)

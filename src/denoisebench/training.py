@@ -122,6 +122,7 @@ def trained(
     device: str,
     precision: str | int,
     checkpoint_s: float,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Give `method` the weights of the training in `folder`, training first as far as that is not done.
 
@@ -129,6 +130,9 @@ def trained(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
+        if force:
+            for name in ("training.json", "last.ckpt"):
+                (folder / name).unlink(missing_ok=True)
         if not (folder / "training.json").is_file():
             assert data.training is not None
             _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s)

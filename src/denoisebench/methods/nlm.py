@@ -43,10 +43,11 @@ class NLM(Denoiser):
         std = self._estimated_std(image) if self.sigma is None else self.sigma / 255
         if std == 0:
             return image.copy()
-        return denoise_nl_means(
+        denoised = denoise_nl_means(
             image, patch_size=self.patch_size, patch_distance=self.patch_distance, h=self.strength * std,
             sigma=std, fast_mode=True, channel_axis=-1,
         )  # fmt: skip
+        return denoised.reshape(image.shape)  # it loses a single channel's axis
 
     @staticmethod
     def _estimated_std(image: np.ndarray) -> float:

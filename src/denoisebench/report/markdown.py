@@ -61,7 +61,7 @@ def _pictures(study: Path, rows: Sequence[Row], results: Sequence[Result]) -> li
             row for row in rows if row["cell"] in {r.cell for r in shown} and row["protocol"] == protocol and row["repeat"] == "0"
         ]
         for image in list(dict.fromkeys(row["image"] for row in own))[:PICTURED_IMAGES]:
-            name = f"{dataset}_{noise}_{output_name(image, 0)}"
+            name = output_name(f"{dataset}_{noise}_{image}", 0)
             picture = _strip(study, image, [row for row in own if row["image"] == image], shown)
             write_png(study / "report" / name, picture)
             lines.append(f"{dataset}, {noise}, {image}\n\n![{image} under {noise}](report/{quote(name)})")
@@ -78,5 +78,5 @@ def _strip(study: Path, image: str, rows: Sequence[Row], shown: Sequence[Result]
         psnr_db = at[result.cell]["psnr_db"]
         label = result.method + ("" if psnr_db is None else f" {psnr_db:.2f} dB")
         panels.append((label, read_png(result.cell / "images" / output_name(image, 0))))
-    clean = inputs / f"{sha}-clean.png"
+    clean = inputs / f"{at[methods[0].cell]['clean_sha']}-clean.png"
     return strip([*panels, *([("clean", read_png(clean))] if clean.is_file() else [])], PICTURED_SIDE)

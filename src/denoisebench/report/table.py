@@ -90,7 +90,8 @@ def _notes(results: Sequence[Result]) -> str:
 def print_tables(results: Sequence[Result], console: Console) -> None:
     for grid in grids(results):
         table = Table(
-            title=f"{grid.dataset}, {grid.images} images, protocol {grid.protocol}: PSNR in dB / SSIM", title_justify="left"
+            title=f"{escape(grid.dataset)}, {grid.images} images, protocol {grid.protocol}: PSNR in dB / SSIM",
+            title_justify="left",
         )
         table.add_column("method", no_wrap=True)
         for noise in grid.noises:
