@@ -19,13 +19,17 @@ SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=1")
 COSTS = ("seconds", "train_seconds", "peak_mib", "commit")
 
 
-def study(*overrides: str) -> list[Cell]:
+def computed(*overrides: str) -> list[Cell]:
     """Plan and compute in this process, without Hydra's launcher."""
-    jobs = config.jobs([*SMALL, *overrides], multirun=True)
+    jobs = config.jobs(list(overrides), multirun=True)
     cells = run.plan(jobs)
     for job in jobs:
         run.main(job.config)
     return cells
+
+
+def study(*overrides: str) -> list[Cell]:
+    return computed(*SMALL, *overrides)
 
 
 def rows_of(cell: Cell) -> list[Row]:
@@ -144,11 +148,7 @@ FOLDER = ("budget=smoke", "trainer=cpu", "dataset=folder", "noise=real")
 
 
 def folder_study(*overrides: str) -> list[Cell]:
-    jobs = config.jobs([*FOLDER, *overrides], multirun=True)
-    cells = run.plan(jobs)
-    for job in jobs:
-        run.main(job.config)
-    return cells
+    return computed(*FOLDER, *overrides)
 
 
 def test_own_noisy_photos_are_denoised_without_a_score(tmp_path: Path) -> None:
