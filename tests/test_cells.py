@@ -473,6 +473,8 @@ def test_finishing_writes_the_rows_and_removes_the_partial_file(tmp_path: Path) 
     partial = filled(tmp_path, groups)
     rows = [dict.fromkeys(COLUMNS) | each for group in partial.read() for each in group]
     partial.finish(rows)
+    assert len(files_under(tmp_path)) == 2  # until the status says done, nothing of it may be lost
+    partial.forget()
     assert files_under(tmp_path) == [tmp_path / "rows.csv"]
     assert partial.read() == []
     with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:

@@ -92,6 +92,41 @@ def test_a_label_names_what_differs_from_the_yaml(overrides: tuple[str, ...], la
     assert cell("method=neighbor2neighbor", *overrides).label == label
 
 
+def test_an_equal_value_is_no_difference_and_a_preset_hides_none(tmp_path: Path) -> None:
+    plain = cell("method=nlm", "noise=gaussian25")
+    same = cell("method=nlm", "noise=gaussian25", "method.sigma=25")
+    assert (same.label, same.key, same.folder) == ("nlm", plain.key, plain.folder)
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nmethod: {strength: 0.5}\nprecision: bf16-mixed\n")
+    overrides, _, _ = config.split_flags(["--config-dir", str(tmp_path), "experiment=mine", "method=nlm"])
+    assert cell(*overrides).label == "nlm[strength=0.5,precision=bf16-mixed]"
+    assert "mine" in config.groups(overrides)["experiment"]
+    with pytest.raises(ConfigError, match="did you mean mine"):
+        config.jobs([*overrides, "experiment=min"], multirun=False)
+
+
+def test_what_a_sweep_sets_once_is_set_after_what_it_chooses() -> None:
+    overrides = ["method=neighbor2neighbor,noise2clean", "method.lr=1e-3", "study=two", "noise=gaussian", "noise.sigma=[5,50]"]
+    assert [job.config.method.lr for job in config.jobs(overrides, multirun=True)] == [1e-3, 1e-3]
+    rewritten = config.for_each_job(overrides)
+    assert rewritten == [
+        "method=neighbor2neighbor,noise2clean", "method.lr=choice(1e-3)", "study=two", "noise=gaussian",
+        "noise.sigma=choice([5,50])",
+    ]  # fmt: skip
+    both = (config.jobs(each, multirun=True) for each in (overrides, rewritten))
+    assert all(ours.config == theirs.config for ours, theirs in zip(*both, strict=True))
+
+
+def test_annotations_for_type_checkers_alone_do_not_stop_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lazy_method.py").write_text(
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\n"
+        "from denoisebench.methods.noisy import Noisy\nif TYPE_CHECKING:\n    from pathlib import Path\n"
+        "class Lazy(Noisy):\n    def __init__(self, place: Path | None = None) -> None:\n        super().__init__()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config.check(OmegaConf.create({"_target_": "lazy_method.Lazy", "place": None}), "method")
+
+
 def test_what_trains_nothing_is_not_labelled_by_training() -> None:
     assert cell("method=nlm", "method.sigma=null", "train_noise=camera", "training.steps=3").label == "nlm[sigma=null]"
 
@@ -213,6 +248,12 @@ def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> 
         (("noisy",), "not key=value"),
         (("method=neighbor2neighbor", "training.steps=0"), "set training.steps or choose another budget"),
         (("method=noisy", "trainer=gpu"), "trainer=cpu"),
+        (("method=noisy", "trainer.threads=abc"), "trainer.threads=abc cannot be; expected a whole number or null"),
+        (("method=noisy", "trainer.threads=0"), "1 or more"),
+        (("method=noisy", "+trainer.foo=1"), "no key trainer.foo"),
+        (("method=nlm", "~method.sigma"), "null says what has no value"),
+        (("method=noisy", "protocols.default.border=20"), "default.border=20: what protocol=default means is fixed"),
+        (("method=noisy", "protocols.default.name=mine"), "what protocol=default means is fixed"),
     ],
 )
 def test_a_mistyped_setting_names_the_nearest_valid_one(overrides: tuple[str, ...], expected: str) -> None:
@@ -220,6 +261,8 @@ def test_a_mistyped_setting_names_the_nearest_valid_one(overrides: tuple[str, ..
 
 
 def test_a_folder_of_own_groups_joins_the_search(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "mine, and yours"
+    tmp_path.mkdir()
     (tmp_path / "noise").mkdir()
     (tmp_path / "noise" / "faint.yaml").write_text("defaults: [gaussian]\nsigma: 2\n")
     overrides, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=noisy", "noise=faint"])

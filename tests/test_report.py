@@ -102,6 +102,42 @@ def test_settings_that_share_a_label_are_told_apart() -> None:
     assert [(result.method, result.psnr_db) for result in results] == [("same #first0", 20.0), ("same #second", 30.0)]
 
 
+def test_two_budgets_are_two_lines_under_all_noises() -> None:
+    for noise, budget in (("gaussian25", "quick"), ("camera", "smoke"), ("camera", "quick")):
+        add_cell("same", {"a": 20.0}, setup=noise + budget, noise=noise, budget=budget)
+    lines = [line for line in markdown_tables(summarise(read_study(STUDY))).splitlines() if line.startswith("| same")]
+    assert sorted(line.split(" | ")[-1] for line in lines) == ["budget quick |", "budget smoke |"]
+    assert sorted(line.count("20.00") for line in lines) == [1, 2]
+
+
+def test_a_score_over_fewer_images_says_so_and_is_never_the_best() -> None:
+    add_cell("all", {"a": 30.0, "b": 20.0})
+    add_cell("easy", {"a": 30.0})
+    lines = {
+        line.split(" | ")[0][2:]: line for line in markdown_tables(summarise(read_study(STUDY))).splitlines() if " | " in line
+    }
+    assert "1 images only" in lines["easy"]
+    assert "**" not in lines["easy"]
+    assert "**25.00" in lines["all"]
+
+
+def test_rows_of_a_cell_that_is_not_done_do_not_count() -> None:
+    add_cell("noisy", {"a": 20.0}).set_status("failed", reason="it broke")
+    for status in ("null", "{}", '{"state": "odd"}', "half"):
+        add_cell("nlm", {"a": 20.0})
+        [path] = STUDY.glob("nlm/*/*/*/status.json")
+        path.write_text(status)
+        assert read_study(STUDY) == []
+
+
+def test_a_picture_that_is_gone_is_left_out_with_its_reason() -> None:
+    cell = add_cell("noisy", {"a": 20.0, "b": 21.0})
+    (cell.folder / "images" / "a.png").unlink()
+    assert write_report(STUDY) == 0
+    assert "a: no picture (" in (STUDY / "report.md").read_text()
+    assert len(list((STUDY / "report").iterdir())) == 1
+
+
 def test_protocols_are_never_mixed() -> None:
     add_cell("one", {"a": 20.0})
     add_cell("two", {"a": 30.0}, protocol="other")
@@ -162,9 +198,12 @@ def test_failed_and_skipped_cells_are_listed_with_their_reasons(capsys: pytest.C
     assert "1 missing" in capsys.readouterr().out
 
 
-def test_a_study_is_found_by_name_and_by_path() -> None:
+def test_a_study_is_found_by_name_and_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
     add_cell("noisy", {"a": 20.0})
     assert find_study("study") == find_study("runs/study") == STUDY
+    monkeypatch.chdir(STUDY)
+    assert find_study(".").name == "study"
+    monkeypatch.chdir("../..")
     with pytest.raises(FileNotFoundError, match="there are: study"):
         find_study("stduy")
 

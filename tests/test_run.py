@@ -246,21 +246,6 @@ def test_too_small_training_images_name_the_image_and_the_key(tmp_path: Path) ->
     assert "training.patch" in cell.status()["reason"]
 
 
-def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once() -> None:
-    [later] = study("method=nlm")
-    study("method=nlm", "protocol=[default,neighbor2neighbor]")
-    [at_once] = study("method=nlm", "protocol=[default,neighbor2neighbor]", "study=at_once")
-    ours, theirs = ({(row["image"], row["protocol"]): row for row in rows_of(cell)} for cell in (later, at_once))
-    assert ours.keys() == theirs.keys()
-    assert len(ours) == 6
-    for key, row in ours.items():
-        assert float(row["psnr_db"]) == pytest.approx(float(theirs[key]["psnr_db"]), abs=1e-3)
-        assert float(row["ssim"]) == pytest.approx(float(theirs[key]["ssim"]), abs=1e-4)
-    assert {float(row["psnr_db"]) for row in ours.values()} != {
-        float(ours[key]["psnr_db"]) for key in ours if key[1] == "default"
-    }
-
-
 def test_a_disk_that_is_full_leaves_no_half_result(monkeypatch: pytest.MonkeyPatch) -> None:
     write = Path.write_bytes
 
@@ -304,3 +289,113 @@ def test_the_plan_holds_every_cell_ever_asked_for() -> None:
 def test_noisy_is_the_identity() -> None:
     noisy = torch.randn(2, 3, 5, 7)
     assert torch.equal(Noisy().denoise(noisy), noisy)
+
+
+def test_an_equal_setting_said_in_another_way_is_the_same_cell() -> None:
+    [first] = study("method=nlm")
+    [second] = study("method=nlm", "method.sigma=25")
+    assert second == first
+    assert len(read_plan(Path("runs/default"))) == 1
+
+
+def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once(tmp_path: Path) -> None:
+    """To the last bit, on clean images in 8 bit, and in float beyond [0, 1]."""
+    import tifffile
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "clean").mkdir()
+    tifffile.imwrite(tmp_path / "clean" / "a.tif", rng.uniform(-0.2, 1.3, (24, 20, 3)).astype(np.float32), photometric="rgb")
+    Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8)).save(tmp_path / "clean" / "b.png")
+    own = ("method=nlm", "dataset=folder", f"dataset.clean={tmp_path / 'clean'}", "trainer=cpu", "noise=gaussian25")
+    [at_once] = computed(*own, "study=once", "protocol=[default,neighbor2neighbor]")
+    [later] = computed(*own, "study=later")
+    computed(*own, "study=later", "protocol=[neighbor2neighbor]")
+    key = lambda row: (row["image"], row["protocol"])  # noqa: E731
+    ours, theirs = (sorted(without_costs(rows_of(cell)), key=key) for cell in (later, at_once))
+    assert [{**row, "study": "once"} for row in ours] == theirs
+    assert len(ours) == 4
+
+
+def test_a_protocol_without_clipping_is_scored_at_once_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "protocol").mkdir()
+    (tmp_path / "protocol" / "raw.yaml").write_text(
+        "# @package protocols.raw\n_target_: denoisebench.protocol.Protocol\nname: raw\nclip: false\n"
+    )
+    own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=noisy", "protocol=[default,raw]", *SMALL])
+    [at_once] = computed(*own, "study=once")
+    clipped, raw = (float(row["psnr_db"]) for row in rows_of(at_once)[:2])
+    assert clipped > raw + 0.1
+    [later] = study("method=noisy")
+    capsys.readouterr()
+    computed(*own)
+    assert "outputs are kept clipped" in capsys.readouterr().err
+    assert later.state == "done"
+    assert {row["protocol"] for row in rows_of(later)} == {"default"}
+
+
+def test_kept_images_that_are_gone_do_not_end_the_study(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = study("method=noisy,nlm")
+    (first.folder / "images" / "chelsea.png").unlink()
+    capsys.readouterr()
+    study("method=noisy,nlm", "protocol=[neighbor2neighbor]")
+    assert "chelsea.png: this kept image is gone; compute its cell again with force=true" in capsys.readouterr().err
+    assert {row["protocol"] for row in rows_of(first)} == {"default"}
+    assert {row["protocol"] for row in rows_of(second)} == {"default", "neighbor2neighbor"}
+
+
+def test_a_status_that_cannot_be_written_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as patched:
+        patched.setattr(Cell, "set_status", lambda *args, **kwargs: (_ for _ in ()).throw(full))
+        cells = study("method=noisy,nlm")
+        assert {cell.state for cell in cells} == {"planned"}
+    assert capsys.readouterr().err.count("could not note it") == 2
+    assert {cell.state for cell in study("method=noisy,nlm")} == {"done"}
+
+
+def test_a_damaged_checkpoint_is_dropped_and_damaged_weights_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    [cell] = study("method=neighbor2neighbor")
+    expected = without_costs(rows_of(cell))
+    weights = cell.training / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    (cell.folder / "status.json").unlink()
+    study("method=neighbor2neighbor")
+    assert cell.state == "failed"
+    assert f"{weights} is damaged" in cell.status()["reason"]
+    (cell.training / "training.json").unlink()
+    (cell.training / "last.ckpt").write_bytes(b"PK half a checkpoint")
+    (cell.training / ".0123.part").write_bytes(b"orphan")
+    capsys.readouterr()
+    study("method=neighbor2neighbor")
+    assert "last.ckpt is damaged" in capsys.readouterr().err
+    assert without_costs(rows_of(cell)) == expected
+    assert not list(cell.training.glob("*.part"))
+
+
+def test_a_change_of_a_method_s_code_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    [cell] = study("method=neighbor2neighbor")
+    about = json.loads((cell.training / "training.json").read_text())
+    (cell.training / "training.json").write_text(json.dumps({**about, "source": "another"}))
+    capsys.readouterr()
+    study("method=neighbor2neighbor", "dataset.crop=33")
+    assert "its code has changed since; force=true trains it again" in capsys.readouterr().err
+
+
+def test_a_cell_killed_before_it_was_said_done_computes_no_image_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        said = Cell.set_status
+
+        def killed(self: Cell, state: str, **details: object) -> None:
+            if state == "done":
+                raise KeyboardInterrupt
+            said(self, state, **details)  # type: ignore[arg-type]
+
+        patched.setattr(Cell, "set_status", killed)
+        with pytest.raises(KeyboardInterrupt):
+            study("method=noisy")
+    monkeypatch.setattr(Noisy, "denoise", lambda *args: pytest.fail("it was tested again"))
+    [cell] = study("method=noisy")
+    assert cell.state == "done"
+    assert len(rows_of(cell)) == 3

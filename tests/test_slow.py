@@ -75,6 +75,33 @@ def test_a_study_killed_at_any_instant_ends_in_the_same_rows() -> None:
             assert (ours.folder / "images" / image.name).read_bytes() == image.read_bytes()
 
 
+def test_a_polite_kill_ends_a_run_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    code = "import sys; from denoisebench.cli import main; sys.exit(main())"
+    arguments = [
+        "run",
+        "-m",
+        "method=noisy,nlm,neighbor2neighbor",
+        "budget=smoke",
+        "repeats=30",
+        "dataset.crop=96",
+        "trainer.threads=1",
+    ]
+    command = [sys.executable, "-c", code, *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not any(path.stat().st_size for path in tmp_path.glob("runs/default/nlm/*/*/*/rows.part.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "the same command goes on where it was" in printed
+    assert len(list(tmp_path.glob("runs/default/*/*/*/*/rows.csv"))) == 1
+    [first] = tmp_path.glob("runs/default/nlm/*/*/*/images/astronaut.png")
+    written = first.stat().st_mtime_ns
+    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    assert first.stat().st_mtime_ns == written, "a finished image was computed again"
+
+
 def test_an_installed_wheel_runs_with_its_own_configuration(tmp_path: Path) -> None:
     checkout = Path(__file__).parents[1]
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(checkout)]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
@@ -29,11 +29,9 @@ Row = dict[str, Any]
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file that is there whole or not at all, also after a power cut."""
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a text file that is there whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -64,6 +62,15 @@ def key_of(identity: Mapping[str, Any]) -> str:
 def _file_name(text: str) -> str:
     """A readable name that no file system minds; the key beside it keeps it unique."""
     return re.sub(r"[^\w\-.,=\[\]+]", "_", text)[:80].strip(".") or "_"
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What a cell's `status.json` says; `planned` without one, or with an unreadable one."""
+    try:
+        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        status = None
+    return status if isinstance(status, dict) and status.get("state") in get_args(State) else {"state": "planned"}
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,7 @@ class Cell:
         return f"{self.label} | {self.dataset} | {self.noise} | seed {self.seed}"
 
     def status(self) -> dict[str, Any]:
-        """What `status.json` says; `planned` without one, or with an unreadable one."""
-        try:
-            return json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {"state": "planned"}
+        return read_status(self.folder)
 
     @property
     def state(self) -> State:
@@ -148,7 +151,10 @@ class PartialRows:
             os.fsync(file.fileno())
 
     def finish(self, rows: Iterable[Row]) -> None:
+        """Write `rows.csv`; `forget` what it was made of once the cell is said done."""
         write_csv(self.path.with_name("rows.csv"), COLUMNS, rows)
+
+    def forget(self) -> None:
         self.path.unlink(missing_ok=True)
 
 
@@ -167,10 +173,15 @@ def read_plan(study: Path) -> dict[str, Cell]:
     return {key: Cell(**{**cell, **place, "overrides": tuple(cell["overrides"])}) for key, cell in plan.items()}
 
 
-def add_to_plan(study: Path, cells: Iterable[Cell]) -> None:
-    """Add cells to a study's `plan.json`; safe against another process that does the same."""
+def add_to_plan(study: Path, cells: Iterable[Cell]) -> list[Cell]:
+    """Add cells to a study's `plan.json`; safe against another process that does the same.
+
+    Returns them as the plan has them: a cell keeps the folder and label under which it was planned first.
+    """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".plan.lock"):
-        plan = read_plan(study) | {cell.key: cell for cell in cells}
+        plan = read_plan(study)
+        asked = [plan.setdefault(cell.key, cell) for cell in cells]
         text = json.dumps({key: asdict(cell) for key, cell in plan.items()}, indent=1)
         write_atomic(study / "plan.json", text)
+    return asked

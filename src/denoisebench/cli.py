@@ -1,9 +1,10 @@
 """The command `denoisebench` and its verbs. Nothing heavy is imported before a verb runs."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from denoisebench.cells import Cell
@@ -110,11 +111,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return _refuse(f"no verb {verb}; {hint}Valid: {', '.join(VERBS)}")
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         return VERBS[verb](rest)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
+
+
+def _terminated(*_: object) -> NoReturn:
+    """A polite kill (a scheduler's, `timeout`'s) ends a run as Ctrl-C does: Lightning alone would go on with the next cell."""
+    raise KeyboardInterrupt
 
 
 def _refuse(message: object) -> int:
@@ -140,8 +147,8 @@ def _run(arguments: Sequence[str]) -> int:
     except (config.ConfigError, OSError, ValueError) as error:
         return _refuse(error)
     if any(cell.state != "done" for cell in cells) or jobs[0].config.force or run.lacks_protocols(jobs, cells):
-        config.launch([*(["-m"] if multirun else []), *overrides], run.main)
-    return _ended(cells)
+        config.launch(["-m", *config.for_each_job(overrides)] if multirun else overrides, run.main)
+    return max(_ended(cells), int(run.lacks_protocols(jobs, cells)))
 
 
 def _unused(_: object) -> None:

@@ -21,10 +21,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 NO_GROUPS = ("hydra", "recipe")
+SEARCH_PATH = ("hydra.searchpath=['file://", "']")
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 LABELLED = ("method", "training", "precision")
 
@@ -48,10 +49,15 @@ def conf_dir() -> str:
     raise ConfigError(f"found no configuration, neither {checkout / 'conf'} nor {packaged}: install denoisebench again")
 
 
-def groups() -> dict[str, list[str]]:
-    """The choices of each group, as `conf/` has them."""
-    folders = sorted(path for path in Path(conf_dir()).iterdir() if path.is_dir() and path.name not in NO_GROUPS)
-    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+def groups(overrides: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The choices of each group, as `conf/` and the folders of `--config-dir` have them."""
+    found: dict[str, set[str]] = {}
+    own = [Path(o[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for o in overrides if o.startswith(SEARCH_PATH[0])]
+    for root in (Path(conf_dir()), *own):
+        for file in root.glob("*/*.yaml"):
+            if file.parent.name not in NO_GROUPS:
+                found.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: sorted(found[group]) for group in sorted(found)}
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -94,7 +100,7 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
     """Hydra's error in words that name the nearest valid choices."""
     if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
         group, name = found.groups()
-        return f"no {group}={name}; {nearest(name, groups().get(group, []))}"
+        return f"no {group}={name}; {nearest(name, groups(overrides).get(group, []))}"
     if found := re.search(r"Could not override '([^']+)'", message):
         return _no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
@@ -118,8 +124,8 @@ def _no_such_key(key: str, overrides: Sequence[str]) -> str:
 
 def _known_keys(overrides: Sequence[str]) -> list[str]:
     """The keys that could have been meant: those of the configuration without its own key overrides."""
-    known = groups()
-    chosen = [override for override in overrides if override.partition("=")[0] in known]
+    known = groups(overrides)
+    chosen = [o for o in overrides if o.partition("=")[0] in known or o.startswith(SEARCH_PATH[0])]
     try:
         config = _compose(chosen)
     except (HydraException, OmegaConfBaseException):
@@ -150,10 +156,10 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
         if argument in ("-m", "--multirun"):
             multirun = True
         elif argument in ("--config-dir", "-cd") or argument.startswith("--config-dir="):
-            folder = argument.partition("=")[2] or next(rest, "")
+            folder = str(Path(argument.partition("=")[2] or next(rest, "")).expanduser())
             if not Path(folder).is_dir():
                 raise ConfigError(f"--config-dir {folder}: no such folder")
-            overrides.append(f"hydra.searchpath=[file://{Path(folder).resolve()}]")
+            overrides.append(f"{Path(folder).resolve()}".join(SEARCH_PATH))
         elif argument.startswith("-"):
             others = True
         else:
@@ -170,15 +176,15 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         if not multirun:
             return [list(overrides)]
-        fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-        swept = {o.get_key_element() for o in parsed}
-        grid = [o for o in OverridesParser.create().parse_overrides(_grid_of(fixed)) if o.get_key_element() not in swept]
+        named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(("experiment", "hydra."))]
+        given = {o.get_key_element() for o in parsed}
+        grid = [o for o in OverridesParser.create().parse_overrides(_grid_of(named)) if o.get_key_element() not in given]
         return [list(job) for job in itertools.product(*(_values(override) for override in [*grid, *parsed]))]
 
 
-def _grid_of(fixed: Sequence[str]) -> list[str]:
+def _grid_of(named: Sequence[str]) -> list[str]:
     """The sweep that a named experiment brings (`hydra.sweeper.params`)."""
-    params = _compose(fixed, hydra_too=True).hydra.sweeper.get("params") or {}
+    params = _compose(named, hydra_too=True).hydra.sweeper.get("params") or {}
     return [f"{name}={value}" for name, value in params.items()]
 
 
@@ -196,35 +202,54 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
     result: list[Job] = []
     for own in expand(overrides, multirun=multirun):
         with _user_errors(own):
-            config = _compose(own)
-            _check_settings(config)
-            result.append(_job(config, own))
+            result.append(_job(own))
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
     return result
 
 
-def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
-    """What a job changes is found by composing again with the choices of groups alone."""
-    kept = [o for o in overrides if o.partition("=")[0] in ("method", "dataset", "noise", "budget", "experiment")]
-    kept += [o for o in overrides if o.startswith(("hydra.searchpath", "dataset.", "noise."))]
-    plain = _compose(kept, hydra_too=True)
-    changed = [change for part in LABELLED for change in _differences(_unresolved(config[part]), _unresolved(plain[part]), part)]
-    train_sets = [OmegaConf.to_container(each.train_set, resolve=True) for each in (config, plain)]
-    return Job(
-        config, tuple(overrides), plain.hydra.runtime.choices.method, tuple(changed), train_sets[0] != train_sets[1],
-        plain.training.steps > 0,
-    )  # fmt: skip
+def _job(overrides: Sequence[str]) -> Job:
+    """What a job changes is found by composing again with its choices of groups alone, on its data and noise."""
+    if deleted := [o for o in overrides if o.startswith("~")]:
+        raise ConfigError(f"{deleted[0]}: a setting can be changed, not deleted; null says what has no value")
+    config = _compose(overrides, hydra_too=True)
+    choices = config.hydra.runtime.choices
+    with flag_override(config, "struct", False):
+        del config["hydra"]
+    _check_settings(config)
+    plain = _compose([
+        *(o for o in overrides if o.startswith(SEARCH_PATH[0])),
+        *(f"{group}={choices[group]}" for group in ("method", "dataset", "noise", "budget")),
+        f"protocol=[{','.join(map(str, config.protocols))}]",
+    ])  # fmt: skip
+    has_recipe = plain.training.steps > 0
+    plain.dataset, plain.noise = config.dataset, config.noise
+    _same_protocols(config, plain)
+    changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), _resolved(plain[part]), part)]
+    own_train_set = _resolved(config.train_set) != _resolved(plain.train_set)
+    return Job(config, tuple(overrides), choices.method, tuple(changed), own_train_set, has_recipe)
 
 
-def _unresolved(node: Any) -> Any:
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+def _same_protocols(config: DictConfig, plain: DictConfig) -> None:
+    """A protocol's name stands in every row: whoever changes one gives it another name."""
+    for name, node in config.protocols.items():
+        if node != plain.protocols[name] or node.get("name") != name:
+            changed = ", ".join(_differences(_resolved(node), {**_resolved(plain.protocols[name]), "name": name}, str(name)))
+            raise ConfigError(
+                f"protocols.{changed}: what protocol={name} means is fixed; write one of another name, as "
+                "DIR/protocol/mine.yaml with `# @package protocols.mine` and `name: mine`, and add --config-dir DIR "
+                "protocol=[mine]"
+            )
+
+
+def _resolved(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _differences(ours: Any, plain: Any, path: str) -> Iterator[str]:
     if isinstance(ours, dict) and isinstance(plain, dict):
-        for name in sorted(ours):
-            yield from _differences(ours[name], plain.get(name), f"{path}.{name}")
+        for name in sorted({*ours, *plain}):
+            yield from _differences(ours.get(name), plain.get(name), f"{path}.{name}")
     elif ours != plain:
         shown = "null" if ours is None else str(ours).lower() if isinstance(ours, bool) else str(ours).replace(" ", "")
         yield f"{path.removeprefix('method.')}={shown}"
@@ -243,6 +268,12 @@ class _Settings(typing.TypedDict):
     root: str
 
 
+class _TrainerSettings(typing.TypedDict):
+    accelerator: Literal["auto", "cpu", "gpu"]
+    threads: int | None
+    checkpoint_s: float
+
+
 class _TrainingSettings(typing.TypedDict):
     steps: int
     patch: int
@@ -259,10 +290,13 @@ def _check_settings(config: DictConfig) -> None:
             raise ConfigError(f"no key {key}; {nearest(str(key), {*settings, *parts})}")
     for key, hint in settings.items():
         _check_value(key, config[key], hint)
-    for key in config.training:
-        if str(key) not in training:
-            raise ConfigError(f"no key training.{key}; {nearest(str(key), training)}")
-        _check_value(f"training.{key}", config.training[key], training[str(key)])
+    for part, hints in (("training", training), ("trainer", typing.get_type_hints(_TrainerSettings))):
+        for key, value in config[part].items():
+            if str(key) not in hints:
+                raise ConfigError(f"no key {part}.{key}; {nearest(str(key), hints)}")
+            _check_value(f"{part}.{key}", value, hints[str(key)])
+    if config.trainer.threads is not None and config.trainer.threads < 1:
+        raise ConfigError(f"trainer.threads={config.trainer.threads} cannot be; 1 or more, or null for PyTorch's own choice")
     if config.repeats < 1 or not config.get("protocols"):
         raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
     if config.training.steps < 0 or config.training.batch < 1 or config.training.patch < 1:
@@ -276,7 +310,7 @@ def check(node: DictConfig, key: str) -> None:
     """
     cls = class_of(node, key)
     parameters = {p.name: p for p in signature(cls).parameters.values() if p.kind not in _VARIADIC}
-    hints = typing.get_type_hints(cls.__init__)
+    hints = _hints_of(cls)
     values: Mapping[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     for name, value in values.items():
         if name.startswith("_"):
@@ -289,6 +323,14 @@ def check(node: DictConfig, key: str) -> None:
     missing = [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in values]
     if missing:
         raise ConfigError(f"{key} needs {', '.join(f'{key}.{name}' for name in missing)}")
+
+
+def _hints_of(cls: type) -> dict[str, Any]:
+    """The annotations of a constructor; none where they name what is imported for type checkers alone."""
+    try:
+        return typing.get_type_hints(cls.__init__)
+    except NameError:
+        return {}
 
 
 def class_of(node: DictConfig, key: str) -> type:
@@ -352,6 +394,21 @@ def instantiate(node: DictConfig, key: str) -> Any:
 
 
 # --- Running -----------------------------------------------------------------------------------------------------
+
+
+def for_each_job(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep with each single value of a parameter as a sweep of one.
+
+    Hydra sets single values before it chooses the swept groups: `method=nlm,tv method.sigma=3` would ask the default
+    method for its sigma.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [
+        f"{o.get_key_element()}=choice({o.get_value_string()})"
+        if "." in (o.key_or_group or "") and not o.is_sweep_override() and not (o.key_or_group or "").startswith("hydra.")
+        else line
+        for o, line in zip(parsed, overrides, strict=True)
+    ]
 
 
 def launch(arguments: Sequence[str], task: Callable[[DictConfig], Any]) -> None:

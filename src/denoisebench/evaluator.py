@@ -14,16 +14,20 @@ from torch import Tensor
 
 from denoisebench.batch import Batch
 from denoisebench.cells import PartialRows, Row
+from denoisebench.denoiser import Denoiser
+from denoisebench.files import whole_file
 from denoisebench.pictures import output_name, read_png, strip, write_png
 from denoisebench.progress import Advance
 from denoisebench.protocol import Protocol
+
+WARM_UP_SIDE = 64
 
 
 class Meter:
     """Seconds and peak memory of what happens between `start` and `stop`, with the device synchronised at both.
 
-    Peak memory in MiB: on a GPU the most that tensors held; on the CPU the largest resident set of the process
-    (on Linux since `start`, elsewhere since the process began).
+    Peak memory in MiB: on a GPU the most that tensors held; on the CPU what the resident set of the process grew by
+    (outside Linux beyond the largest it ever was).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -35,14 +39,16 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             _reset_peak_resident_set()
+            self.held_mib = _peak_resident_set_mib()
         self.began = time.perf_counter()
 
     def stop(self) -> tuple[float, float]:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - self.began
-        on_gpu = self.device.type == "cuda"
-        return seconds, torch.cuda.max_memory_allocated(self.device) / 2**20 if on_gpu else _peak_resident_set_mib()
+        if self.device.type == "cuda":
+            return seconds, torch.cuda.max_memory_allocated(self.device) / 2**20
+        return seconds, _peak_resident_set_mib() - self.held_mib
 
 
 def _reset_peak_resident_set() -> None:
@@ -63,6 +69,17 @@ def _peak_resident_set_mib() -> float:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def in_16_bit(image: Tensor) -> Tensor:
+    """What a 16-bit file holds of an image: clipped to [0, 1] and rounded to 65536 levels, in float64."""
+    return torch.floor(image.double().clamp(0, 1) * 65535 + 0.5) / 65535
+
+
+def as_stored(clean: Tensor) -> Tensor:
+    """Images of 8 or 16 bit exactly, without the rounding of their float32; other images as they are; in float64."""
+    stored = in_16_bit(clean)
+    return torch.where((stored.float() == clean).flatten(1).all(1).view(-1, 1, 1, 1), stored, clean.double())
+
+
 def image_hash(noisy: Tensor) -> str:
     """A hash of one noisy image (C, H, W): scores are paired only where it is equal."""
     array = np.ascontiguousarray(noisy.detach().cpu().numpy())
@@ -76,9 +93,11 @@ def _channels_last(image: Tensor) -> np.ndarray:
 class Evaluator(pl.Callback):
     """Writes the rows of one cell while it is tested: one for each image, repeat and protocol.
 
-    Scores on the device of the outputs, in float64, outside autocast. Keeps each output as a 16-bit PNG under
+    Scores on the device of the outputs, in float64, outside autocast: under a protocol that clips, the image as it is
+    kept, so that a protocol asked for years later gives what it would have given at once. Keeps each output as a 16-bit PNG under
     `images/`, the first `pictures` side by side with their inputs under `pictures/`, the inputs themselves under
-    `inputs`, each named by its hash. Without clean images the metrics stay empty.
+    `inputs`, each named by its hash. Without clean images the metrics stay empty. The time of a method that does not
+    learn from the image is taken after one call on a corner of the first one.
 
     identity: the columns that are equal in all rows. done: finished images before this one (for the progress).
 
@@ -103,6 +122,9 @@ class Evaluator(pl.Callback):
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
+            with trainer.precision_plugin.forward_context():
+                pl_module.test_step(batch._replace(noisy=batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]), batch_idx)
         self._meter = Meter(batch.noisy.device)
         self._meter.start()
 
@@ -118,7 +140,8 @@ class Evaluator(pl.Callback):
         seconds, peak_mib = self._meter.stop()
         cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
         denoised = self._checked(outputs, batch)
-        scores = [None if batch.clean is None else protocol.score(denoised, batch.clean) for protocol in self.protocols]
+        kept, clean = in_16_bit(denoised), None if batch.clean is None else as_stored(batch.clean)
+        scores = [None if clean is None else p.score(kept if p.clip else denoised, clean) for p in self.protocols]
         for i, image in enumerate(batch.name):
             values = [None if pair is None else (pair[0][i].item(), pair[1][i].item()) for pair in scores]
             self._finish_image(denoised[i], batch, i, image, values, cost)
@@ -149,8 +172,10 @@ class Evaluator(pl.Callback):
         write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
         clean_sha = "" if batch.clean is None else image_hash(batch.clean[i])
         self._keep_input(f"{sha}-noisy.png", noisy, 8)
-        if clean is not None:
+        if clean is not None and batch.clean is not None:
             self._keep_input(f"{clean_sha}-clean.png", clean, 16)
+            if bool((in_16_bit(batch.clean[i]).float() != batch.clean[i]).any()):
+                self._keep_float(f"{clean_sha}-clean.npy", clean)
         psnr_db = None if values[0] is None else values[0][0]
         if self.done < self.pictures:
             self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
@@ -167,14 +192,19 @@ class Evaluator(pl.Callback):
         if not (self.inputs / name).is_file():
             write_png(self.inputs / name, image, bits=bits)
 
+    def _keep_float(self, name: str, clean: np.ndarray) -> None:
+        """A clean image out of a float file can be more than its PNG."""
+        if not (self.inputs / name).is_file():
+            with whole_file(self.inputs / name) as part, part.open("wb") as file:
+                np.save(file, clean)
+
     def _draw(
         self, image: str, repeat: int, noisy: np.ndarray, output: np.ndarray, clean: np.ndarray | None, psnr_db: float | None
     ) -> None:
         label = self.identity["method"] + ("" if psnr_db is None else f" {psnr_db:.2f} dB")
         input_label = "noisy"
         if clean is not None:
-            pair = [torch.from_numpy(part.transpose(2, 0, 1).copy())[None] for part in (noisy, clean)]
-            input_label += f" {self.protocols[0].score(pair[0], pair[1])[0].item():.2f} dB"
+            input_label += f" {self.protocols[0].score(_batched(noisy), _batched(clean))[0].item():.2f} dB"
         panels = [(input_label, noisy), (label, output), *([] if clean is None else [("clean", clean)])]
         write_png(self.folder / "pictures" / output_name(image, repeat), strip(panels))
 
@@ -187,20 +217,29 @@ def _metrics(value: tuple[float, float] | None) -> dict[str, float | None]:
 
 
 def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path) -> list[Row]:
-    """Rows under another protocol, from the kept 16-bit outputs; the method does not run.
+    """Rows under another protocol, from the kept outputs: equal to what scoring at once would have given.
 
     rows: one for each image and repeat. Costs are taken over from them.
+    Raises: ValueError for a protocol that does not clip; FileNotFoundError for images that are gone.
     """
+    if not protocol.clip:
+        raise ValueError(f"protocol {protocol.name} does not clip, and outputs are kept clipped")
     result: list[Row] = []
     for row in rows:
         values = None
-        clean = inputs / f"{row['clean_sha']}-clean.png"
         if row["status"] == "done":
-            name = output_name(row["image"], int(row["repeat"]))
-            pair = [
-                torch.from_numpy(read_png(path).transpose(2, 0, 1).copy())[None] for path in (folder / "images" / name, clean)
-            ]
-            psnr_db, similarity = protocol.score(pair[0], pair[1])
+            denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
+            psnr_db, similarity = protocol.score(_batched(denoised), _batched(_kept_clean(inputs, row["clean_sha"])))
             values = (psnr_db.item(), similarity.item())
         result.append({**row, "protocol": protocol.name, **_metrics(values)})
     return result
+
+
+def _kept_clean(inputs: Path, sha: str) -> np.ndarray:
+    exact = inputs / f"{sha}-clean.npy"
+    return np.load(exact) if exact.is_file() else read_png(inputs / f"{sha}-clean.png")
+
+
+def _batched(image: np.ndarray) -> Tensor:
+    """(H, W, C) -> (1, C, H, W)."""
+    return torch.from_numpy(image.transpose(2, 0, 1).copy())[None]

@@ -9,11 +9,22 @@ from uuid import uuid4
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; on leaving without an error, it takes the place of `path` in one step."""
+    """Yields a path beside `path` to write to; on leaving without an error, it takes the place of `path` in one step.
+
+    What it holds is on the disk by then: neither a killed process nor a power cut leaves half a file of that name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid4().hex}.part")
     try:
         yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_orphans(folder: Path) -> None:
+    """Delete what killed processes left half-written under `folder`; only while no other process writes there."""
+    for part in folder.rglob(".*.part"):
         part.unlink(missing_ok=True)

@@ -46,6 +46,8 @@ def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
 
 def read_png(path: Path) -> np.ndarray:
     """What `write_png` wrote: (H, W, C) float64 in [0, 1]."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: this kept image is gone; compute its cell again with force=true")
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError(f"{path}: not a whole PNG file")
@@ -60,7 +62,12 @@ def middle(image: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
 
 
 def strip(panels: Sequence[tuple[str, np.ndarray]], side: int = MAX_SIDE) -> np.ndarray:
-    """Labelled images (H, W, C) of one size beside each other, small ones magnified in whole steps: (H', W', 3)."""
+    """Labelled images (H, W, C) of one size beside each other, small ones magnified in whole steps: (H', W', 3).
+
+    Raises: ValueError for images of several sizes.
+    """
+    if len({image.shape[:2] for _, image in panels}) != 1:
+        raise ValueError(f"a strip shows images of one size, got {', '.join(str(image.shape[:2]) for _, image in panels)}")
     columns = [_panel(label, middle(image, side)) for label, image in panels]
     gap = np.ones((columns[0].shape[0], GAP, 3))
     return np.concatenate([part for column in columns for part in (gap, column)][1:], axis=1)

@@ -37,7 +37,8 @@ class Protocol:
         if self.clip:
             image = image.clamp(0, 1)
         if self.rounding != "none":
-            image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0)) / 255
+            # The last term makes up for the float32 of a whole level, k / 255, that lies just below it.
+            image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
         return image
 
     def score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import Training, impossible
+from denoisebench.files import remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
 from denoisebench.progress import console, duration, track
@@ -122,10 +123,11 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
             _check_method(job)
             _device(job.config)
         planned.append(cell)
-    for root, study in {(cell.root, cell.study) for cell in planned}:
+    result: dict[tuple[str, str, str], Cell] = {}
+    for root, study in dict.fromkeys((cell.root, cell.study) for cell in planned):
         own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
-        cells.add_to_plan(cells.study_folder(root, study), own)
-    return planned
+        result |= {(root, study, cell.key): cell for cell in cells.add_to_plan(cells.study_folder(root, study), own)}
+    return [result[cell.root, cell.study, cell.key] for cell in planned]
 
 
 def _check_method(job: Job) -> None:
@@ -142,7 +144,7 @@ def _check_method(job: Job) -> None:
 
 
 def main(job: DictConfig) -> float:
-    """Compute one planned cell as far as it is not done; never raises for what goes wrong inside it.
+    """Compute one planned cell as far as it is not done; what goes wrong inside it is kept in its status, not raised.
 
     Returns the mean PSNR of the first protocol in dB (what a Hydra optimiser maximises), NaN without one.
     """
@@ -150,31 +152,43 @@ def main(job: DictConfig) -> float:
     key = cell_of(job, parts).key
     cell = cells.read_plan(cells.study_folder(job.root, job.study))[key]
     protocols = protocols_of(job)
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(cell.folder / ".lock"):
-        if cell.state == "done" and not job.force:
-            rows = _with_protocols(cell, protocols)
-        else:
-            rows = _attempt(job, cell, parts, protocols)
+    rows = _attempt(job, cell, parts, protocols)
     scores = [float(row["psnr_db"]) for row in rows if row["protocol"] == protocols[0].name and row["psnr_db"] not in (None, "")]
     return sum(scores) / len(scores) if scores else math.nan
 
 
 def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
+    """The rows of a cell, computed, or read where it is done; none if it is impossible or fails."""
+    was_done = cell.state == "done" and not job.force
     try:
-        if reason := _impossible(job, parts):
-            cell.set_status("skipped", reason=reason)
-            console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
-            return []
-        rows = _compute(job, cell, parts, protocols)
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(cell.folder / ".lock"):
+            if cell.state == "done" and not job.force:
+                return _with_protocols(cell, protocols)
+            remove_orphans(cell.folder)
+            if reason := _impossible(job, parts):
+                cell.set_status("skipped", reason=reason)
+                console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
+                return []
+            rows = _compute(job, cell, parts, protocols)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stopped
     except Exception as error:
-        cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-        console.print(f"failed   {cell}: {error}", style="red", markup=False)
+        if was_done:
+            console.print(f"not scored  {cell}: {error}", style="red", markup=False)
+        else:
+            _fail(cell, error)
         return []
     console.print(f"done     {cell}  {_summary(rows, protocols[0])}", markup=False)
     return rows
+
+
+def _fail(cell: Cell, error: Exception) -> None:
+    console.print(f"failed   {cell}: {error}", style="red", markup=False)
+    try:
+        cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    except OSError as unwritten:  # as on a full disk: the cell then counts as unfinished
+        console.print(f"         and could not note it: {unwritten}", style="red", markup=False)
 
 
 def _impossible(job: DictConfig, parts: Parts) -> str | None:
@@ -230,14 +244,16 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
         )
-        with quiet():
-            trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
+        if total > len(finished):
+            with quiet():
+                trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
     rows = [{**row, **identity} for image in partial.read() for row in image]
     ended = time.monotonic()
     about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
     cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
     partial.finish(rows)
     cell.set_status("done", images=total)
+    partial.forget()
     return rows
 
 

@@ -4,8 +4,10 @@ A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.cs
 `training.json` is written last.
 """
 
+import hashlib
 import json
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,8 +24,8 @@ from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
-from denoisebench.files import whole_file
-from denoisebench.progress import Advance, track
+from denoisebench.files import remove_orphans, whole_file
+from denoisebench.progress import Advance, console, track
 from denoisebench.seeding import isolated_rng, seed_from
 
 STEPS_BETWEEN_READINGS = 50
@@ -130,14 +132,40 @@ def trained(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
+        remove_orphans(folder)
         if force:
             for name in ("training.json", "last.ckpt"):
                 (folder / name).unlink(missing_ok=True)
         if not (folder / "training.json").is_file():
             assert data.training is not None
             _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s)
-    method.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
-    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    if about.get("source") != source_hash(method):
+        console.print(f"{title}: its code has changed since; force=true trains it again", style="yellow", markup=False)
+    try:
+        method.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise ValueError(f"{folder / 'weights.pt'} is damaged ({error}); force=true trains again") from error
+    return about
+
+
+def source_hash(method: Denoiser) -> str:
+    """Of the files of a method's own class and of its networks' classes (PyTorch's own are not among them)."""
+    modules = {type(part).__module__ for part in method.modules()}
+    names = sorted(name for name in modules if not name.startswith(("torch.", "torchvision.", "pytorch_lightning.")))
+    files = [getattr(sys.modules[name], "__file__", None) for name in names]
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()[:16]
+
+
+def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
+    """The checkpoint to go on from and its step; none if there is none, or a damaged one."""
+    if not checkpoint.is_file():
+        return None, 0
+    try:
+        return checkpoint, int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:
+        console.print(f"{checkpoint} is damaged ({error}): training starts anew", style="yellow", markup=False)
+        return None, 0
 
 
 def _fit(
@@ -145,8 +173,7 @@ def _fit(
     precision: str | int, checkpoint_s: float,
 ) -> None:  # fmt: skip
     checkpoint = folder / "last.ckpt"
-    resume = checkpoint if checkpoint.is_file() else None
-    start = int(torch.load(resume, map_location="cpu", weights_only=True)["global_step"]) if resume else 0
+    resume, start = _resumable(checkpoint)
     with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")), quiet():
         log = TrainingLog(folder, checkpoint_s, advance)
         trainer = trainer_for(
@@ -156,5 +183,6 @@ def _fit(
     with whole_file(folder / "weights.pt") as part:
         torch.save(method.state_dict(), part)
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
-    write_atomic(folder / "training.json", json.dumps({"steps": training.steps, "seconds": log.seconds}))
+    about = {"steps": training.steps, "seconds": log.seconds, "source": source_hash(method)}
+    write_atomic(folder / "training.json", json.dumps(about))
     checkpoint.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ PICTURED_SIDE = 256
 
 NOTES = """\
 The best score that needs no clean image is bold. `supervised` methods were trained on clean images: they are bounds.
-`oracle_sigma`: the method was told the true noise level. `transductive`: it was trained on the noisy test images.
+`oracle_sigma`: the method was told the true noise level. `transductive`: the test photographs were among its training
+images (noisy as the method is given them; never their clean side).
 `budget`: which recipe trained it; only `paper` is the published one, others say nothing about the published method.
 Scores are means over images of per-image values. Under protocol `default` outputs are clipped to [0, 1] and not
 rounded; SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over channels. Time per image is the method's
@@ -62,7 +63,11 @@ def _pictures(study: Path, rows: Sequence[Row], results: Sequence[Result]) -> li
         ]
         for image in list(dict.fromkeys(row["image"] for row in own))[:PICTURED_IMAGES]:
             name = output_name(f"{dataset}_{noise}_{image}", 0)
-            picture = _strip(study, image, [row for row in own if row["image"] == image], shown)
+            try:
+                picture = _strip(study, image, [row for row in own if row["image"] == image], shown)
+            except (OSError, ValueError) as error:
+                lines.append(f"{dataset}, {noise}, {image}: no picture ({error})")
+                continue
             write_png(study / "report" / name, picture)
             lines.append(f"{dataset}, {noise}, {image}\n\n![{image} under {noise}](report/{quote(name)})")
     return lines
@@ -78,5 +83,6 @@ def _strip(study: Path, image: str, rows: Sequence[Row], shown: Sequence[Result]
         psnr_db = at[result.cell]["psnr_db"]
         label = result.method + ("" if psnr_db is None else f" {psnr_db:.2f} dB")
         panels.append((label, read_png(result.cell / "images" / output_name(image, 0))))
-    clean = inputs / f"{at[methods[0].cell]['clean_sha']}-clean.png"
-    return strip([*panels, *([("clean", read_png(clean))] if clean.is_file() else [])], PICTURED_SIDE)
+    clean_sha = at[methods[0].cell]["clean_sha"]
+    clean = [("clean", read_png(inputs / f"{clean_sha}-clean.png"))] if clean_sha else []
+    return strip([*panels, *clean], PICTURED_SIDE)

@@ -3,13 +3,20 @@
 import csv
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from denoisebench.cells import Cell, Row
+from denoisebench.cells import Cell, Row, read_status
 
+LINE = ("dataset", "noise", "protocol", "method", "budget")
 NUMBERS = ("psnr_db", "ssim", "seconds", "peak_mib", "train_seconds")
+
+
+def runs_root() -> Path:
+    """Where studies are looked for by name."""
+    return Path(os.environ.get("DENOISEBENCH_RUNS", "runs"))
 
 
 def find_study(name: str) -> Path:
@@ -17,10 +24,10 @@ def find_study(name: str) -> Path:
 
     Raises: FileNotFoundError naming the studies that are there.
     """
-    root = Path(os.environ.get("DENOISEBENCH_RUNS", "runs"))
-    for path in (Path(name), root / name):
+    root = runs_root()
+    for path in (Path(name).expanduser(), root / name):
         if (path / "plan.json").is_file() or any(path.glob("*/*/*/seed*/rows.csv")):
-            return path
+            return path.resolve() if path.name in ("", "..") else path
     there = sorted(path.parent.name for path in root.glob("*/plan.json"))
     found = f"there are: {', '.join(there)}" if there else f"there is none under {root}/ yet"
     raise FileNotFoundError(f"no study {name}, neither as a path nor under {root}/; {found}")
@@ -28,7 +35,8 @@ def find_study(name: str) -> Path:
 
 def read_study(study: Path) -> list[Row]:
     """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
-    return [row for path in sorted(study.glob("*/*/*/seed*/rows.csv")) for row in _read(path)]
+    files = sorted(study.glob("*/*/*/seed*/rows.csv"))
+    return [row for path in files if read_status(path.parent)["state"] == "done" for row in _read(path)]
 
 
 def read_cells(cells: Iterable[Cell]) -> list[Row]:
@@ -84,15 +92,14 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def summarise(rows: Sequence[Row]) -> list[Result]:
-    """One result for each method, data set, noise and protocol; different settings never share a label."""
+    """One result for each method, budget, data set, noise and protocol; different settings never share a label."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in ("dataset", "noise", "protocol", "method", "setup")), []).append(row)
-    setups: dict[tuple[str, ...], int] = {}
-    for group in groups:
-        setups[group[:4]] = setups.get(group[:4], 0) + 1
+        groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
+    setups = Counter(group[:-1] for group in groups)
     results = [
-        _result(own, label=group[3] if setups[group[:4]] == 1 else f"{group[3]} #{group[4][:6]}") for group, own in groups.items()
+        _result(own, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
+        for group, own in groups.items()
     ]
     return sorted(results, key=lambda r: (r.dataset, r.noise, r.protocol, _rank(r)))
 

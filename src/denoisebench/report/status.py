@@ -1,5 +1,6 @@
 """What of a study is done, skipped, failed, missing."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench.cells import Cell, read_plan
+from denoisebench.cells import Cell, read_plan, study_folder
 from denoisebench.progress import output_console
+from denoisebench.report.rows import runs_root
 
 STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}
 STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
@@ -40,7 +42,9 @@ def print_counts(cells: Sequence[Cell], console: Console) -> int:
         if cell.state == "failed":
             console.print(f"failed {cell}: {cell.status().get('reason', '')}", style="red", markup=False)
             console.print(f"       traceback: {cell.folder / 'status.json'}", markup=False)
-    console.print(f"{counts(cells)}. Next: denoisebench report {cells[0].study}", markup=False)
+    study = study_folder(cells[0].root, cells[0].study)
+    known = study.name if study.parent == runs_root() else str(study)
+    console.print(f"{counts(cells)}. Next: denoisebench report {shlex.quote(known)}", markup=False)
     return exit_code(cells)
 
 

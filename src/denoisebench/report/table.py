@@ -38,23 +38,22 @@ def grids(results: Sequence[Result]) -> list[Grid]:
 
 def _grid(results: Sequence[Result]) -> Grid:
     noises = list(dict.fromkeys(r.noise for r in results))
+    images = max(r.images for r in results)
     # The order of the first noise's results; a method that it lacks comes where its own noise puts it.
-    methods = list(dict.fromkeys(r.method for r in sorted(results, key=lambda r: r.supervised)))
-    at = {(r.method, r.noise): r for r in results}
-    best = {noise: max((_psnr(r) for r in results if r.noise == noise and not r.supervised), default=None) for noise in noises}
+    methods = list(dict.fromkeys((r.method, r.budget) for r in sorted(results, key=lambda r: r.supervised)))
+    at = {(r.method, r.budget, r.noise): r for r in results}
+    rivals = [r for r in results if not r.supervised and r.images == images]
+    best = {noise: max((_psnr(r) for r in rivals if r.noise == noise), default=None) for noise in noises}
     lines = []
-    for method in methods:
-        own = [at[method, noise] for noise in noises if (method, noise) in at]
-        scores = [_score(at.get((method, noise)), best[noise]) for noise in noises]
+    for method, budget in methods:
+        own = [at[method, budget, noise] for noise in noises if (method, budget, noise) in at]
+        scores = [_score(at.get((method, budget, noise)), best[noise]) for noise in noises]
         train_s = mean(r.train_seconds for r in own)
-        lines.append(
-            (method, scores, _seconds(mean(r.seconds for r in own)), "" if train_s is None else duration(train_s), _notes(own))
-        )
-    bounds = [any(r.supervised for r in results if r.method == method) for method in methods]
-    return Grid(
-        results[0].dataset, results[0].protocol, max(r.images for r in results), noises, lines,
-        bounds.index(True) if True in bounds else len(methods),
-    )  # fmt: skip
+        training = "" if train_s is None else duration(train_s)
+        lines.append((method, scores, _seconds(mean(r.seconds for r in own)), training, _notes(own, images)))
+    bounds = [any(r.supervised for r in results if (r.method, r.budget) == method) for method in methods]
+    bounds_from = bounds.index(True) if True in bounds else len(methods)
+    return Grid(results[0].dataset, results[0].protocol, images, noises, lines, bounds_from)
 
 
 def _psnr(result: Result) -> float:
@@ -76,11 +75,12 @@ def _seconds(value: float | None) -> str:
     return f"{1e3 * value:.2g} ms" if value < 0.0995 else f"{1e3 * value:.0f} ms" if value < 1 else duration(value)
 
 
-def _notes(results: Sequence[Result]) -> str:
+def _notes(results: Sequence[Result], images: int) -> str:
     """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
     said: dict[str, list[str]] = {}
     for result in results:
-        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split()]:
+        partial = [f"{result.images} images only"] if result.images < images else []
+        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split(), *partial]:
             said.setdefault(tag, []).append(result.noise)
     notes = [tag if len(noises) == len(results) else f"{tag} ({', '.join(noises)})" for tag, noises in said.items()]
     seeds = max(r.seeds for r in results)
