@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench.metrics import psnr, ssim
+from denoisebench.metrics import psnr, ssim, ssim_uniform, ssim_volume
 from denoisebench.protocol import Protocol
 
 ASTRONAUT = data.astronaut()[0:128, 150:278]
@@ -387,3 +387,51 @@ def test_a_protocol_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         protocol.border = 3  # pyright: ignore[reportAttributeAccessIssue]
     assert protocol == Protocol(name="p", clip=True, rounding="none", border=0)
+
+
+def slow_ssim_of_the_volume(image: np.ndarray, reference: np.ndarray) -> float:
+    """MATLAB's `ssim` on H x W x C: a Gaussian 11 x 11 x 11 window, all borders replicated. Looped over its 1331 weights."""
+    weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    cube = weights[:, None, None] * weights[None, :, None] * weights
+    cube /= cube.sum()
+
+    def blurred(x: np.ndarray) -> np.ndarray:
+        padded = np.pad(x, 5, mode="edge")
+        result = np.zeros_like(x)
+        for i, j, k in np.ndindex(11, 11, 11):
+            result += cube[i, j, k] * padded[i : i + x.shape[0], j : j + x.shape[1], k : k + x.shape[2]]
+        return result
+
+    mu_x, mu_y = blurred(image), blurred(reference)
+    var_x, var_y = blurred(image**2) - mu_x**2, blurred(reference**2) - mu_y**2
+    covariance = blurred(image * reference) - mu_x * mu_y
+    top = (2 * mu_x * mu_y + 0.01**2) * (2 * covariance + 0.03**2)
+    return float((top / ((mu_x**2 + mu_y**2 + 0.01**2) * (var_x + var_y + 0.03**2))).mean())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_of_the_volume_is_matlab_s(channels: int) -> None:
+    clean = ASTRONAUT[60:83, 50:69, :channels] / 255
+    noisy = np.clip(clean + np.random.default_rng(0).normal(0, 0.1, clean.shape), 0, 1)
+    expected = slow_ssim_of_the_volume(noisy, clean)
+    assert ssim_volume(batch_of(noisy), batch_of(clean)).item() == pytest.approx(expected, abs=1e-10)
+    if channels == 3:
+        assert expected > ssim(batch_of(noisy), batch_of(clean)).item() + 0.02, "it would not be told from the mean over channels"
+
+
+@pytest.mark.parametrize("photograph", ["astronaut", "coffee", "chelsea"])
+def test_uniform_ssim_is_the_default_of_skimage(photograph: str) -> None:
+    clean = getattr(data, photograph)()[:120, :100] / 255
+    noisy = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape)
+    expected = structural_similarity(noisy, clean, channel_axis=-1, data_range=1.0)
+    assert ssim_uniform(batch_of(noisy), batch_of(clean)).item() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "scored"),
+    [("gaussian", 10, False), ("gaussian", 11, True), ("uniform", 6, False), ("uniform", 7, True), ("volume", 1, True)],
+)
+def test_each_kind_of_ssim_has_its_least_side(kind: Any, side: int, scored: bool) -> None:
+    image, reference = random_pair(0, (2, 3, side, 20))
+    similarity = Protocol(name="p", ssim=kind).score(image, reference)[1]
+    assert bool(similarity.isfinite().all()) == scored

@@ -399,3 +399,61 @@ def test_a_cell_killed_before_it_was_said_done_computes_no_image_again(monkeypat
     [cell] = study("method=noisy")
     assert cell.state == "done"
     assert len(rows_of(cell)) == 3
+
+
+def test_given_weights_are_scored_without_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    [trained] = study("method=neighbor2neighbor")
+    (tmp_path / "mine.pt").write_bytes((trained.training / "weights.pt").read_bytes())
+    monkeypatch.setattr(torch.Tensor, "backward", lambda *args, **kwargs: pytest.fail("it trained"))
+    [given] = study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'mine.pt'}")
+    assert given.label == "neighbor2neighbor[checkpoint=mine.pt]"
+    assert given.key != trained.key
+    assert [row["psnr_db"] for row in rows_of(given)] == [row["psnr_db"] for row in rows_of(trained)]
+    row = rows_of(given)[0]
+    assert (row["selection"], row["trained_on"], row["budget"]) == ("given", "unknown: weights given", "")
+    torch.save({"state_dict": torch.load(tmp_path / "mine.pt")}, tmp_path / "lightning.ckpt")
+    [other] = study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'lightning.ckpt'}")
+    assert other.key != given.key
+    assert [row["psnr_db"] for row in rows_of(other)] == [row["psnr_db"] for row in rows_of(given)]
+
+
+def test_weights_that_do_not_fit_name_the_file_and_what_is_wrong(tmp_path: Path) -> None:
+    [trained] = study("method=neighbor2neighbor")
+    [cell] = study("method=neighbor2neighbor", "method.features=16", f"checkpoint={trained.training / 'weights.pt'}")
+    assert "weights.pt does not fit Neighbor2Neighbor" in cell.status()["reason"]
+    assert "of another shape" in cell.status()["reason"]
+    (tmp_path / "half.pt").write_bytes(b"half")
+    [cell] = study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'half.pt'}")
+    assert "half.pt is damaged" in cell.status()["reason"]
+    with pytest.raises(FileNotFoundError, match=r"none\.pt: no such file"):
+        study("method=neighbor2neighbor", "checkpoint=none.pt")
+    with pytest.raises(config.ConfigError, match="nlm has no weights to be given"):
+        study("method=nlm", f"checkpoint={tmp_path / 'half.pt'}")
+
+
+def test_validation_changes_no_weight_and_an_oracle_says_so() -> None:
+    own = ("method=neighbor2neighbor", "training.steps=12", "method.lr=5e-3", "method.init_gain=0.1", "validation.images=2")
+    [plain] = study(*own)
+    [watched] = study(*own, "validation.every=2", "root=elsewhere")
+    assert watched.train_key == plain.train_key
+    assert without_costs(rows_of(watched)) == without_costs(rows_of(plain))
+    with (watched.training / "validation.csv").open() as file:
+        curve = [(int(row["step"]), float(row["psnr_db"])) for row in csv.DictReader(file)]
+    assert [step for step, _ in curve] == [2, 4, 6, 8, 10, 12]
+    [chosen] = study(*own, "validation.every=2", "training.selection=oracle")
+    rows = rows_of(chosen)
+    assert chosen.train_key != plain.train_key
+    assert (rows[0]["selection"], rows[0]["tags"]) == ("oracle", "oracle_selected")
+    best = max(psnr_db for _, psnr_db in curve)
+    assert np.mean([float(row["psnr_db"]) for row in rows[:2]]) == pytest.approx(best, abs=1e-4)
+    assert best > curve[-1][1], "the last weights were the best: this test shows nothing"
+
+
+def test_an_oracle_without_clean_images_or_without_scores_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"set validation\.every"):
+        study("method=neighbor2neighbor", "training.selection=oracle")
+    folder = photos_in(tmp_path / "own", "a", size=(40, 40))
+    own = (f"dataset.noisy={folder}", "training.selection=oracle", "validation.every=1")
+    [cell] = folder_study("method=neighbor2neighbor", *own)
+    assert cell.state == "skipped"
+    assert "needs clean images" in cell.status()["reason"]

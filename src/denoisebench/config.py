@@ -266,6 +266,7 @@ class _Settings(typing.TypedDict):
     repeats: int
     force: bool
     root: str
+    checkpoint: str | None
 
 
 class _TrainerSettings(typing.TypedDict):
@@ -279,18 +280,25 @@ class _TrainingSettings(typing.TypedDict):
     patch: int
     batch: int
     noise: Literal["fresh", "fixed"]
+    selection: Literal["last", "oracle"]
+
+
+class _ValidationSettings(typing.TypedDict):
+    every: int
+    images: int
 
 
 def _check_settings(config: DictConfig) -> None:
     """The values of the top level and of `training`, and that no key was added that nothing reads."""
     settings, training = typing.get_type_hints(_Settings), typing.get_type_hints(_TrainingSettings)
-    parts = {"method", "dataset", "train_set", "noise", "train_noise", "protocols", "trainer", "budget", "training"}
+    parts = {"method", "dataset", "train_set", "noise", "train_noise", "protocols", "trainer", "budget", "training", "validation"}
     for key in config:
         if str(key) not in {*settings, *parts}:
             raise ConfigError(f"no key {key}; {nearest(str(key), {*settings, *parts})}")
     for key, hint in settings.items():
         _check_value(key, config[key], hint)
-    for part, hints in (("training", training), ("trainer", typing.get_type_hints(_TrainerSettings))):
+    validation, trainer = typing.get_type_hints(_ValidationSettings), typing.get_type_hints(_TrainerSettings)
+    for part, hints in (("training", training), ("validation", validation), ("trainer", trainer)):
         for key, value in config[part].items():
             if str(key) not in hints:
                 raise ConfigError(f"no key {part}.{key}; {nearest(str(key), hints)}")
@@ -299,6 +307,10 @@ def _check_settings(config: DictConfig) -> None:
         raise ConfigError(f"trainer.threads={config.trainer.threads} cannot be; 1 or more, or null for PyTorch's own choice")
     if config.repeats < 1 or not config.get("protocols"):
         raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
+    if config.validation.every < 0 or config.validation.images < 1:
+        raise ConfigError("validation.every is 0 (never) or a number of steps, validation.images 1 or more")
+    if config.training.selection == "oracle" and not config.validation.every:
+        raise ConfigError("training.selection=oracle needs scores to select by: set validation.every to a number of steps")
     if config.training.steps < 0 or config.training.batch < 1 or config.training.patch < 1:
         raise ConfigError("training.steps is 0 or more, training.patch and training.batch are 1 or more")
 

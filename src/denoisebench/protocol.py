@@ -6,7 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from denoisebench.metrics import SSIM_WINDOW, psnr, ssim
+from denoisebench.metrics import SSIM_WINDOW, UNIFORM_WINDOW, psnr, ssim, ssim_uniform, ssim_volume
+
+# The kinds of SSIM, and the least side of an image that each can score.
+SSIMS = {"gaussian": (ssim, SSIM_WINDOW), "uniform": (ssim_uniform, UNIFORM_WINDOW), "volume": (ssim_volume, 1)}
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class Protocol:
 
     clip: to [0, 1]. rounding: to 8 bit by rounding half up (`round`), by cutting off (`truncate`), or none.
     border: pixels cut off on every side before scoring.
+    ssim: `gaussian` (11 x 11, valid region, channel mean), `uniform` (7 x 7, sample covariance: scikit-image's
+    defaults) or `volume` (11 x 11 x 11 over rows, columns and channels: MATLAB's on a colour image).
     Only the denoised image is clipped and rounded; the clean one is taken as it is stored.
     """
 
@@ -22,12 +27,15 @@ class Protocol:
     clip: bool = True
     rounding: Literal["none", "round", "truncate"] = "none"
     border: int = 0
+    ssim: Literal["gaussian", "uniform", "volume"] = "gaussian"
 
     def __post_init__(self) -> None:
         if self.rounding not in ("none", "round", "truncate"):
             raise ValueError(f"protocol {self.name}: rounding is none, round or truncate, not {self.rounding!r}")
         if self.rounding != "none" and not self.clip:
             raise ValueError(f"protocol {self.name}: 8-bit rounding without clip=true would leave the 8-bit range")
+        if self.ssim not in SSIMS:
+            raise ValueError(f"protocol {self.name}: ssim is {', '.join(SSIMS)}, not {self.ssim!r}")
         if self.border < 0:
             raise ValueError(f"protocol {self.name}: border is a number of pixels, not {self.border}")
 
@@ -52,5 +60,6 @@ class Protocol:
         if 0 in image.shape:
             raise ValueError(f"protocol {self.name}: border={self.border} leaves nothing of {height} x {width}")
         psnr_db = psnr(image, reference)
-        small = min(image.shape[-2:]) < SSIM_WINDOW
-        return psnr_db, torch.full_like(psnr_db, torch.nan) if small else ssim(image, reference)
+        similarity, least = SSIMS[self.ssim]
+        small = min(image.shape[-2:]) < least
+        return psnr_db, torch.full_like(psnr_db, torch.nan) if small else similarity(image, reference)

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from denoisebench import cells, config
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
-from denoisebench.datasets.images import ImageSet
+from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.views import Training, impossible
 from denoisebench.files import remove_orphans
 from denoisebench.manifest import commit, manifest
@@ -48,7 +49,8 @@ def parts_of(job: DictConfig, *, has_recipe: bool = False) -> Parts:
     A method with a recipe does, which spares the import of its file. Raises: ConfigError or FileNotFoundError for what
     cannot be.
     """
-    learns = job.training.steps > 0 and (has_recipe or config.class_of(job.method, "method").learns == "dataset")
+    steps = 0 if job.checkpoint is not None else job.training.steps
+    learns = steps > 0 and (has_recipe or config.class_of(job.method, "method").learns == "dataset")
     return Parts(
         config.instantiate(job.dataset, "dataset"),
         config.instantiate(job.noise, "noise"),
@@ -68,6 +70,8 @@ def protocols_of(job: DictConfig) -> list[Protocol]:
 def label_of(job: Job, parts: Parts) -> str:
     """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
     changed = [change for change in job.changed if parts.training or not change.startswith("training.")]
+    if job.config.checkpoint is not None:
+        changed.append(f"checkpoint={Path(job.config.checkpoint).name}")
     if parts.train_set and job.own_train_set:
         changed.append(f"train_set={parts.train_set.name}")
     if parts.train_noise and parts.train_noise.name != parts.noise.name:
@@ -78,7 +82,8 @@ def label_of(job: Job, parts: Parts) -> str:
 def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[str] = ()) -> Cell:
     """The cell of a job. Its key hashes what changes its pixels, and nothing else: no path, device or protocol."""
     training = _training_identity(job, parts)
-    setup = {
+    given = {} if job.checkpoint is None else {"checkpoint": _checkpoint_hash(job)}
+    setup = given | {
         "method": _plain(job.method),
         "training": training and {**training, "budget": job.budget},
         "test": {"set": parts.test_set.name, "images": parts.test_set.fingerprint, "noise": _plain(job.noise)},
@@ -92,10 +97,20 @@ def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[
     )  # fmt: skip
 
 
+def _checkpoint_hash(job: DictConfig) -> str:
+    path = Path(job.checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint={job.checkpoint}: no such file")
+    return file_hash(path)
+
+
 def _training_identity(job: DictConfig, parts: Parts) -> dict[str, Any] | None:
     if parts.train_set is None:
         return None
-    return {
+    oracle = {} if job.training.selection == "last" else {
+        "validation": _plain(job.validation), "on": parts.test_set.fingerprint, "under": _plain(job.noise)
+    }  # fmt: skip
+    return oracle | {
         "method": _plain(job.method),
         "training": _plain(job.training),
         "set": parts.train_set.name,
@@ -133,6 +148,10 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
 def _check_method(job: Job) -> None:
     """That the method's keys and values fit, and that it is trained if it learns from a data set."""
     config.check(job.config.method, "method")
+    if job.config.checkpoint is not None:
+        if config.class_of(job.config.method, "method").learns != "dataset":
+            raise ConfigError(f"checkpoint={job.config.checkpoint}: {job.method} has no weights to be given")
+        return
     if config.class_of(job.config.method, "method").learns == "dataset" and job.config.training.steps == 0:
         raise ConfigError(
             f"{job.method} learns from a data set, and training.steps is 0: budget={job.config.budget} has no recipe for it, "
@@ -197,6 +216,8 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
         return reason
     if parts.train_set is None or parts.train_noise is None:
         return None
+    if job.training.selection == "oracle" and not parts.test_set.has_clean:
+        return f"training.selection=oracle needs clean images, and {parts.test_set.name} has none: use training.selection=last"
     if reason := impossible(parts.train_set, parts.train_noise, "train_noise"):
         return f"training set: {reason}"
     if config.class_of(job.method, "method").target == "clean" and not parts.train_set.has_clean:
@@ -210,7 +231,7 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser
     from denoisebench.evaluator import Evaluator
-    from denoisebench.training import quiet, trained, trainer_for
+    from denoisebench.training import load_weights, quiet, trained, trainer_for
 
     began = time.monotonic()
     if job.trainer.threads:
@@ -229,13 +250,16 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     data = DataModule(
         parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=skip,
         train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
+        validation_images=job.validation.images if job.validation.every and parts.training else 0,
     )  # fmt: skip
     training = None
+    if job.checkpoint is not None:
+        load_weights(method, Path(job.checkpoint).expanduser())
     if parts.training is not None:
         title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
-            checkpoint_s=job.trainer.checkpoint_s, force=job.force,
+            checkpoint_s=job.trainer.checkpoint_s, force=job.force, validate_every=job.validation.every,
         )  # fmt: skip
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
@@ -274,11 +298,16 @@ def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, tr
         train_noise = parts.train_noise.name + ("" if parts.train_set.has_noisy else f" {job.training.noise}")
         if _share_images(parts.train_set, parts.test_set):
             tags.append("transductive")
+        if job.training.selection == "oracle":
+            tags.append("oracle_selected")
+    if job.checkpoint is not None:
+        trained_on = "unknown: weights given"
+    selection = "given" if job.checkpoint is not None else job.training.selection if training else ""
     return {
         "study": job.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
         "learns": method.learns, "trained_on": trained_on, "train_noise": train_noise,
         "train_steps": job.training.steps if training else None, "train_seconds": training["seconds"] if training else None,
-        "selection": "last" if training else "", "budget": job.budget if learner else "", "tags": " ".join(tags),
+        "selection": selection, "budget": job.budget if learner and job.checkpoint is None else "", "tags": " ".join(tags),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
     }  # fmt: skip
 

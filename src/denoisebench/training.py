@@ -1,12 +1,14 @@
 """Training by steps: a function of (seed, step) that a killed process takes up where it was.
 
-A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.csv` and `training.json` once it is done;
+A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.csv`, `training.json` (and `validation.csv`
+where it was validated) once it is done;
 `training.json` is written last.
 """
 
 import hashlib
 import json
 import logging
+import math
 import sys
 import time
 import warnings
@@ -20,12 +22,14 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from denoisebench.batch import Batch
 from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.files import remove_orphans, whole_file
 from denoisebench.progress import Advance, console, track
+from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
 
 STEPS_BETWEEN_READINGS = 50
@@ -96,6 +100,51 @@ class TrainingLog(pl.Callback):
         self._saved = time.monotonic()
 
 
+class Validation(pl.Callback):
+    """Scores clean validation images every so many steps, and keeps the weights of the best mean PSNR if asked to.
+
+    Weights chosen so were chosen by an oracle: self-supervision has no clean images. Scores are those of the `default`
+    protocol. Curve, best weights and the seconds that scoring took travel in the checkpoint.
+    """
+
+    def __init__(self, views: Sequence[Batch], every: int, keep_best: bool) -> None:
+        self.views, self.every, self.keep_best = views, every, keep_best
+        self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curve": self.curve, "best": self.best, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve, self.best, self.seconds = state_dict["curve"], state_dict["best"], state_dict["seconds"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if self.views and (step % self.every == 0 or step == trainer.max_steps):
+            began = time.monotonic()
+            self._score(step, trainer, pl_module)
+            self.seconds += time.monotonic() - began
+
+    def _score(self, step: int, trainer: pl.Trainer, method: pl.LightningModule) -> None:
+        method.eval()
+        scores = []
+        for view in self.views:
+            noisy = view.noisy.to(method.device)
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                denoised = method.test_step(view._replace(noisy=noisy), 0)
+            assert isinstance(denoised, Tensor)
+            assert view.clean is not None
+            scores.append(torch.stack(Protocol("default").score(denoised.cpu().float(), view.clean)))
+        method.train()
+        psnr_db, similarity = torch.stack(scores).mean(dim=(0, 2)).tolist()
+        if self.keep_best and psnr_db > max((point["psnr_db"] for point in self.curve), default=-math.inf):
+            self.best = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
+        self.curve.append({"step": step, "psnr_db": psnr_db, "ssim": similarity})
+
+
 def trainer_for(device: str, precision: str | int, callbacks: Sequence[pl.Callback], **settings: Any) -> pl.Trainer:
     """A silent Lightning Trainer on one device: `cpu` or `gpu`."""
     return pl.Trainer(
@@ -125,6 +174,7 @@ def trained(
     precision: str | int,
     checkpoint_s: float,
     force: bool = False,
+    validate_every: int = 0,
 ) -> dict[str, Any]:
     """Give `method` the weights of the training in `folder`, training first as far as that is not done.
 
@@ -138,15 +188,34 @@ def trained(
                 (folder / name).unlink(missing_ok=True)
         if not (folder / "training.json").is_file():
             assert data.training is not None
-            _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s)
+            _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every)
     about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     if about.get("source") != source_hash(method):
         console.print(f"{title}: its code has changed since; force=true trains it again", style="yellow", markup=False)
-    try:
-        method.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise ValueError(f"{folder / 'weights.pt'} is damaged ({error}); force=true trains again") from error
+    load_weights(method, folder / "weights.pt", "force=true trains again")
     return about
+
+
+def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that such a method saved") -> None:
+    """Give `method` the weights of a file: a training's `weights.pt`, or a Lightning checkpoint.
+
+    Raises: ValueError naming the file and what does not fit.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        weights = stored.get("state_dict", stored)
+    except Exception as error:
+        raise ValueError(f"{path} is damaged or no file of weights ({error}); {way_out}") from error
+    ours = method.state_dict()
+    wrong = {
+        "lacks": sorted(ours.keys() - weights.keys()),
+        "has too much": sorted(weights.keys() - ours.keys()),
+        "has of another shape": sorted(name for name in ours.keys() & weights.keys() if ours[name].shape != weights[name].shape),
+    }
+    if any(wrong.values()):
+        told = "; ".join(f"{what} {', '.join(names[:3])} ({len(names)} in all)" for what, names in wrong.items() if names)
+        raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {told}; {way_out}")
+    method.load_state_dict(weights)
 
 
 def source_hash(method: Denoiser) -> str:
@@ -170,19 +239,22 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
 
 def _fit(
     method: Denoiser, data: DataModule, folder: Path, training: Training, title: str, seed: int, device: str,
-    precision: str | int, checkpoint_s: float,
+    precision: str | int, checkpoint_s: float, validate_every: int,
 ) -> None:  # fmt: skip
     checkpoint = folder / "last.ckpt"
     resume, start = _resumable(checkpoint)
     with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")), quiet():
         log = TrainingLog(folder, checkpoint_s, advance)
+        validation = Validation(data.validation_views, validate_every, training.selection == "oracle")
         trainer = trainer_for(
-            device, precision, [SeededSteps(seed), log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
+            device, precision, [SeededSteps(seed), validation, log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
         )
         trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     with whole_file(folder / "weights.pt") as part:
-        torch.save(method.state_dict(), part)
+        torch.save(validation.best or method.state_dict(), part)
+    if validation.curve:
+        write_csv(folder / "validation.csv", ("step", "psnr_db", "ssim"), validation.curve)
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
-    about = {"steps": training.steps, "seconds": log.seconds, "source": source_hash(method)}
+    about = {"steps": training.steps, "seconds": log.seconds - validation.seconds, "source": source_hash(method)}
     write_atomic(folder / "training.json", json.dumps(about))
     checkpoint.unlink(missing_ok=True)

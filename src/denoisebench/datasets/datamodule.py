@@ -33,9 +33,11 @@ class DataModule(pl.LightningDataModule):
         train_noise: NoiseModel | None = None,
         training: Training | None = None,
         target: Literal["clean"] | None = None,
+        validation_images: int = 0,
     ) -> None:
         super().__init__()
         self.test_views = NoisyViews(test_set, noise, seed, repeats, skip)
+        self.validation_views = _first(NoisyViews(test_set, noise, seed, 1, ()), validation_images if test_set.has_clean else 0)
         self.seed = seed
         self.train_set, self.train_noise, self.training, self.target = train_set, train_noise, training, target
 
@@ -60,6 +62,10 @@ class DataModule(pl.LightningDataModule):
         assert self.train_noise
         generator = Generator(batch.clean.device).manual_seed(seed_from(self.seed, "train noise", batch.step))
         return Batch(self.train_noise(batch.clean, generator), target=target)
+
+
+def _first(views: NoisyViews, count: int) -> list[Batch]:
+    return [views[i] for i in range(min(count, len(views)))]
 
 
 def _one_by_one(items: Dataset[Any]) -> DataLoader[Any]:

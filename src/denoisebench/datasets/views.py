@@ -22,12 +22,15 @@ class Training:
     """steps: optimiser steps. patch: side of the training patches in pixels. batch: patches in a step.
 
     noise: `fresh`, drawn anew each time an image is seen, or `fixed`, drawn once for each image.
+    selection: which weights a training ends with: the `last`, or by an `oracle` those of the best PSNR on clean
+    validation images.
     """
 
     steps: int
     patch: int
     batch: int
     noise: Literal["fresh", "fixed"]
+    selection: Literal["last", "oracle"] = "last"
 
 
 def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str | None:
