@@ -45,6 +45,7 @@ class BM3D(ClassicalDenoiser):
     def filtered(self, image: np.ndarray, std: float) -> np.ndarray:
         library = self._library()
         profile = {"np": library.BM3DProfile, "lc": library.BM3DProfileLC}[self.profile]()
+        profile.num_threads = 1  # with more, sums in another order give other results each time
         image = image.astype(np.float64)
         if image.shape[-1] == 3 and _has_chroma(image):
             return library.bm3d_rgb(image, std, profile)
