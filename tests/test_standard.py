@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ INDEXED = [f"{index:04d}" for index in range(68)]
 TEST_SETS: tuple[Any, ...] = ("cbsd68", "kodak", "set14", "bsd300")
 
 
-def make(folder: Path, names: list[str], suffix: str = ".png", seed: int = 0, side: int = 6) -> Path:
+def make(folder: Path, names: Sequence[str], suffix: str = ".png", seed: int = 0, side: int = 6) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
         pixels = np.random.default_rng(seed * 1000 + index).integers(0, 256, (side, side + 1, 3), dtype=np.uint8)
@@ -54,7 +55,7 @@ def test_set14_is_its_twelve_colour_images(tmp_path: Path) -> None:
     folder = make(tmp_path / "Set14", [*SET14, "bridge"])
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "man.png")
     images = Standard("set14", str(tmp_path))
-    assert images.names == tuple(SET14)
+    assert images.names == SET14
     assert all(images.clean(index).shape == (6, 7, 3) for index in range(12))
 
 

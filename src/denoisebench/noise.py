@@ -55,7 +55,9 @@ class NoiseModel(ABC):
 
     def __post_init__(self) -> None:
         if self.quantise and not self.clip:
-            raise ValueError("noise.quantise=true rounds to the 256 levels of an 8-bit file, which end at 0 and 1: set noise.clip=true")
+            raise ValueError(
+                "noise.quantise=true rounds to the 256 levels of an 8-bit file, from 0 to 1: set noise.clip=true too"
+            )
 
     @property
     @abstractmethod
@@ -140,7 +142,7 @@ class PoissonGaussian(NoiseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Speckle(NoiseModel):
-    """Independent multiplicative Gaussian noise, `x + sigma / 255 x n`. sigma: standard deviation at intensity 1, in grey levels."""
+    """Independent multiplicative Gaussian noise, `x + sigma / 255 x n`. sigma: grey levels, at intensity 1."""
 
     sigma: Level = 25.0
 

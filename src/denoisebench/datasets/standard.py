@@ -1,6 +1,6 @@
 """The standard sets of the field, found where people keep them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,17 +12,19 @@ from denoisebench.datasets.images import IMAGE_SUFFIXES, ImageSet, file_hash, fi
 SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"]
 Part = Literal["test", "train", "train+test"]
 
-BSD68 = """
+BSD68: Sequence[str] = """
     3096 12084 14037 16077 19021 21077 24077 33039 101085 101087 102061 103070 105025 106024 108005 108070 108082 109053
     119082 123074 126007 130026 134035 143090 145086 147091 148026 148089 157055 159008 160068 163085 167062 167083 170057
     175032 175043 182053 189080 196073 197017 208001 210088 216081 219090 220075 223061 227092 229036 236037 241004 241048
     253027 253055 260058 271035 285079 291000 295087 296007 296059 299086 300091 302008 304034 304074 306005 351093
-""".split()
-BSD300_WITHOUT_BSD68 = """
+""".split()  # noqa: SIM905
+BSD300_WITHOUT_BSD68: Sequence[str] = """
     8023 37073 38082 38092 41033 41069 42012 42049 43074 45096 54082 55073 58060 62096 65033 66053 69015 69020 69040 76053
     78004 85048 86000 86016 86068 87046 89072 97033 156065 361010 376043 385039
-""".split()
-SET14 = "baboon barbara coastguard comic face flowers foreman lenna monarch pepper ppt3 zebra".split()
+""".split()  # noqa: SIM905
+SET14 = (
+    "baboon", "barbara", "coastguard", "comic", "face", "flowers", "foreman", "lenna", "monarch", "pepper", "ppt3", "zebra",
+)  # fmt: skip
 BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
 # Rec. 601 luma with the digits of MATLAB's rgb2gray.
 LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
@@ -60,12 +62,12 @@ SETS: dict[SetName, _Set] = {
         tuple(f"kodim{number:02d}" for number in range(1, 25)),
         tuple(str(number) for number in range(1, 25)),
     ),
-    "set14": _Set({"test": ("Set14", "Set14/original")}, "http://vllab.ucmerced.edu/wlai24/LapSRN", 12, tuple(SET14)),
+    "set14": _Set({"test": ("Set14", "Set14/original")}, "http://vllab.ucmerced.edu/wlai24/LapSRN", 12, SET14),
     "bsd300": _Set(
         {"test": ("BSD300/test", "BSD300/images/test", "BSDS300/images/test", "BSDS300/test")},
         BERKELEY + "bsds/",
         100,
-        tuple(sorted(BSD68 + BSD300_WITHOUT_BSD68, key=int)),
+        tuple(sorted([*BSD68, *BSD300_WITHOUT_BSD68], key=int)),
     ),
     "bsds500": _Set(
         {

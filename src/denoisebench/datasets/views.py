@@ -196,10 +196,7 @@ class TrainSteps(IterableDataset[Patches]):
     def _read(self, index: int) -> list[np.ndarray]:
         if not self.fixed:
             return [self.images.clean(index)]
-        if self.images.has_noisy:
-            noisy = self.images.noisy(index)
-        else:
-            noisy = self._fixed(index, 0)
+        noisy = self.images.noisy(index) if self.images.has_noisy else self._fixed(index, 0)
         clean = [self.images.clean(index)] if self.need_clean else []
         return [noisy, *clean, *([self._fixed(index, SECOND_VIEW)] if self.need_second else [])]
 
