@@ -111,7 +111,7 @@ def test_bsds500_has_parts(tmp_path: Path) -> None:
     for part, start in (("train", 1000), ("test", 5000)):
         make(tmp_path / "BSDS500" / "data" / "images" / part, [str(start + i) for i in range(200)], ".jpg", seed=start)
     both = Standard("bsds500", str(tmp_path))
-    parts: list[Standard] = [Standard("bsds500", str(tmp_path), part=part) for part in ("train", "test")]
+    parts = [Standard("bsds500", str(tmp_path), part="train"), Standard("bsds500", str(tmp_path), part="test")]
     assert [images.name for images in (both, *parts)] == ["bsds500", "bsds500-train", "bsds500-test"]
     assert both.names == parts[0].names + parts[1].names
     with pytest.raises(ValueError, match="part"):

@@ -32,13 +32,14 @@ class Wavelet(ClassicalDenoiser):
         ycbcr: bool = True,
     ) -> None:
         super().__init__(sigma)
-        if wavelet not in pywt.wavelist(kind="discrete"):
+        if wavelet not in pywt.wavelist(kind="discrete"):  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(f"method.wavelet is a discrete wavelet of PyWavelets, as db1 or sym4; not {wavelet!r}")
         self.shrinkage: Literal["BayesShrink", "VisuShrink"] = shrinkage
         self.threshold: Literal["soft", "hard"] = threshold
         self.wavelet = wavelet
         self.ycbcr = ycbcr
-        self.least_side = 2 * (pywt.Wavelet(wavelet).dec_len - 1)  # below it, not even one level is free of the border
+        length = pywt.Wavelet(wavelet).dec_len  # pyright: ignore[reportAttributeAccessIssue]
+        self.least_side = 2 * (length - 1)  # below it, not even one level is free of the border
 
     def filtered(self, image: np.ndarray, std: float) -> np.ndarray:
         return denoise_wavelet(
