@@ -119,7 +119,7 @@ class Standard(ImageSet):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]
         every: Part = "train+test" if len(own.folders) > 1 else "test"
-        parts = [name for name in own.folders if part in (None, every, name)]
+        parts: list[Part] = [name for name in own.folders if part in (None, every, name)]
         if not parts:
             raise ValueError(f"dataset.part of {which} is {' or '.join([*own.folders, every])}, not {part}")
         if stored is not None and (which != "cbsd68" or channels != 3):
