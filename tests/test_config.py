@@ -48,7 +48,7 @@ def test_every_data_set_has_a_training_set() -> None:
 def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
     for name in config.groups()["noise"]:
         noise = config.instantiate(job(f"noise={name}").config.noise, "noise")
-        assert noise.name.startswith(name) or name in ("gaussian", "poisson")
+        assert noise.name.startswith(name) or name in ("gaussian", "poisson", "poisson_gaussian")
     for name in config.groups()["protocol"]:
         assert [protocol.name for protocol in run.protocols_of(job(f"protocol=[{name}]").config)] == [name]
 

@@ -279,3 +279,46 @@ def test_fingerprints_of_photos_tell_part_and_crop_apart() -> None:
     assert first == all_of_them()
     assert all(HEX16.fullmatch(fingerprint) for fingerprint in first)
     assert all(one != other for one, other in combinations(first, 2))
+
+
+def test_pairs_in_one_folder_go_by_suffix(tmp_path: Path) -> None:
+    path = make(tmp_path / "crops", "a_mean.jpg", "a_real.jpg", "b_real.jpg", "b_mean.jpg", "notes.png")
+    folder = Folder(clean=path, noisy=path, clean_suffix="_mean", noisy_suffix="_real")
+    assert (folder.name, folder.names, folder.size(0)) == ("crops", ("a", "b"), (6, 7))
+    assert not np.array_equal(folder.clean(0), folder.noisy(0))
+    with pytest.raises(ValueError, match="ends in _gt"):
+        Folder(clean=path, clean_suffix="_gt")
+
+
+def test_a_pair_of_folders_is_named_by_what_holds_both(tmp_path: Path) -> None:
+    noisy, clean = make(tmp_path / "x" / "noisy", "a.png"), make(tmp_path / "x" / "clean", "a.png", seed=1)
+    assert Folder(clean=clean, noisy=noisy).name == "x"
+    assert Folder(noisy=noisy).name == "noisy"
+    elsewhere = make(tmp_path / "y" / "clean", "a.png", seed=1)
+    assert Folder(clean=elsewhere, noisy=noisy).name == "noisy"
+
+
+def test_sizes_are_those_of_the_images_read(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    turned = Image.fromarray(pixels(6, 9))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "set" / "a.jpg", exif=exif)
+    save(tmp_path / "set" / "b.png", pixels(5, 8))
+    tifffile.imwrite(tmp_path / "set" / "c.tif", pixels(4, 7), photometric="rgb")
+    folder = Folder(clean=str(tmp_path / "set"))
+    assert [folder.size(index) for index in range(3)] == [(9, 6), (5, 8), (4, 7)]
+    assert all(folder.size(index) == folder.clean(index).shape[:2] for index in range(3))
+
+
+def test_a_compressed_tiff_says_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    Image.fromarray(pixels(16, 16)).save(tmp_path / "set" / "a.tif", compression="tiff_lzw")
+    with pytest.raises(ValueError, match=r"a\.tif.*save it uncompressed"):
+        Folder(clean=str(tmp_path / "set")).clean(0)
+
+
+def test_the_small_real_sets_are_read_as_folders(data_root: Path) -> None:
+    sidd = Folder(clean=str(data_root / "SIDD_val_5" / "clean"), noisy=str(data_root / "SIDD_val_5" / "noisy"))
+    assert (sidd.name, len(sidd.names), sidd.noisy(0).shape) == ("SIDD_val_5", 5, sidd.clean(0).shape)
+    assert len(Folder(noisy=str(data_root / "DND_patches")).names) == 33

@@ -9,14 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from denoisebench.noise import Camera, Gaussian, Poisson, Real
+from denoisebench.noise import Camera, Gaussian, Poisson, PoissonGaussian, Real, SaltAndPepper, Speckle, Stored
 
 MODELS: dict[str, Any] = {
     "gaussian": Gaussian(),
     "gaussian, range, clipped": Gaussian(sigma=[5, 50], clip=True),
-    "gaussian, 8 bit": Gaussian(quantise=True),
+    "gaussian, 8 bit": Gaussian(clip=True, quantise=True),
     "poisson": Poisson(),
     "poisson, range, 8 bit": Poisson(lam=[5, 50], clip=True, quantise=True),
+    "poisson_gaussian": PoissonGaussian(),
+    "poisson_gaussian, ranges": PoissonGaussian(lam=[5, 50], sigma=[0, 20]),
+    "speckle": Speckle(),
+    "salt_and_pepper": SaltAndPepper(),
+    "salt_and_pepper, range, channels": SaltAndPepper(amount=[0.05, 0.3], per_channel=True),
     "camera": Camera(),
     "camera, clipped, 8 bit": Camera(clip=True, quantise=True),
 }
@@ -55,7 +60,7 @@ def test_noise_depends_on_its_generator_alone(name: str, dtype: torch.dtype) -> 
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    name=st.sampled_from(["gaussian", "poisson", "camera"]),
+    name=st.sampled_from(["gaussian", "poisson", "poisson_gaussian", "speckle", "salt_and_pepper", "camera"]),
     images=st.integers(1, 3),
     height=st.integers(1, 9),
     width=st.integers(1, 9),
@@ -64,12 +69,10 @@ def test_clipping_and_rounding_come_after_the_noise(seed: int, name: str, images
     model, clean = MODELS[name], picture(seed, images, 3, height, width)
     noisy = model(clean, generator(seed))
     clipped = dataclasses.replace(model, clip=True)(clean, generator(seed))
-    quantised = dataclasses.replace(model, quantise=True)(clean, generator(seed))
     both = dataclasses.replace(model, clip=True, quantise=True)(clean, generator(seed))
     assert torch.equal(clipped, noisy.clamp(0, 1))
-    for rounded, smooth in ((quantised, noisy), (both, clipped)):
-        assert (rounded * 255 - (rounded * 255).round()).abs().max() < 1e-9
-        assert (rounded - smooth).abs().max() <= 0.5 / 255 + 1e-12
+    assert (both * 255 - (both * 255).round()).abs().max() < 1e-9
+    assert (both - clipped).abs().max() <= 0.5 / 255 + 1e-12
     assert both.min() >= 0
     assert both.max() <= 1
 
@@ -146,6 +149,47 @@ def test_poisson_noise_counts_photons(lam: float, brightness: float) -> None:
     assert stats.chisquare(observed, expected).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("brightness", [0.0, 0.3, 1.0])
+def test_poisson_gaussian_noise_has_both_variances(brightness: float) -> None:
+    clean = torch.full((1, 3, 300, 300), brightness, dtype=torch.float64)
+    noise = (PoissonGaussian(lam=20, sigma=12)(clean, generator(20)) - clean).flatten()
+    variance = brightness / 20 + (12 / 255) ** 2
+    assert abs(noise.mean().item()) < 5 * (variance / noise.numel()) ** 0.5
+    assert noise.var().item() == pytest.approx(variance, rel=0.02)
+    assert (noise.numpy() * 20 % 1).std() > 0.2, "no whole photons: the Gaussian part is on every pixel"
+
+
+def test_poisson_gaussian_noise_without_its_gaussian_part_is_poisson_noise() -> None:
+    clean = picture(21, 1, 3, 9, 9)
+    assert torch.equal(PoissonGaussian(lam=7, sigma=0)(clean, generator(1)), Poisson(lam=7)(clean, generator(1)))
+
+
+@pytest.mark.parametrize("sigma", [10, 50.0])
+def test_speckle_is_normal_and_grows_with_the_brightness(sigma: float) -> None:
+    clean = picture(22, 1, 3, 300, 300) + 0.01
+    relative = ((Speckle(sigma=sigma)(clean, generator(23)) - clean) / clean * 255 / sigma).flatten().numpy()
+    assert stats.kstest(relative[::5], "norm").pvalue > 1e-3
+    assert abs(relative.std() - 1) < 5 / (2 * relative.size) ** 0.5
+    black = torch.zeros(1, 1, 4, 4)
+    assert torch.equal(Speckle()(black, generator(0)), black)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("amount", [0.0, 0.1, 0.6, 1.0])
+def test_salt_and_pepper_replace_their_share_and_nothing_else(amount: float, per_channel: bool) -> None:
+    clean = picture(24, 1, 3, 200, 200) * 0.8 + 0.1
+    noisy = SaltAndPepper(amount=amount, per_channel=per_channel)(clean, generator(25))
+    salt, pepper, kept = noisy == 1, noisy == 0, noisy == clean
+    assert (salt | pepper | kept).all()
+    band = 5 * (0.25 / clean[0, 0].numel()) ** 0.5
+    for share in (salt, pepper):
+        assert abs(share.double().mean().item() - amount / 2) <= (band if 0 < amount < 1 or amount == 1 else 0)
+    together = (kept == kept[:, :1]).all().item()
+    assert together == (not per_channel or amount in (0.0, 1.0))
+    if not per_channel:
+        assert torch.equal(salt, salt[:, :1].expand_as(salt))
+
+
 def test_poisson_noise_follows_each_pixel() -> None:
     clean = torch.linspace(0, 1, 5, dtype=torch.float64).reshape(1, 1, 1, 5).expand(1, 1, 20_000, 5)
     noisy = Poisson(lam=30)(clean, generator(12))[0, 0]
@@ -165,7 +209,6 @@ def test_poisson_noise_follows_each_pixel() -> None:
         (Gaussian(sigma=(5.0, 50.0)), "gaussian5_50"),
         (Gaussian(sigma=[2.5, 50]), "gaussian2.5_50"),
         (Gaussian(sigma=25, clip=True), "gaussian25-clip"),
-        (Gaussian(sigma=25, quantise=True), "gaussian25-8bit"),
         (Gaussian(sigma=25, clip=True, quantise=True), "gaussian25-clip-8bit"),
         (Poisson(lam=30), "poisson30"),
         (Poisson(), "poisson30"),
@@ -174,7 +217,13 @@ def test_poisson_noise_follows_each_pixel() -> None:
         (Camera(lam=60), "camera"),
         (Camera(lam=50), "camera-lam50"),
         (Camera(clip=True, quantise=True), "camera-clip-8bit"),
-        (Camera(lam=50, quantise=True), "camera-lam50-8bit"),
+        (Camera(lam=50, clip=True, quantise=True), "camera-lam50-clip-8bit"),
+        (PoissonGaussian(), "poisson30-gaussian10"),
+        (PoissonGaussian(lam=[5, 50], sigma=2.5, clip=True), "poisson5_50-gaussian2.5-clip"),
+        (Speckle(sigma=40), "speckle40"),
+        (SaltAndPepper(), "salt_and_pepper0.1"),
+        (SaltAndPepper(amount=[0, 0.5], per_channel=True), "salt_and_pepper0_0.5-channels"),
+        (Stored(level=50), "stored50"),
     ],
 )
 def test_names(model: Any, name: str) -> None:
@@ -197,6 +246,14 @@ def test_names(model: Any, name: str) -> None:
         (Camera, {"lam": [50, 5]}),
         (Camera, {"lam": [5, 25, 50]}),
         (Real, {"clip": True}),
+        (PoissonGaussian, {"lam": 0}),
+        (PoissonGaussian, {"sigma": -1}),
+        (Speckle, {"sigma": -1}),
+        (SaltAndPepper, {"amount": 1.2}),
+        (SaltAndPepper, {"amount": [0.1, 2]}),
+        (SaltAndPepper, {"amount": -0.1}),
+        (Stored, {"clip": True}),
+        *((kind, {"quantise": True}) for kind in (Gaussian, Poisson, PoissonGaussian, Speckle, SaltAndPepper, Camera)),
     ],
 )
 def test_senseless_noise_is_refused(kind: Any, options: dict[str, Any]) -> None:
@@ -215,7 +272,7 @@ def test_a_camera_takes_colour_images_only(channels: int) -> None:
         Camera()(torch.rand(1, channels, 8, 8), generator(0))
 
 
-@pytest.mark.parametrize("kind", [Gaussian, Poisson, Camera])
+@pytest.mark.parametrize("kind", [Gaussian, Poisson, PoissonGaussian, Speckle, SaltAndPepper, Camera])
 def test_noise_is_frozen_and_takes_keywords_only(kind: Any) -> None:
     with pytest.raises(TypeError):
         kind(20.0)

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from denoisebench.batch import Batch
+from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet, to_unit
-from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, fixed_view, impossible
+from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, fixed_view, impossible, no_target, too_small
 from denoisebench.noise import Camera, Gaussian, NoiseModel, Poisson, Real
 
 NOISES = [Gaussian(sigma=25), Poisson(lam=30), Camera()]
@@ -599,3 +600,64 @@ def test_changing_a_patch_does_not_change_the_next_one_of_its_image() -> None:
             if part is not None:
                 part.zero_()
         assert equal(training.step(0), Patches(clean, noisy, before.step))
+
+
+# ------------------------------------------------------------------------------------------------ second views
+
+
+def test_camera_noise_on_gray_images_is_impossible() -> None:
+    assert "gray" in (impossible(grays("a", channels=1), Camera()) or "")
+    assert impossible(grays("a", channels=1), Gaussian()) is None
+
+
+def test_what_has_no_second_view_or_no_clean_image_cannot_be_a_target() -> None:
+    shots = Memory(noisy={"a": np.zeros((4, 4, 3), np.uint8)})
+    assert no_target(grays("a"), "noisy") is no_target(grays("a"), "clean") is no_target(shots, None) is None
+    assert "train_set" in (no_target(shots, "clean") or "")
+    assert "train_set" in (no_target(real_pairs(), "noisy") or "")
+    with pytest.raises(ValueError, match="two independent"):
+        TrainSteps(real_pairs(), Real(), Training(1, 4, 1, "fixed"), 0, 0, need_clean=False, need_second=True)
+
+
+def batches(images: ImageSet, kind: Any, target: Any, steps: int = 4) -> list[Batch]:
+    training = Training(steps, 16, 2, kind)
+    noise = Gaussian(sigma=25)
+    data = DataModule(images, noise, 0, train_set=images, train_noise=noise, training=training, target=target)
+    return [data.on_after_batch_transfer(patches, 0) for patches in islice(data.train_dataloader(), steps)]
+
+
+@pytest.mark.parametrize("kind", ["fresh", "fixed"])
+def test_a_second_view_is_the_same_image_under_independent_noise(kind: str) -> None:
+    images = grays("a", "b", side=64)
+    for two, plain in zip(batches(images, kind, "noisy"), batches(images, kind, None), strict=True):
+        assert torch.equal(two.noisy, plain.noisy), "a target changes nothing of the input"
+        assert plain.target is None
+        assert two.clean is None
+        assert two.target is not None
+        one, other = ((view - 128 / 255).flatten().numpy() * 255 for view in (two.noisy, two.target))
+        assert abs(one.std() / 25 - 1) < 0.1
+        assert abs(other.std() / 25 - 1) < 0.1
+        assert abs(np.corrcoef(one, other)[0, 1]) < 5 / one.size**0.5
+
+
+def test_fixed_second_views_are_fixed_and_no_test_view() -> None:
+    images = grays("a", side=16)
+    targets = [batch.target for batch in batches(images, "fixed", "noisy")]
+    assert all(target is not None and torch.equal(target, targets[0]) for target in targets)  # type: ignore[arg-type]
+    views = [fixed_view(images, Gaussian(sigma=25), 0, 0, repeat)[0] for repeat in range(5)]
+    assert not any(torch.equal(targets[0][:1], view) for view in views)  # type: ignore[index]
+
+
+def test_a_patch_larger_than_an_image_is_found_before_training() -> None:
+    images = Memory({"big": np.zeros((40, 40, 3), np.uint8), "low": np.zeros((15, 40, 3), np.uint8)})
+    assert too_small(images, 15) is None
+    with pytest.raises(ValueError, match=r"low: 15 x 40 is smaller than training\.patch=16"):
+        batches(images, "fresh", None)
+
+
+def test_two_loader_workers_cannot_give_the_same_steps_twice(coded: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    monkeypatch.setattr("denoisebench.datasets.views.get_worker_info", lambda: SimpleNamespace(num_workers=2, id=0))
+    with pytest.raises(RuntimeError, match="workers"):
+        next(iter(steps_of(coded)))

@@ -29,14 +29,14 @@ class Denoiser(pl.LightningModule, ABC):
     """Maps noisy images to denoised ones. Images are float32, nominal range [0, 1], unclipped."""
 
     learns: ClassVar[Learns] = "nothing"
-    target: ClassVar[Literal["clean"] | None] = None
-    """What a supervised method is given beside the noisy image."""
+    target: ClassVar[Literal["clean", "noisy"] | None] = None
+    """What a supervised method is given beside the noisy image: the clean one, or a second, independent noisy view."""
     stochastic: ClassVar[bool] = False
     """Whether `denoise` draws random numbers: it is then given one image at a time, under that image's seed."""
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What a reader of a score must know of this method: `supervised`, `oracle_sigma`."""
+        """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
 
     @abstractmethod

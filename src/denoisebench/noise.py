@@ -48,10 +48,16 @@ def _normal(like: Tensor, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseModel(ABC):
-    """clip: to [0, 1]. quantise: round to the 256 levels of an 8-bit file."""
+    """clip: to [0, 1]. quantise: round to the 256 levels of an 8-bit file, which needs `clip`."""
 
     clip: bool = False
     quantise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.quantise and not self.clip:
+            raise ValueError(
+                "noise.quantise=true rounds to the 256 levels of an 8-bit file, from 0 to 1: set noise.clip=true too"
+            )
 
     @property
     @abstractmethod
@@ -79,6 +85,7 @@ class Gaussian(NoiseModel):
     sigma: Level = 25.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "sigma", _level("sigma", self.sigma))
 
     @property
@@ -97,6 +104,7 @@ class Poisson(NoiseModel):
     lam: Level = 30.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "lam", _level("lam", self.lam, positive=True))
 
     @property
@@ -106,6 +114,77 @@ class Poisson(NoiseModel):
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
         lam = _drawn(self.lam, clean, generator)
         return torch.poisson((lam * clean).clamp(min=0), generator=generator) / lam
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonGaussian(NoiseModel):
+    """Independent photon noise and then Gaussian noise, `Poisson(lam x) / lam + sigma / 255 n`: variance x / lam + sigma^2.
+
+    lam: expected photons at intensity 1. sigma: standard deviation of the Gaussian part in 8-bit grey levels.
+    """
+
+    lam: Level = 30.0
+    sigma: Level = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "lam", _level("lam", self.lam, positive=True))
+        object.__setattr__(self, "sigma", _level("sigma", self.sigma))
+
+    @property
+    def kind(self) -> str:
+        return f"poisson{_shown(self.lam)}-gaussian{_shown(self.sigma)}"
+
+    def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
+        counted = Poisson(lam=self.lam).corrupt(clean, generator)
+        return Gaussian(sigma=self.sigma).corrupt(counted, generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speckle(NoiseModel):
+    """Independent multiplicative Gaussian noise, `x + sigma / 255 x n`. sigma: grey levels, at intensity 1."""
+
+    sigma: Level = 25.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "sigma", _level("sigma", self.sigma))
+
+    @property
+    def kind(self) -> str:
+        return f"speckle{_shown(self.sigma)}"
+
+    def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
+        std = _drawn(self.sigma, clean, generator) / 255
+        return clean + std * clean * _normal(clean, generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaltAndPepper(NoiseModel):
+    """Impulses: values replaced by 0 or 1, equally likely. amount: the share that is replaced, in [0, 1].
+
+    per_channel: each colour of a pixel is hit on its own; false: all colours at once, a black or white pixel.
+    """
+
+    amount: Level = 0.1
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        amount = _level("amount", self.amount)
+        if max(amount if isinstance(amount, Sequence) else (amount,)) > 1:
+            raise ValueError(f"noise.amount is the share of pixels replaced, at most 1, not {self.amount!r}")
+        object.__setattr__(self, "amount", amount)
+
+    @property
+    def kind(self) -> str:
+        return f"salt_and_pepper{_shown(self.amount)}" + "-channels" * self.per_channel
+
+    def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
+        amount = _drawn(self.amount, clean, generator)
+        one_for_all = clean if self.per_channel else clean[:, :1]
+        hit = torch.rand(one_for_all.shape, generator=generator, dtype=clean.dtype, device=clean.device)
+        return torch.where(hit < amount, (hit < amount / 2).to(clean.dtype), clean)
 
 
 # Which colour (0 red, 1 green, 2 blue) a pixel of an RGGB sensor sees, by the parity of its row and column.
@@ -134,6 +213,7 @@ class Camera(NoiseModel):
     gain_blue: float = 1.6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("lam", "read_std", "gain_red", "gain_blue"):
             if isinstance(_level(name, getattr(self, name), positive=name != "read_std"), Sequence):
                 raise ValueError(f"noise.{name} of camera noise is one number, not a range")
@@ -199,3 +279,17 @@ class Real(NoiseModel):
 
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
         raise ValueError("noise=real adds nothing: this data set has no noisy images of its own, choose a noise model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(Real):
+    """Noise that a data set stores at this level, already clipped and rounded to 8 bit: not `gaussian` of that sigma.
+
+    level: as its folder says, standard deviation in grey levels before clipping.
+    """
+
+    level: int = 25
+
+    @property
+    def kind(self) -> str:
+        return f"stored{self.level}"

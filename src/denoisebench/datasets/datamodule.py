@@ -4,12 +4,12 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from torch import Generator
+from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from denoisebench.batch import Batch
 from denoisebench.datasets.images import ImageSet
-from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps
+from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, too_small
 from denoisebench.noise import NoiseModel
 from denoisebench.seeding import seed_from
 
@@ -17,7 +17,8 @@ from denoisebench.seeding import seed_from
 class DataModule(pl.LightningDataModule):
     """Noisy test views in a fixed order; training batches by step, their fresh noise drawn on the device.
 
-    A training batch holds no clean image, and a target only if `target` asks for one.
+    A training batch holds no clean image, and a target only if `target` asks for one: the clean image, or a second
+    noisy view, whose noise is independent of the first's, its level too where the noise has a range of levels.
     skip: (image, repeat) that are finished already and left out of the test.
     """
 
@@ -32,7 +33,7 @@ class DataModule(pl.LightningDataModule):
         train_set: ImageSet | None = None,
         train_noise: NoiseModel | None = None,
         training: Training | None = None,
-        target: Literal["clean"] | None = None,
+        target: Literal["clean", "noisy"] | None = None,
         validation_images: int = 0,
     ) -> None:
         super().__init__()
@@ -49,19 +50,29 @@ class DataModule(pl.LightningDataModule):
         assert self.train_noise
         assert self.training
         start = self.trainer.global_step if self.trainer else 0
-        steps = TrainSteps(self.train_set, self.train_noise, self.training, self.seed, start, need_clean=self.target == "clean")
+        if reason := too_small(self.train_set, self.training.patch):
+            raise ValueError(reason)
+        steps = TrainSteps(
+            self.train_set, self.train_noise, self.training, self.seed, start,
+            need_clean=self.target == "clean", need_second=self.target == "noisy",
+        )  # fmt: skip
         return _one_by_one(steps)
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
         if isinstance(batch, Batch):
             return batch
-        target = batch.clean if self.target == "clean" else None
         if batch.noisy is not None:
-            return Batch(batch.noisy, target=target)
+            targets = {"clean": batch.clean, "noisy": batch.second, None: None}
+            return Batch(batch.noisy, target=targets[self.target])
         assert batch.clean is not None
+        noisy = self._fresh(batch.clean, "train noise", batch.step)
+        if self.target == "noisy":
+            return Batch(noisy, target=self._fresh(batch.clean, "train noise of targets", batch.step))
+        return Batch(noisy, target=batch.clean if self.target == "clean" else None)
+
+    def _fresh(self, clean: Tensor, purpose: str, step: int) -> Tensor:
         assert self.train_noise
-        generator = Generator(batch.clean.device).manual_seed(seed_from(self.seed, "train noise", batch.step))
-        return Batch(self.train_noise(batch.clean, generator), target=target)
+        return self.train_noise(clean, Generator(clean.device).manual_seed(seed_from(self.seed, purpose, step)))
 
 
 def _first(views: NoisyViews, count: int) -> list[Batch]:

@@ -53,10 +53,38 @@ def _read_tiff(path: Path) -> np.ndarray:
             raise ValueError("it is stored turned: save it upright")
         if any(offset + size > path.stat().st_size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True)):
             raise ValueError("it is cut off")
-        image = page.asarray()
+        try:
+            image = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" in str(error):
+                raise ValueError(f"its compression {page.compression} is not supported: save it uncompressed") from error
+            raise
         if page.axes == "SYX":
             image = np.moveaxis(image, 0, -1)
     return image[..., None] if image.ndim == 2 else image
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file, as `read_image` gives it, from its header alone."""
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in TIFF_MARKS
+    try:
+        if is_tiff:
+            with tifffile.TiffFile(path) as file:
+                return file.pages.first.imagelength, file.pages.first.imagewidth
+        with Image.open(path) as image:
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+            return image.size if turned else (image.height, image.width)
+    except Exception as error:  # whatever a decoder raises on a damaged file
+        raise ValueError(f"{path}: cannot be read as an image ({error}); replace it or take it away") from error
+
+
+def middle(image: np.ndarray, side: int | None) -> np.ndarray:
+    """The square of that side from the middle of an image (H, W, C), or what there is of it; None: the whole image."""
+    if side is None:
+        return image
+    top, left = (max(length - side, 0) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
 
 
 def _read_16_bit_png(path: Path, colour_type: int) -> np.ndarray:
@@ -162,6 +190,11 @@ class ImageSet(ABC):
     def noisy(self, index: int) -> np.ndarray:
         """(H, W, C) in its stored type; only where `has_noisy`."""
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(H, W) of an image; a set that can tell without reading all of it does."""
+        height, width = (self.clean if self.has_clean else self.noisy)(index).shape[:2]
+        return height, width
+
     @property
     @abstractmethod
     def fingerprint(self) -> str:
@@ -184,8 +217,8 @@ def _hashed(path: Path, *_written: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def list_images(folder: Path, key: str) -> dict[str, Path]:
-    """Image files of a folder by stem, in the order of their stems.
+def list_images(folder: Path, key: str, suffix: str = "") -> dict[str, Path]:
+    """Image files of a folder by stem, in the order of their stems; only stems with that suffix, and without it.
 
     Raises: FileNotFoundError or ValueError, naming `key`, if there is no such folder, no image in it, or two
     images of one stem.
@@ -196,9 +229,13 @@ def list_images(folder: Path, key: str) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
-        if path.stem in files:
-            raise ValueError(f"{key}={folder}: {files[path.stem].name} and {path.name} share a stem, which names an image")
-        files[path.stem] = path
+        name = path.stem.removesuffix(suffix)
+        if not path.stem.endswith(suffix) or not name:
+            continue
+        if name in files:
+            raise ValueError(f"{key}={folder}: {files[name].name} and {path.name} share a stem, which names an image")
+        files[name] = path
     if not files:
-        raise ValueError(f"{key}={folder}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
+        ending = f" whose stem ends in {suffix}" if suffix else ""
+        raise ValueError(f"{key}={folder}: no image in it{ending} ({', '.join(IMAGE_SUFFIXES)})")
     return dict(sorted(files.items()))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, read_image
+from denoisebench.datasets.images import ImageSet, fingerprint_of, middle, read_image
 
 PARTS = {
     "test": ("astronaut.png", "chelsea.png", "rocket.jpg"),
@@ -37,11 +37,7 @@ class Photos(ImageSet):
 
     def clean(self, index: int) -> np.ndarray:
         path = Path(str(files("skimage") / "data" / PARTS[self.part][index]))
-        image = read_image(path, self.channels)
-        if self.crop is None:
-            return image
-        top, left = (max(side - self.crop, 0) // 2 for side in image.shape[:2])
-        return image[top : top + self.crop, left : left + self.crop]
+        return middle(read_image(path, self.channels), self.crop)
 
     def noisy(self, index: int) -> np.ndarray:
         raise ValueError("photos has no noisy images of its own")

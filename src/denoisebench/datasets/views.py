@@ -1,20 +1,21 @@
 """Noisy test views of images, and training steps cut from them: both functions of seeds and names alone."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from denoisebench.batch import Batch
 from denoisebench.datasets.images import ImageSet, to_unit
-from denoisebench.noise import NoiseModel, Real
+from denoisebench.noise import Camera, NoiseModel, Real, Stored
 from denoisebench.seeding import seed_from
 
 CACHE_BYTES = 4 * 2**30
+SECOND_VIEW = -1  # the repeat of a fixed target: no test view has it
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,37 @@ def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str |
         return f"{images.name} is already noisy, {noise.name} on top would be a noise of no name: set {key}=real"
     if not images.has_noisy and isinstance(noise, Real):
         return f"{images.name} has no noisy images of its own: set {key} to a noise model, as gaussian25"
+    stored = getattr(images, "stored", None)
+    if isinstance(noise, Stored) and stored != noise.level:
+        return f"{images.name} does not store noise of level {noise.level}: set {key} to a noise model, as gaussian25"
+    if stored is not None and not isinstance(noise, Stored):
+        return f"{images.name} stores noise of level {stored}, which goes by its own name: set {key}=stored {key}.level={stored}"
+    if isinstance(noise, Camera) and images.channels != 3:
+        return f"{images.name} is gray, and camera noise needs RGB images: set {key} to another noise"
+    return None
+
+
+def no_target(images: ImageSet, target: Literal["clean", "noisy"] | None) -> str | None:
+    """Why these images cannot train a method that learns from such targets, and the way out; None where they can."""
+    if target == "clean" and not images.has_clean:
+        return f"it learns from clean images, and the training set {images.name} has none: choose another train_set"
+    if target == "noisy" and images.has_noisy:
+        return (
+            f"it learns from two independent noisy views, and the training set {images.name} has one noisy image of each: "
+            "choose a train_set of clean images and a train_noise"
+        )
+    return None
+
+
+def too_small(images: ImageSet, patch: int) -> str | None:
+    """Which image is smaller than a training patch, and the way out; None if none is. Reads sizes only, where it can."""
+    for index, name in enumerate(images.names):
+        height, width = images.size(index)
+        if min(height, width) < patch:
+            return (
+                f"{images.name}, {name}: {height} x {width} is smaller than training.patch={patch}: "
+                "lower it, or take the image out of the training set"
+            )
     return None
 
 
@@ -90,6 +122,7 @@ class Patches(NamedTuple):
     clean: Tensor | None
     noisy: Tensor | None
     step: int
+    second: Tensor | None = None
 
 
 class TrainSteps(IterableDataset[Patches]):
@@ -97,17 +130,26 @@ class TrainSteps(IterableDataset[Patches]):
 
     Images come in passes, each once in a pass, in an order of its own; patches are cut uniformly. The stored
     images are kept in memory up to 4 GiB, the others read each time.
+
+    need_clean: also clean patches where the noise is fixed. need_second: also patches of a second fixed noisy view.
     """
 
-    def __init__(self, images: ImageSet, noise: NoiseModel, training: Training, seed: int, start: int, need_clean: bool) -> None:
+    def __init__(
+        self, images: ImageSet, noise: NoiseModel, training: Training, seed: int, start: int, need_clean: bool,
+        need_second: bool = False,
+    ) -> None:  # fmt: skip
+        if need_second and (reason := no_target(images, "noisy")):
+            raise ValueError(reason)
         self.images, self.noise, self.training = images, noise, training
-        self.seed, self.start, self.need_clean = seed, start, need_clean
+        self.seed, self.start, self.need_clean, self.need_second = seed, start, need_clean, need_second
         self.fixed = images.has_noisy or training.noise == "fixed"
         self._cache: dict[int, list[np.ndarray]] = {}
         self._cached_bytes = 0
         self._order: tuple[int, np.ndarray] | None = None
 
     def __iter__(self) -> Iterator[Patches]:
+        if (worker := get_worker_info()) is not None and worker.num_workers > 1:
+            raise RuntimeError(f"{worker.num_workers} loader workers would each give every training step: use one, or none")
         step = self.start
         while True:
             yield self.step(step)
@@ -118,8 +160,8 @@ class TrainSteps(IterableDataset[Patches]):
         rng = np.random.default_rng(seed_from(self.seed, "patches", step))
         first = step * self.training.batch
         patches = [self._patch(self._image_of(first + i), rng) for i in range(self.training.batch)]
-        clean, noisy = (None if views[0] is None else torch.cat(views) for views in zip(*patches, strict=True))
-        return Patches(clean, noisy, step)
+        clean, noisy, second = (_joined(views) for views in zip(*patches, strict=True))
+        return Patches(clean, noisy, step, second)
 
     def _image_of(self, draw: int) -> int:
         cycle, position = divmod(draw, len(self.images.names))
@@ -128,7 +170,8 @@ class TrainSteps(IterableDataset[Patches]):
             self._order = cycle, rng.permutation(len(self.images.names))
         return int(self._order[1][position])
 
-    def _patch(self, index: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None]:
+    def _patch(self, index: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """A patch of the clean image, of its noisy view and of its second noisy view, each or None."""
         views, size = self._views(index), self.training.patch
         height, width = views[0].shape[:2]
         if min(height, width) < size:
@@ -139,11 +182,11 @@ class TrainSteps(IterableDataset[Patches]):
         top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
         cut = [_to_tensor(view[top : top + size, left : left + size], torch.float32) for view in views]
         if not self.fixed:
-            return cut[0], None
-        return (cut[1] if self.need_clean else None), cut[0]
+            return cut[0], None, None
+        return (cut[1] if self.need_clean else None), cut[0], (cut[-1] if self.need_second else None)
 
     def _views(self, index: int) -> list[np.ndarray]:
-        """Stored images (H, W, C): [clean], or where the noise is fixed [noisy] or [noisy, clean]."""
+        """Stored images (H, W, C): [clean], or where the noise is fixed [noisy], then clean and second view if needed."""
         if index in self._cache:
             return self._cache[index]
         views = self._read(index)
@@ -156,8 +199,13 @@ class TrainSteps(IterableDataset[Patches]):
     def _read(self, index: int) -> list[np.ndarray]:
         if not self.fixed:
             return [self.images.clean(index)]
-        if self.images.has_noisy:
-            noisy = self.images.noisy(index)
-        else:
-            noisy = fixed_view(self.images, self.noise, index, self.seed, 0)[0][0].permute(1, 2, 0).numpy()
-        return [noisy, self.images.clean(index)] if self.need_clean else [noisy]
+        noisy = self.images.noisy(index) if self.images.has_noisy else self._fixed(index, 0)
+        clean = [self.images.clean(index)] if self.need_clean else []
+        return [noisy, *clean, *([self._fixed(index, SECOND_VIEW)] if self.need_second else [])]
+
+    def _fixed(self, index: int, repeat: int) -> np.ndarray:
+        return fixed_view(self.images, self.noise, index, self.seed, repeat)[0][0].permute(1, 2, 0).numpy()
+
+
+def _joined(views: Sequence[Tensor | None]) -> Tensor | None:
+    return None if views[0] is None else torch.cat([view for view in views if view is not None])

@@ -1,0 +1,234 @@
+"""The standard sets of the field, found where people keep them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from denoisebench.datasets.images import IMAGE_SUFFIXES, ImageSet, file_hash, fingerprint_of, image_size, middle, read_image
+
+SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"]
+Part = Literal["test", "train", "train+test"]
+
+BSD68: Sequence[str] = """
+    3096 12084 14037 16077 19021 21077 24077 33039 101085 101087 102061 103070 105025 106024 108005 108070 108082 109053
+    119082 123074 126007 130026 134035 143090 145086 147091 148026 148089 157055 159008 160068 163085 167062 167083 170057
+    175032 175043 182053 189080 196073 197017 208001 210088 216081 219090 220075 223061 227092 229036 236037 241004 241048
+    253027 253055 260058 271035 285079 291000 295087 296007 296059 299086 300091 302008 304034 304074 306005 351093
+""".split()  # noqa: SIM905
+BSD300_WITHOUT_BSD68: Sequence[str] = """
+    8023 37073 38082 38092 41033 41069 42012 42049 43074 45096 54082 55073 58060 62096 65033 66053 69015 69020 69040 76053
+    78004 85048 86000 86016 86068 87046 89072 97033 156065 361010 376043 385039
+""".split()  # noqa: SIM905
+SET14 = (
+    "baboon", "barbara", "coastguard", "comic", "face", "flowers", "foreman", "lenna", "monarch", "pepper", "ppt3", "zebra",
+)  # fmt: skip
+BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
+# Rec. 601 luma with the digits of MATLAB's rgb2gray.
+LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """folders: of each part, where it may lie under a root, whatever the case of letters. page: where it is had.
+
+    count: images in a part. names: of the images, if they are known. other_names: a second naming, in the same order.
+    clean_suffix, noisy_suffix: ends of the stems; with a noisy one the set brings its own noise.
+    """
+
+    folders: dict[Part, tuple[str, ...]]
+    page: str
+    count: int
+    names: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
+    clean_suffix: str = ""
+    noisy_suffix: str | None = None
+
+
+SETS: dict[SetName, _Set] = {
+    "cbsd68": _Set(
+        {"test": ("CBSD68/original_png", "CBSD68-dataset/CBSD68/original_png", "CBSD68")},
+        "https://github.com/clausmichele/CBSD68-dataset",
+        68,
+        tuple(BSD68),
+        tuple(f"{index:04d}" for index in range(68)),
+    ),
+    "kodak": _Set(
+        {"test": ("Kodak", "Kodak24", "KodakDataset", "kodak-dataset")},
+        "http://r0k.us/graphics/kodak/",
+        24,
+        tuple(f"kodim{number:02d}" for number in range(1, 25)),
+        tuple(str(number) for number in range(1, 25)),
+    ),
+    "set14": _Set({"test": ("Set14", "Set14/original")}, "http://vllab.ucmerced.edu/wlai24/LapSRN", 12, SET14),
+    "bsd300": _Set(
+        {"test": ("BSD300/test", "BSD300/images/test", "BSDS300/images/test", "BSDS300/test")},
+        BERKELEY + "bsds/",
+        100,
+        tuple(sorted([*BSD68, *BSD300_WITHOUT_BSD68], key=int)),
+    ),
+    "bsds500": _Set(
+        {
+            "train": ("BSDS500/train", "BSDS500/data/images/train", "BSDS500/images/train", "BSR/BSDS500/data/images/train"),
+            "test": ("BSDS500/test", "BSDS500/data/images/test", "BSDS500/images/test", "BSR/BSDS500/data/images/test"),
+        },
+        BERKELEY + "grouping/resources.html",
+        200,
+    ),
+    "polyu": _Set(
+        {"test": ("PolyU/CroppedImages", "PolyU-Real-World-Noisy-Images-Dataset/CroppedImages", "PolyU")},
+        "https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset",
+        100,
+        clean_suffix="_mean",
+        noisy_suffix="_real",
+    ),
+}
+
+
+class Standard(ImageSet):
+    """One of `SETS`: test sets `cbsd68`, `kodak`, `set14` (its 12 colour images), `bsd300` (its 100 test images), `polyu`
+    (100 real noisy crops and their means); training set `bsds500` (train and test parts, disjoint from all test sets).
+
+    root: folder of data sets; `data` is searched after it. part: of bsds500, `train+test` unless said.
+    first: only so many images, in the order of `names`. crop: side of a square from the middle of each image.
+    channels: 3, or 1: converted to gray, Rec. 601 luma rounded to 8 bit, as MATLAB's rgb2gray makes BSD68.
+    stored: level of the 8-bit noise that the popular copy of CBSD68 keeps beside its clean images, in noisy25/ for 25.
+    What is chosen of a set is part of its name. Images are named by the set itself, whatever the files are called.
+
+    Raises: FileNotFoundError or ValueError that say where it was looked for, where it is had, and what is missing.
+    """
+
+    def __init__(
+        self,
+        which: SetName,
+        root: str = "data",
+        part: Part | None = None,
+        first: int | None = None,
+        crop: int | None = None,
+        channels: Literal[1, 3] = 3,
+        stored: int | None = None,
+    ) -> None:
+        if which not in SETS:
+            raise ValueError(f"dataset.which is one of {', '.join(SETS)}, not {which!r}")
+        for key, value in (("first", first), ("crop", crop)):
+            if value is not None and value < 1:
+                raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+        if channels not in (1, 3):
+            raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
+        own = SETS[which]
+        every: Part = "train+test" if len(own.folders) > 1 else "test"
+        parts: list[Part] = [name for name in own.folders if part in (None, every, name)]
+        if not parts:
+            raise ValueError(f"dataset.part of {which} is {' or '.join([*own.folders, every])}, not {part}")
+        if stored is not None and (which != "cbsd68" or channels != 3):
+            raise ValueError(f"dataset.stored={stored}: only cbsd68, in colour, comes with stored noise; set dataset.stored=null")
+        self.which, self.channels, self.crop, self.stored = which, channels, crop, stored
+        self._files: dict[str, tuple[Path, Path | None]] = {}
+        for name in parts:
+            self._files |= _found(which, name, (Path(root).expanduser(), Path("data")), stored)
+        self.names = tuple(self._files)[:first]
+        self.has_clean = True
+        self.has_noisy = own.noisy_suffix is not None or stored is not None
+        self.name = (
+            which
+            + (f"-{part}" if part not in (None, every) else "")
+            + "-gray" * (channels == 1)
+            + (f"-first{first}" if first and first < len(self._files) else "")
+            + (f"-crop{crop}" if crop else "")
+        )
+
+    def clean(self, index: int) -> np.ndarray:
+        return self._read(self._files[self.names[index]][0])
+
+    def noisy(self, index: int) -> np.ndarray:
+        noisy = self._files[self.names[index]][1]
+        if noisy is None:
+            raise ValueError(f"{self.name} has no noisy images of its own")
+        return self._read(noisy)
+
+    def size(self, index: int) -> tuple[int, int]:
+        height, width = image_size(self._files[self.names[index]][0])
+        return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
+
+    def _read(self, path: Path) -> np.ndarray:
+        image = middle(read_image(path, 3), self.crop)
+        return image if self.channels == 3 else _gray(image)
+
+    @property
+    def fingerprint(self) -> str:
+        files = [(name, *(path and file_hash(path) for path in self._files[name])) for name in self.names]
+        return fingerprint_of(self.channels, self.crop, *files)
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W, 1) of the same integer type."""
+    return np.floor(image @ np.array(LUMA) + 0.5)[..., None].astype(image.dtype)
+
+
+def _found(which: SetName, part: Part, roots: tuple[Path, ...], stored: int | None) -> dict[str, tuple[Path, Path | None]]:
+    """The clean file of each image, and its noisy one or None, by name."""
+    own = SETS[which]
+    places = list(dict.fromkeys(root / folder for root in roots for folder in own.folders[part]))
+    folders = [folder for place in places if (folder := _in_any_case(place)) is not None]
+    complete = [folder for folder in folders if not _problem(own, folder, own.clean_suffix)]
+    if not complete:
+        looked = ", ".join(map(str, places))
+        if not folders:
+            raise FileNotFoundError(
+                f"{which} is not here; looked for {looked}. Get it from {own.page} and put it there, "
+                "or set DENOISEBENCH_DATA to the folder of your data sets"
+            )
+        raise ValueError(f"{folders[0]}: {_problem(own, folders[0], own.clean_suffix)}; get {which} from {own.page}")
+    folder = complete[0]
+    noisy_folder = folder
+    if stored is not None:
+        noisy_folder = folder.parent / f"noisy{stored}"
+        if not noisy_folder.is_dir():
+            raise FileNotFoundError(f"dataset.stored={stored}: no folder {noisy_folder}; it comes with {own.page}")
+    clean = _named(own, _stems(folder, own.clean_suffix))
+    if stored is None and own.noisy_suffix is None:
+        return {name: (path, None) for name, path in clean.items()}
+    noisy_suffix = own.noisy_suffix or ""
+    if problem := _problem(own, noisy_folder, noisy_suffix):
+        raise ValueError(f"{noisy_folder}: {problem}; get {which} from {own.page}")
+    noisy = _named(own, _stems(noisy_folder, noisy_suffix))
+    if lonely := sorted(clean.keys() ^ noisy.keys()):
+        raise ValueError(f"{noisy_folder}: noisy and clean images pair by name; without a partner: {', '.join(lonely[:5])}")
+    return {name: (path, noisy[name]) for name, path in clean.items()}
+
+
+def _in_any_case(path: Path) -> Path | None:
+    """That folder, whatever the case of the letters of its last three parts; None if there is none."""
+    if path.is_dir():
+        return path
+    parent = _in_any_case(path.parent) if path.parent != path else None
+    return next(_same_but_for_case(parent, path.name), None) if parent else None
+
+
+def _same_but_for_case(parent: Path, name: str) -> Iterator[Path]:
+    return (entry for entry in sorted(parent.iterdir()) if entry.name.lower() == name.lower() and entry.is_dir())
+
+
+def _stems(folder: Path, suffix: str) -> dict[str, Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
+    return {path.stem.removesuffix(suffix): path for path in files if path.stem.endswith(suffix)}
+
+
+def _problem(own: _Set, folder: Path, suffix: str) -> str | None:
+    """What a folder lacks to be this set; None for nothing."""
+    stems = _stems(folder, suffix)
+    if not own.names:
+        return None if len(stems) == own.count else f"expected {own.count} images, got {len(stems)}"
+    lacks = min(([name for name in naming if name not in stems] for naming in (own.names, own.other_names) if naming), key=len)
+    listed = ", ".join(lacks[:8]) + (f" and {len(lacks) - 8} more" if len(lacks) > 8 else "")
+    return f"expected {own.count} images, missing {listed}" if lacks else None
+
+
+def _named(own: _Set, stems: dict[str, Path]) -> dict[str, Path]:
+    """Files by the names that the set gives its images, in its order; what else lies in the folder is left out."""
+    if not own.names:
+        return dict(sorted(stems.items()))
+    naming = own.names if all(name in stems for name in own.names) else own.other_names
+    return {name: stems[file] for name, file in zip(own.names, naming, strict=True)}
