@@ -457,3 +457,25 @@ def test_an_oracle_without_clean_images_or_without_scores_is_refused(tmp_path: P
     [cell] = folder_study("method=neighbor2neighbor", *own)
     assert cell.state == "skipped"
     assert "needs clean images" in cell.status()["reason"]
+
+
+def test_training_on_cuts_of_the_test_photographs_is_transductive() -> None:
+    cut, bound = study("method=neighbor2neighbor,noise2clean", "train_set.part=test", "dataset.crop=40")
+    assert "transductive" in rows_of(cut)[0]["tags"]
+    assert bound.state == "skipped"
+    assert "by heart" in bound.status()["reason"]
+
+
+def test_noise2noise_has_no_second_view_of_a_real_photograph(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "own", "a", size=(40, 40))
+    [cell] = folder_study("method=noise2noise", f"dataset.noisy={folder}")
+    assert cell.state == "skipped"
+    assert "two independent noisy views" in cell.status()["reason"]
+
+
+def test_the_same_berkeley_photograph_is_known_in_every_set(data_root: Path) -> None:
+    sets = {name: run.parts_of(config.jobs([f"dataset={name}"], multirun=False)[0].config).test_set for name in
+            ("cbsd68", "bsd300", "bsds500", "kodak", "set14")}  # fmt: skip
+    assert len([each for each in sets["cbsd68"].sources & sets["bsd300"].sources if each.startswith("bsd/")]) == 68
+    for name in ("cbsd68", "bsd300", "kodak", "set14"):
+        assert not sets["bsds500"].sources & sets[name].sources

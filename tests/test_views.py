@@ -56,6 +56,10 @@ class Memory(ImageSet):
     def fingerprint(self) -> str:
         return "0" * 16
 
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset(self.names)
+
 
 def coordinates(height: int, width: int, index: int) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]

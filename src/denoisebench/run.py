@@ -21,7 +21,7 @@ from denoisebench import cells, config
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Training, impossible
+from denoisebench.datasets.views import Training, impossible, no_target
 from denoisebench.files import remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
@@ -220,9 +220,10 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
         return f"training.selection=oracle needs clean images, and {parts.test_set.name} has none: use training.selection=last"
     if reason := impossible(parts.train_set, parts.train_noise, "train_noise"):
         return f"training set: {reason}"
-    if config.class_of(job.method, "method").target == "clean" and not parts.train_set.has_clean:
-        return f"it learns from clean images, and the training set {parts.train_set.name} has none: choose another train_set"
-    if config.class_of(job.method, "method").target == "clean" and _share_images(parts.train_set, parts.test_set):
+    target = config.class_of(job.method, "method").target
+    if reason := no_target(parts.train_set, target):
+        return reason
+    if target is not None and parts.train_set.sources & parts.test_set.sources:
         return "it would learn the clean test images by heart: choose a train_set apart from the test images"
     return None
 
@@ -296,7 +297,7 @@ def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, tr
     if parts.train_set is not None and parts.train_noise is not None:
         trained_on = parts.train_set.name
         train_noise = parts.train_noise.name + ("" if parts.train_set.has_noisy else f" {job.training.noise}")
-        if _share_images(parts.train_set, parts.test_set):
+        if parts.train_set.sources & parts.test_set.sources:
             tags.append("transductive")
         if job.training.selection == "oracle":
             tags.append("oracle_selected")
@@ -310,19 +311,6 @@ def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, tr
         "selection": selection, "budget": job.budget if learner and job.checkpoint is None else "", "tags": " ".join(tags),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
     }  # fmt: skip
-
-
-def _share_images(train_set: ImageSet, test_set: ImageSet) -> bool:
-    """Whether any test image is trained on: equal sets, or an equal image of an equal name."""
-    if train_set.fingerprint == test_set.fingerprint:
-        return True
-    train, test = ({name: i for i, name in enumerate(images.names)} for images in (train_set, test_set))
-    return any(
-        getattr(train_set, kind)(train[name]).tobytes() == getattr(test_set, kind)(test[name]).tobytes()
-        for name in train.keys() & test.keys()
-        for kind in ("clean", "noisy")
-        if getattr(train_set, f"has_{kind}") and getattr(test_set, f"has_{kind}")
-    )
 
 
 def _device(job: DictConfig) -> str:

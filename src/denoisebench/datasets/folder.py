@@ -67,6 +67,10 @@ class Folder(ImageSet):
         files = [*(self._clean or {}).items(), None, *(self._noisy or {}).items()]
         return fingerprint_of(self.channels, *(file and (file[0], file_hash(file[1])) for file in files))
 
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset(map(file_hash, [*(self._clean or {}).values(), *(self._noisy or {}).values()]))
+
     def size(self, index: int) -> tuple[int, int]:
         files = self._noisy or self._clean
         assert files is not None

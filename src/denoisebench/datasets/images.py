@@ -200,6 +200,11 @@ class ImageSet(ABC):
     def fingerprint(self) -> str:
         """Differs where the images differ; does not depend on where they lie."""
 
+    @property
+    @abstractmethod
+    def sources(self) -> frozenset[str]:
+        """The photographs that its images come from, whatever is cut or converted: sets that share one share a scene."""
+
 
 def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:16]

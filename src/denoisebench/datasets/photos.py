@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, middle, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, middle, read_image
 
 PARTS = {
     "test": ("astronaut.png", "chelsea.png", "rocket.jpg"),
@@ -45,3 +45,7 @@ class Photos(ImageSet):
     @property
     def fingerprint(self) -> str:
         return fingerprint_of("scikit-image photos", self.part, self.crop)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset(file_hash(Path(str(files("skimage") / "data" / file))) for file in PARTS[self.part])

@@ -161,6 +161,12 @@ class Standard(ImageSet):
         files = [(name, *(path and file_hash(path) for path in self._files[name])) for name in self.names]
         return fingerprint_of(self.channels, self.crop, *files)
 
+    @property
+    def sources(self) -> frozenset[str]:
+        family = "bsd" if self.which in ("cbsd68", "bsd300", "bsds500") else self.which  # one archive, one numbering
+        files = (path for name in self.names for path in self._files[name] if path is not None)
+        return frozenset([*(f"{family}/{name}" for name in self.names), *map(file_hash, files)])
+
 
 def _gray(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) -> (H, W, 1) of the same integer type."""
