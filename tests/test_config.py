@@ -53,10 +53,24 @@ def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
         assert [protocol.name for protocol in run.protocols_of(job(f"protocol=[{name}]").config)] == [name]
 
 
-def test_every_experiment_composes() -> None:
-    for name in config.groups()["experiment"]:
-        cells = run.plan(config.jobs([f"experiment={name}"], multirun=True))
-        assert len({each.key for each in cells}) == len(cells) > 1
+@pytest.mark.parametrize("name", [name for name in config.groups()["experiment"] if name != "demo"])
+def test_every_experiment_on_standard_sets_can_be_planned(name: str, data_root: Path) -> None:
+    cells = run.plan(config.jobs([f"experiment={name}"], multirun=True))
+    assert len({each.key for each in cells}) == len(cells) > 1
+
+
+def test_the_demo_can_be_planned_without_a_data_set() -> None:
+    cells = run.plan(config.jobs(["experiment=demo"], multirun=True))
+    assert len({each.key for each in cells}) == len(cells) > 1
+
+
+def test_the_published_repeats_belong_to_the_data_set() -> None:
+    repeats = {
+        job.config.dataset.which: job.config.repeats for job in config.jobs(["experiment=neighbor2neighbor"], multirun=True)
+    }
+    assert repeats == {"kodak": 10, "bsd300": 3, "set14": 20}
+    with pytest.raises(ConfigError, match="nothing is said for cbsd68"):
+        config.jobs(["experiment=neighbor2neighbor", "dataset=cbsd68"], multirun=True)
 
 
 def test_the_true_sigma_is_told_only_where_one_number_says_the_noise() -> None:

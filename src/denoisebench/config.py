@@ -439,7 +439,15 @@ def _true_sigma(noise: Mapping[str, Any]) -> float | None:
     return float(sigma) if isinstance(sigma, int | float) else None
 
 
+def _choose(name: str, choices: Mapping[str, Any]) -> Any:
+    """`${choose:NAME,{a:1,b:2}}`: what belongs to a name."""
+    if name not in choices:
+        raise ConfigError(f"nothing is said for {name}; {nearest(name, choices)}")
+    return choices[name]
+
+
 OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
+OmegaConf.register_new_resolver("choose", _choose, replace=True)
 
 
 # --- Shell completion --------------------------------------------------------------------------------------------

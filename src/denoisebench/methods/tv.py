@@ -13,7 +13,8 @@ class TV(ClassicalDenoiser):
     algorithm for total variation minimization and applications, JMIV 2004.
 
     sigma: standard deviation of the noise in 8-bit grey levels, or None to estimate it from each image.
-    strength: `weight` of the library as a multiple of the standard deviation; the larger, the smoother.
+    strength: `weight` of the library as a multiple of the standard deviation; the larger, the smoother. 0.7 was best on
+        ten training crops of BSDS500 over sigma 15, 25 and 50.
     tolerance, max_iterations: when it stops: relative change of the cost, and how many iterations at most.
 
     Source: scikit-image `denoise_tv_chambolle`. Deviations: none.
