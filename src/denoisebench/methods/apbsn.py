@@ -53,7 +53,7 @@ class APBSN(DatasetDenoiser):
         super().__init__()
         if pd_train < 1 or pd < 1:
             raise ValueError(f"method.pd_train and method.pd are 1 or more, got {pd_train} and {pd}")
-        self.network = DBSN(channels, features, modules, init=init).to(memory_format=torch.channels_last)
+        self.network = DBSN(channels, features, modules, init=init)
         self.pd_train = pd_train
         self.pd = pd
         self.refine = refine

@@ -55,8 +55,7 @@ class CBSN(DatasetDenoiser):
             raise ValueError(
                 f"method.stride_blind and method.stride_invariance are 1 or more, got {stride_blind} and {stride_invariance}"
             )
-        network = DBSN(channels, features, modules, module_relu=True, tail_features=TAIL, init=init)
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = DBSN(channels, features, modules, module_relu=True, tail_features=TAIL, init=init)
         self.stride_blind = stride_blind
         self.stride_invariance = stride_invariance
         self.invariance = invariance

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
@@ -56,7 +55,7 @@ class SDAP(DatasetDenoiser):
         super().__init__()
         if subsample < 2 or pd < 1:
             raise ValueError(f"method.subsample is 2 or more and method.pd 1 or more, got {subsample} and {pd}")
-        self.network = DBSN(channels, features, modules, init=init).to(memory_format=torch.channels_last)
+        self.network = DBSN(channels, features, modules, init=init)
         self.subsample = subsample
         self.pd = pd
         self.enhance = enhance

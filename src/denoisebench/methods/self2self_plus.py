@@ -1,7 +1,10 @@
 """Self2Self+."""
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -11,7 +14,7 @@ from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.gated_autoencoder import GatedAutoencoder
 from denoisebench.seeding import isolated_rng
 
-BYTES_PER_PIXEL = 8192  # of one pass with 48 features, float32; measured, rounded up
+BYTES_PER_PIXEL = 8192  # of one pass, 48 features, float32: about 700 channels at a time, and as much again for the convolutions
 CPU_BYTES = 2**27
 
 
@@ -26,7 +29,7 @@ class Self2SelfPlus(ImageDenoiser):
     channels, features, init: of the `GatedAutoencoder`.
     drop: p, the probability that a value of the input is dropped, and that of the decoder's dropout.
     steps: of training, for each image. Published: CBSD68 drop 0.4, steps 4000; PolyU 0.7, 5000; SIDD 0.9, 1000.
-    passes: N, networks outputs averaged, each with a fresh mask and dropout.
+    passes: N, outputs averaged, each with a fresh mask and dropout.
     passes_per_batch: how many of them at a time; null: by the pixels of the image and the memory of the device.
     iqa: `paq2piq` adds the image quality term with PaQ-2-PiQ from pyiqa (RGB only; non-commercial licence; two files of
         weights); null leaves it out.
@@ -63,7 +66,8 @@ class Self2SelfPlus(ImageDenoiser):
             )
         if iqa and channels != 3:
             raise ValueError(f"method.iqa={iqa} judges RGB images, and these have {channels} channel(s): set method.iqa=null")
-        self.network = GatedAutoencoder(channels, 2 * channels, features, drop, init)
+        network = GatedAutoencoder(channels, 2 * channels, features, drop, init)
+        self.network = network.to(memory_format=torch.channels_last)
         self.drop = drop
         self.num_steps = steps
         self.passes = passes
@@ -137,9 +141,10 @@ def paq2piq(device: torch.device) -> Callable[[Tensor], Tensor]:
         hub / "pyiqa" / "P2P_RoIPoolModel-fit.10.bs.120-ca69882e.pth",
     )
     try:
-        with isolated_rng(0):  # its random first weights must not shift our masks
+        # Its random first weights must not shift our masks, nor its messages get among our output.
+        with isolated_rng(0), redirect_stdout(sys.stderr):
             metric = pyiqa.create_metric("paq2piq", as_loss=True, device=device)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         lacking = [str(file) for file in files if not file.is_file()]
         why = f"lacking: {', '.join(lacking)}" if lacking else "both are there"
         raise RuntimeError(
