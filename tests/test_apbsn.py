@@ -112,7 +112,7 @@ def test_learning_rates() -> None:
 
 
 def test_impossible_settings_and_patches_are_named() -> None:
-    with pytest.raises(ValueError, match="method.pd_train"):
+    with pytest.raises(ValueError, match=r"method\.pd_train"):
         APBSN(pd_train=0)
-    with pytest.raises(ValueError, match="training.patch"):
+    with pytest.raises(ValueError, match=r"training\.patch"):
         small_model().loss(torch.rand(1, 3, 4, 4, dtype=torch.float64), 0)

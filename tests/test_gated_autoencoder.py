@@ -76,7 +76,7 @@ def test_weights_start_normal_and_biases_at_zero(init: str) -> None:
 
 
 def test_impossible_settings_are_named() -> None:
-    with pytest.raises(ValueError, match="method.features"):
+    with pytest.raises(ValueError, match=r"method\.features"):
         GatedAutoencoder(features=0)
-    with pytest.raises(ValueError, match="method.init"):
+    with pytest.raises(ValueError, match=r"method\.init"):
         GatedAutoencoder(init="zeros")  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def test_learning_rates() -> None:
 
 
 def test_impossible_settings_and_patches_are_named() -> None:
-    with pytest.raises(ValueError, match="method.subsample"):
+    with pytest.raises(ValueError, match=r"method\.subsample"):
         SDAP(subsample=1)
     with pytest.raises(ValueError, match="5 x 5 cell"):
         small_model().loss(torch.rand(1, 3, 4, 4, dtype=torch.float64), 0)

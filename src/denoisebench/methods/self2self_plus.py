@@ -116,10 +116,8 @@ class Self2SelfPlus(ImageDenoiser):
 
     def _passes_at_once(self, noisy: Tensor) -> int:
         """As many as fit into a quarter of the GPU's whole memory (whatever else is on it: draws must not depend on that)."""
-        if noisy.is_cuda:
-            room = torch.cuda.get_device_properties(noisy.device).total_memory // 4
-        else:
-            room = CPU_BYTES
+        on_gpu = noisy.is_cuda
+        room = torch.cuda.get_device_properties(noisy.device).total_memory // 4 if on_gpu else CPU_BYTES
         return max(1, room // (BYTES_PER_PIXEL * noisy.shape[-2] * noisy.shape[-1]))
 
 

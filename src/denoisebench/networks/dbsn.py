@@ -22,9 +22,9 @@ class _CentreMasked(nn.Conv2d):
         self.mask: Tensor
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Tensor, blind: bool = True) -> Tensor:
+    def forward(self, input: Tensor, blind: bool = True) -> Tensor:  # noqa: A002  the name that torch gave it
         weight = self.weight * self.mask if blind else self.weight
-        return F.conv2d(x, weight, self.bias, padding=self.padding)  # type: ignore[arg-type]
+        return F.conv2d(input, weight, self.bias, padding=self.padding)  # type: ignore[arg-type]
 
 
 class _Module(nn.Module):
