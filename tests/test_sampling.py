@@ -6,7 +6,22 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
 
-from denoisebench.sampling import draw_neighbors, neighbor_subsample, pad_to_multiple
+from denoisebench.sampling import (
+    draw_neighbors,
+    draw_permutations,
+    draw_pixels,
+    merge_subsamples,
+    mosaic_down,
+    mosaic_up,
+    neighbor_subsample,
+    pad_by_reflection,
+    pad_to_multiple,
+    pixel_shuffle_down,
+    pixel_shuffle_up,
+    pixel_subsample,
+    random_dihedral,
+    random_subsamples,
+)
 
 CELL = [(0, 0), (0, 1), (1, 0), (1, 1)]
 ORDERED_PAIRS = {(p, q) for p in CELL for q in CELL if abs(p[0] - q[0]) + abs(p[1] - q[1]) == 1}
@@ -219,3 +234,157 @@ def test_gradients_of_the_padding_count_the_copies(height: int, width: int) -> N
     columns = np.bincount([reflected(j, width) for j in range(padded.shape[3])], minlength=width)
     assert x.grad is not None
     assert torch.equal(x.grad[0, 0], torch.from_numpy(np.outer(rows, columns)).float())
+
+
+# --- Random sub-samples, one pixel of a cell ---------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    side=st.integers(1, 5), images=st.integers(1, 2), channels=st.integers(1, 3), height=st.integers(5, 16),
+    width=st.integers(5, 16),
+)  # fmt: skip
+def test_random_subsamples_use_each_pixel_of_a_cell_once_for_all_channels(
+    side: int, images: int, channels: int, height: int, width: int
+) -> None:
+    x = coordinates(images, channels, height, width)
+    before = x.clone()
+    subsamples = random_subsamples(x, draw_permutations(x, side))
+    rows, columns = height // side, width // side
+    assert subsamples.shape == (side * side, images, channels, rows, columns)
+    assert torch.equal(x, before)
+    for n in range(images):
+        for i in range(rows):
+            for j in range(columns):
+                cell = {100 * (side * j + b) + side * i + a for a in range(side) for b in range(side)}
+                orders = [[int(v) % 10_000 for v in subsamples[:, n, c, i, j].tolist()] for c in range(channels)]
+                assert sorted(orders[0]) == sorted(cell)
+                assert all(order == orders[0] for order in orders)
+                planes = [subsamples[:, n, c, i, j] // 10_000 for c in range(channels)]
+                assert all((plane == 100 * n + c).all() for c, plane in enumerate(planes))
+
+
+@settings(max_examples=15, deadline=None)
+@given(side=st.integers(1, 5), height=st.integers(5, 17), width=st.integers(5, 17))
+def test_merging_random_subsamples_is_exact(side: int, height: int, width: int) -> None:
+    x = coordinates(2, 3, height, width)
+    draw = draw_permutations(x, side)
+    whole = x[..., : height // side * side, : width // side * side]
+    assert torch.equal(merge_subsamples(random_subsamples(x, draw), draw), whole)
+
+
+def test_permutations_are_uniform_independent_and_from_the_global_generator() -> None:
+    torch.manual_seed(20)
+    x = torch.zeros(3, 2, 120, 120)
+    draw = draw_permutations(x, 2)
+    orders = (draw * torch.tensor([64, 16, 4, 1])[:, None, None]).sum(1)
+    values, counts = orders.unique(return_counts=True)
+    assert len(values) == 24
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    kinds = torch.searchsorted(values, orders)
+    for axis in (0, 1, 2):  # images, rows, columns
+        one, other = kinds.narrow(axis, 0, kinds.shape[axis] - 1), kinds.narrow(axis, 1, kinds.shape[axis] - 1)
+        table = torch.bincount((24 * one + other).flatten(), minlength=576)
+        assert stats.chisquare(table.numpy()).pvalue > 1e-3
+    torch.manual_seed(20)
+    assert torch.equal(draw_permutations(x, 2), draw)
+    assert not torch.equal(draw_permutations(x, 2), draw)
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(8, 6, 2), (9, 7, 2), (11, 10, 3)])
+def test_one_pixel_of_each_cell_is_the_same_for_all_channels(height: int, width: int, side: int) -> None:
+    x = coordinates(2, 3, height, width)
+    draw = draw_pixels(x, side)
+    picked = pixel_subsample(x, draw, side)
+    assert picked.shape == (2, 3, height // side, width // side)
+    for n in range(2):
+        for c in range(3):
+            for i in range(height // side):
+                for j in range(width // side):
+                    a, b = divmod(int(draw[n, i, j]), side)
+                    assert picked[n, c, i, j] == x[n, c, side * i + a, side * j + b]
+
+
+def test_pixels_are_drawn_uniformly() -> None:
+    counts = torch.bincount(draw_pixels(torch.zeros(4, 3, 200, 200), 2).flatten(), minlength=4)
+    assert counts.shape == (4,)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+def test_cells_that_do_not_fit_are_refused() -> None:
+    x = torch.rand(1, 3, 4, 9)
+    with pytest.raises(ValueError, match="5 x 5 cell"):
+        random_subsamples(x, torch.zeros(1, 25, 0, 1, dtype=torch.long))
+
+
+# --- Pixel-shuffle downsampling ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_pixel_shuffle_down_gives_the_sublattices_in_order_and_up_inverts_it(stride: int) -> None:
+    x = coordinates(2, 3, 4 * stride, 3 * stride)
+    down = pixel_shuffle_down(x, stride)
+    assert down.shape == (2 * stride * stride, 3, 4, 3)
+    for n in range(2):
+        for i in range(stride):
+            for j in range(stride):
+                assert torch.equal(down[(n * stride + i) * stride + j], x[n, :, i::stride, j::stride])
+    assert torch.equal(pixel_shuffle_up(down, stride), x)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_the_mosaic_has_the_framed_sublattices_as_tiles_and_its_inverse_drops_the_frames(stride: int, pad: int) -> None:
+    x = coordinates(2, 3, 4 * stride, 3 * stride)
+    mosaic = mosaic_down(x, stride, pad)
+    height, width = 4 + 2 * pad, 3 + 2 * pad
+    assert mosaic.shape == (2, 3, stride * height, stride * width)
+    for i in range(stride):
+        for j in range(stride):
+            tile = mosaic[..., i * height : (i + 1) * height, j * width : (j + 1) * width]
+            assert torch.equal(tile, F.pad(x[..., i::stride, j::stride], (pad, pad, pad, pad)))
+    assert torch.equal(mosaic_up(mosaic, stride, pad), x)
+    spoiled = torch.where(mosaic_down(torch.ones_like(x), stride, pad) == 0, torch.nan, mosaic)
+    assert torch.equal(mosaic_up(spoiled, stride, pad), x)
+
+
+def test_sides_that_are_no_multiple_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples"):
+        pixel_shuffle_down(torch.rand(1, 3, 5, 4), 2)
+    with pytest.raises(ValueError, match="multiples"):
+        mosaic_down(torch.rand(1, 3, 4, 5), 2, 2)
+
+
+# --- Turning and padding by reflection ---------------------------------------------------------------------------
+
+
+def test_each_of_the_eight_ways_to_turn_a_square_is_as_frequent() -> None:
+    x = torch.arange(9.0).reshape(1, 1, 3, 3)
+    ways = [torch.rot90(y, turns, (-2, -1)) for turns in range(4) for y in (x, x.flip(-1))]
+    turned = random_dihedral(x.expand(4000, 1, 3, 3))
+    counts = [int((turned == way).flatten(1).all(1).sum()) for way in ways]
+    assert sum(counts) == 4000
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_all_channels_of_an_image_turn_together_and_rectangles_keep_their_shape() -> None:
+    x = coordinates(64, 3, 5, 5)
+    turned = random_dihedral(x)
+    assert torch.equal(turned[:, 0] + 10_000, turned[:, 1])
+    assert torch.equal(turned.flatten(1).sort(1).values, x.flatten(1).sort(1).values)
+    y = torch.arange(6.0).reshape(1, 1, 2, 3).expand(400, 1, 2, 3)
+    ways = {tuple(way.flatten().tolist()) for way in random_dihedral(y)}
+    assert ways == {tuple(y[0].flip(axes).flatten().tolist()) for axes in ((), (1,), (2,), (1, 2))}
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (3, 2), (7, 9)])
+@pytest.mark.parametrize("pad", [0, 2, 8])
+def test_padding_on_all_sides_is_that_of_numpy(height: int, width: int, pad: int) -> None:
+    x = torch.rand(2, 3, height, width)
+    expected = np.pad(x.numpy(), ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    assert torch.equal(pad_by_reflection(x, pad), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize(("size", "expected"), [((1, 65), (64, 96)), ((64, 33), (64, 64))])
+def test_padding_reaches_the_least_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert pad_to_multiple(torch.rand(1, 1, *size), 32, least=64).shape[-2:] == expected

@@ -13,6 +13,7 @@ A method draws random numbers with plain `torch.rand*`; whoever runs it seeds th
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -23,6 +24,7 @@ from denoisebench.batch import Batch
 from denoisebench.seeding import isolated_rng
 
 Learns = Literal["nothing", "dataset", "image"]
+STEPS_BETWEEN_READINGS = 50
 
 
 class Denoiser(pl.LightningModule, ABC):
@@ -108,6 +110,8 @@ class ImageDenoiser(Denoiser):
     stochastic = True
     lr: float
     num_steps: int
+    on_image_step: Callable[[int, float], None] | None = None
+    """Called with the steps done and the mean loss since the last call: every 50 steps, and after an image's last one."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -121,8 +125,12 @@ class ImageDenoiser(Denoiser):
     def predict(self, noisy: Tensor) -> Tensor:
         """The denoised image once trained: (1, C, H, W) -> the same shape."""
 
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate at `progress`; constant unless a method says otherwise."""
+        return self.lr
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0))
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return torch.cat([self._denoise_one(image) for image in noisy.split(1)])
@@ -133,12 +141,37 @@ class ImageDenoiser(Denoiser):
             image = noisy.clone()
             with torch.enable_grad():
                 self.reset()
-                self.train()
-                optimizer = self.configure_optimizers()
-                for step in range(self.num_steps):
-                    optimizer.zero_grad()
-                    self.loss(image, step / self.num_steps).backward()
-                    optimizer.step()
+                self._learn(image)
             self.eval()
             with torch.no_grad():
                 return self.predict(image)
+
+    def _learn(self, image: Tensor) -> None:
+        self.train()
+        optimizer = self.configure_optimizers()
+        losses: list[Tensor] = []
+        for step in range(self.num_steps):
+            progress = step / self.num_steps
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate(progress)
+            optimizer.zero_grad()
+            loss = self.loss(image, progress)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+            done = step + 1
+            if done % STEPS_BETWEEN_READINGS == 0 or done == self.num_steps:
+                self._read(done, torch.stack(losses).float())
+                losses.clear()
+
+    def _read(self, done: int, losses: Tensor) -> None:
+        """Check the losses since the last reading and report their mean; reading each one would stall the device."""
+        mean = losses.mean().item()
+        if not torch.isfinite(losses).all():
+            wrong = int((~torch.isfinite(losses)).nonzero()[0])
+            raise FloatingPointError(
+                f"the loss of this image was {losses[wrong].item()} at step {done - len(losses) + wrong + 1}: "
+                "lower method.lr, or use precision=32"
+            )
+        if self.on_image_step is not None:
+            self.on_image_step(done, mean)

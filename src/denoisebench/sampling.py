@@ -1,4 +1,6 @@
-"""Pure tensor functions that rearrange pixels: sub-sampling and padding."""
+"""Pure tensor functions that rearrange pixels: sub-sampling, pixel-shuffle downsampling (PD), turning and padding."""
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -34,21 +36,130 @@ def neighbor_subsample(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
     return cells.gather(2, index[..., 0]).squeeze(2), cells.gather(2, index[..., 1]).squeeze(2)
 
 
-def _reflected(size: int, total: int, device: torch.device) -> Tensor:
-    """Source positions when a side of `size` grows at its end to `total` by reflection, however often."""
+def _cells(x: Tensor, side: int) -> Tensor:
+    """The pixels of each cell: (N, C, H, W) -> (N, C, side * side, H // side, W // side), rows of a cell first."""
+    height, width = x.shape[-2:]
+    if height < side or width < side:
+        raise ValueError(f"a {side} x {side} cell does not fit into an image of {height} x {width}")
+    whole = x[..., : height // side * side, : width // side * side]
+    return F.pixel_unshuffle(whole, side).unflatten(1, (x.shape[1], side * side))
+
+
+def draw_pixels(x: Tensor, side: int) -> Tensor:
+    """Draw one pixel of each side x side cell: (N, C, H, W) -> (N, H // side, W // side), values 0 to side * side - 1."""
+    n, _, height, width = x.shape
+    return torch.randint(side * side, (n, height // side, width // side), device=x.device)
+
+
+def pixel_subsample(x: Tensor, draw: Tensor, side: int) -> Tensor:
+    """The random sub-sampler S_2 (side = 2) of C-BSN, arXiv 2304.09507: of each cell the drawn pixel, for all channels.
+
+    x: (N, C, H, W); rows and columns that fill no cell are left out. draw: from `draw_pixels`.
+    Returns (N, C, H // side, W // side).
+    """
+    cells = _cells(x, side)
+    index = draw[:, None, None].expand(-1, x.shape[1], -1, -1, -1)
+    return cells.gather(2, index).squeeze(2)
+
+
+def draw_permutations(x: Tensor, side: int) -> Tensor:
+    """Draw an order of the pixels of each side x side cell: (N, C, H, W) -> (N, side * side, H // side, W // side).
+
+    Each cell of each image gets a permutation of 0 to side * side - 1, uniform and independent.
+    """
+    n, _, height, width = x.shape
+    return torch.rand((n, side * side, height // side, width // side), device=x.device).argsort(1)
+
+
+def random_subsamples(x: Tensor, draw: Tensor) -> Tensor:
+    """Random sub-samples generation (RSG) of SDAP, arXiv 2307.16825: each pixel of a cell goes to one sub-image.
+
+    x: (N, C, H, W); rows and columns that fill no cell are left out. draw: from `draw_permutations`, the same order
+    for all channels. Returns (side * side, N, C, H // side, W // side): sub-image j has the j-th pixel of each cell.
+    """
+    cells = _cells(x, math.isqrt(draw.shape[1]))
+    index = draw[:, None].expand(-1, x.shape[1], -1, -1, -1)
+    return cells.gather(2, index).permute(2, 0, 1, 3, 4)
+
+
+def merge_subsamples(subsamples: Tensor, draw: Tensor) -> Tensor:
+    """The inverse of `random_subsamples`: puts each pixel back to where it was."""
+    index = draw[:, None].expand(-1, subsamples.shape[2], -1, -1, -1)
+    by_pixel = subsamples.permute(1, 2, 0, 3, 4)
+    cells = torch.empty_like(by_pixel, memory_format=torch.contiguous_format).scatter(2, index, by_pixel)
+    return F.pixel_shuffle(cells.flatten(1, 2), math.isqrt(draw.shape[1]))
+
+
+def pixel_shuffle_down(x: Tensor, stride: int) -> Tensor:
+    """PD into a batch: (N, C, H, W) -> (N * stride * stride, C, H / stride, W / stride), an image's sub-images in a row.
+
+    Sub-image i * stride + j has the pixels (i, j), (i + stride, j), ... Raises: ValueError if a side is no multiple.
+    """
+    return _sublattices(x, stride).flatten(0, 1)
+
+
+def pixel_shuffle_up(x: Tensor, stride: int) -> Tensor:
+    """The inverse of `pixel_shuffle_down`."""
+    return F.pixel_shuffle(x.unflatten(0, (-1, stride * stride)).transpose(1, 2).flatten(1, 2), stride)
+
+
+def _sublattices(x: Tensor, stride: int) -> Tensor:
+    height, width = x.shape[-2:]
+    if height % stride or width % stride:
+        raise ValueError(f"pixel-shuffle downsampling by {stride} needs sides that are multiples of it, got {height} x {width}")
+    return _cells(x, stride).transpose(1, 2)
+
+
+def mosaic_down(x: Tensor, stride: int, pad: int) -> Tensor:
+    """PD as AP-BSN does it (arXiv 2203.11799): the sub-images, framed by `pad` zeros each, side by side in one image.
+
+    (N, C, H, W) -> (N, C, H + 2 * stride * pad, W + 2 * stride * pad). Raises: ValueError if a side is no multiple.
+    """
+    framed = F.pad(_sublattices(x, stride), (pad, pad, pad, pad)).unflatten(1, (stride, stride))
+    return framed.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3, 4)
+
+
+def mosaic_up(x: Tensor, stride: int, pad: int) -> Tensor:
+    """The inverse of `mosaic_down`; what stands in the frames is left out."""
+    n, channels, height, width = x.shape
+    tiles = x.reshape(n, channels, stride, height // stride, stride, width // stride)
+    tiles = tiles[:, :, :, pad : height // stride - pad, :, pad : width // stride - pad]
+    return F.pixel_shuffle(tiles.permute(0, 1, 2, 4, 3, 5).flatten(1, 3), stride)
+
+
+def random_dihedral(x: Tensor) -> Tensor:
+    """Each image of (N, C, H, W) in one of the 8 flips and rotations, uniformly; of the 4 that keep H x W if H is not W."""
+    transposed, upside_down, mirrored = (torch.rand(3, len(x), 1, 1, 1, device=x.device) < 0.5).unbind()
+    if x.shape[-2] == x.shape[-1]:
+        x = torch.where(transposed, x.transpose(-2, -1), x)
+    x = torch.where(upside_down, x.flip(-2), x)
+    return torch.where(mirrored, x.flip(-1), x)
+
+
+def _reflected(size: int, start: int, stop: int, device: torch.device) -> Tensor:
+    """Source positions of `start` to `stop` when a side of `size` goes on beyond its ends by reflection, however often."""
     period = max(2 * (size - 1), 1)
-    position = torch.arange(total, device=device) % period
+    position = torch.arange(start, stop, device=device) % period
     return torch.where(position < size, position, period - position)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Grow each side of (N, C, H, W) to its next multiple by reflection at the bottom and the right.
+def _reflect(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    at = (_reflected(size, *span, x.device) for size, span in zip(x.shape[-2:], (rows, columns), strict=True))
+    return x.index_select(-2, next(at)).index_select(-1, next(at))
+
+
+def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Grow each side of (N, C, H, W) to its next multiple, of `least` or more, by reflection at the bottom and the right.
 
     Unlike `torch.nn.functional.pad` it takes any size from 1 x 1, reflecting more than once where it must.
     """
-    height, width = (-(-side // multiple) * multiple for side in x.shape[-2:])
+    height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])
     if (height, width) == tuple(x.shape[-2:]):
         return x
-    rows = _reflected(x.shape[-2], height, x.device)
-    columns = _reflected(x.shape[-1], width, x.device)
-    return x.index_select(-2, rows).index_select(-1, columns)
+    return _reflect(x, (0, height), (0, width))
+
+
+def pad_by_reflection(x: Tensor, pad: int) -> Tensor:
+    """Grow each side of (N, C, H, W) by `pad` at both ends, by reflection, of any size from 1 x 1."""
+    height, width = x.shape[-2:]
+    return _reflect(x, (-pad, height + pad), (-pad, width + pad))

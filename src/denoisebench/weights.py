@@ -1,0 +1,185 @@
+"""The authors' released checkpoints -> weights of our methods.
+
+Neighbor2Neighbor, SDAP and AP-BSN release PyTorch state dicts; C-BSN a TensorFlow checkpoint, of which these lines make
+the `.npz` that is read here:
+
+    import numpy as np, tensorflow as tf
+    checkpoint = tf.train.load_checkpoint("CBSN_SIDDtrain.ckpt")
+    np.savez("cbsn.npz", **{name: checkpoint.get_tensor(name) for name in checkpoint.get_variable_to_shape_map()})
+"""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from denoisebench.files import whole_file
+from denoisebench.methods.apbsn import APBSN
+from denoisebench.methods.cbsn import CBSN
+from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
+from denoisebench.methods.sdap import SDAP
+
+IMPORTABLE = ("neighbor2neighbor", "sdap", "apbsn", "cbsn")
+MODULES = 9
+# What TensorFlow saves beside the weights: Adam's moments and counters.
+TENSORFLOW_REST = ("/Adam", "/Adam_1", "beta1_power", "beta2_power", "global_step")
+SHOWN = 8
+
+
+def import_weights(method: str, file: Path, out: Path) -> None:
+    """Write the state dict of our `method` that holds the weights of the released `file` to `out`, whole or not at all.
+
+    Raises: ValueError as `convert`; FileNotFoundError.
+    """
+    weights = convert(method, file)
+    with whole_file(out) as part:
+        torch.save(weights, part)
+
+
+def convert(method: str, file: Path) -> dict[str, Tensor]:
+    """The state dict of our `method`, with its released settings, from a released checkpoint.
+
+    Raises: ValueError if the method has none, the file cannot be read without executing code, or its names or shapes
+    are others; the text lists what is missing, too much, or of another shape.
+    """
+    if method not in IMPORTABLE:
+        raise ValueError(f"no released checkpoints of {method!r} are known; there are those of {', '.join(IMPORTABLE)}")
+    if method == "cbsn":
+        released, names = _from_tensorflow(file), _tensorflow_names()
+    else:
+        released, names = _from_pytorch(file), _unet_names() if method == "neighbor2neighbor" else _dbsn_names()
+    expected = _method(method).state_dict()
+    wanted = {theirs: expected[f"network.{ours}"].shape for theirs, ours in names.items()}
+    _compare(method, file, released, wanted)
+    converted = {f"network.{ours}": released[theirs].to(torch.float32).contiguous() for theirs, ours in names.items()}
+    assert converted.keys() == expected.keys()
+    return {name: converted[name] for name in expected}
+
+
+def _method(name: str) -> nn.Module:
+    match name:
+        case "neighbor2neighbor":
+            return Neighbor2Neighbor()
+        case "sdap":
+            return SDAP()
+        case "apbsn":
+            return APBSN()
+        case _:
+            return CBSN()
+
+
+def _compare(method: str, file: Path, released: Mapping[str, Tensor], wanted: Mapping[str, torch.Size]) -> None:
+    problems = {
+        "missing": [name for name in wanted if name not in released],
+        "too much": [name for name in released if name not in wanted],
+        "of another shape": [
+            f"{name} {tuple(released[name].shape)} instead of {tuple(shape)}"
+            for name, shape in wanted.items()
+            if name in released and released[name].shape != shape
+        ],
+    }
+    if any(problems.values()):
+        said = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
+        raise ValueError(f"{file} is no released checkpoint of {method}: {said}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+# --- Reading -----------------------------------------------------------------------------------------------------
+
+
+def _from_pytorch(file: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict, out of what trainers wrap it in, without buffers of the mask."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the restricted unpickler raise
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{file} is no PyTorch file of plain tensors ({said})") from error
+    for key in ("model_weight", "denoiser"):  # as AP-BSN's trainer saves it
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{file} holds no state dict, that is names with tensors")
+    tensors = {str(name).removeprefix("module.").removeprefix("bsn."): value for name, value in content.items()}
+    return {name: value for name, value in tensors.items() if not name.endswith(".mask")}
+
+
+def _from_tensorflow(file: Path) -> dict[str, Tensor]:
+    """The variables of the `.npz`, kernels turned from (height, width, in, out) to (out, in, height, width)."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("one array, not an .npz")
+            arrays = {name.removesuffix(":0"): archive[name] for name in archive.files}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("it holds other things than arrays")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise ValueError(
+            f"{file} is no .npz of C-BSN's variables ({error}); make one where TensorFlow is installed, with:\n"
+            + "\n".join((__doc__ or "").strip().splitlines()[-3:])
+        ) from error
+    weights = {name: array for name, array in arrays.items() if not name.endswith(TENSORFLOW_REST)}
+    return {
+        name: torch.from_numpy(np.array(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array))
+        for name, array in weights.items()
+    }
+
+
+# --- Their names -> ours -----------------------------------------------------------------------------------------
+
+
+def _layers(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Names of layers -> names of their weights and biases."""
+    return {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in pairs.items() for kind in ("weight", "bias")}
+
+
+def _unet_names() -> dict[str, str]:
+    layers = {"enc_conv0": "encoder.0.0", "enc_conv1": "encoder.0.2", "enc_conv6": "bottom.0"}
+    layers |= {f"enc_conv{level + 1}": f"encoder.{level}.0" for level in range(1, 5)}
+    for step, level in enumerate(range(5, 0, -1)):
+        layers |= {
+            f"up{level}.deconv": f"decoder.{step}.up",
+            f"dec_conv{level}a": f"decoder.{step}.block.0",
+            f"dec_conv{level}b": f"decoder.{step}.block.2",
+        }
+    return _layers(layers | {"nin_a": "head.0", "nin_b": "head.2", "nin_c": "head.4"})
+
+
+def _dbsn_names() -> dict[str, str]:
+    layers = {"head.0": "head.0"} | {f"tail.{layer}": f"tail.{layer}" for layer in (0, 2, 4, 6)}
+    for branch in range(2):
+        theirs, ours = f"branch{branch + 1}.body", f"branches.{branch}.body"
+        layers |= {f"{theirs}.0": f"branches.{branch}.masked"}
+        layers |= {f"{theirs}.{layer}": f"{ours}.{layer - 1}" for layer in (2, 4, 6 + MODULES)}
+        for module in range(6, 6 + MODULES):
+            layers |= {
+                f"{theirs}.{module}.body.0": f"{ours}.{module - 1}.dilated",
+                f"{theirs}.{module}.body.2": f"{ours}.{module - 1}.pointwise",
+            }
+    return _layers(layers)
+
+
+def _tensorflow_names() -> dict[str, str]:
+    layers = {"conv0": "head.0"} | {f"conv{layer + 1}": f"tail.{2 * layer}" for layer in range(4)}
+    masked = {}
+    for branch in range(2):
+        theirs, ours = f"B{branch + 1}", f"branches.{branch}"
+        masked |= {f"DBSN/{theirs}/conv1/W1": f"{ours}.masked.weight", f"DBSN/{theirs}/conv1/b1": f"{ours}.masked.bias"}
+        layers |= {f"{theirs}/conv2": f"{ours}.body.1", f"{theirs}/conv3": f"{ours}.body.3"}
+        layers |= {f"{theirs}/conv4": f"{ours}.body.{5 + MODULES}"}
+        for module in range(MODULES):
+            layers |= {
+                f"{theirs}/DCM{module}/conv1": f"{ours}.body.{5 + module}.dilated",
+                f"{theirs}/DCM{module}/conv2": f"{ours}.body.{5 + module}.pointwise",
+            }
+    kinds = {"kernel": "weight", "bias": "bias"}
+    return masked | {f"DBSN/{t}/{kind}": f"{o}.{ours}" for t, o in layers.items() for kind, ours in kinds.items()}
