@@ -100,10 +100,14 @@ def test_the_true_sigma_is_told_only_where_one_number_says_the_noise() -> None:
         (("train_set.crop=300",), "neighbor2neighbor[train_set=photos-train-crop300]"),
         (("precision=bf16-mixed",), "neighbor2neighbor[precision=bf16-mixed]"),
         (("trainer=cpu", "study=other", "seed=3", "protocol=[neighbor2neighbor]"), "neighbor2neighbor"),
+        (("method=self2self_plus",), "self2self_plus"),
+        (("method=self2self_plus", "budget=quick"), "self2self_plus[iqa=null]"),
+        (("method=self2self_plus", "budget=quick", "method.drop=0.3"), "self2self_plus[drop=0.3,iqa=null]"),
     ],
 )
 def test_a_label_names_what_differs_from_the_yaml(overrides: tuple[str, ...], label: str) -> None:
-    assert cell("method=neighbor2neighbor", *overrides).label == label
+    own = () if any(each.startswith("method=") for each in overrides) else ("method=neighbor2neighbor",)
+    assert cell(*own, *overrides).label == label
 
 
 def test_an_equal_value_is_no_difference_and_a_preset_hides_none(tmp_path: Path) -> None:
@@ -299,3 +303,10 @@ def test_completion_offers_what_can_follow(line: str, offered: list[str]) -> Non
     found = config.complete(line, ["run", "report"])
     assert [each for each in offered if "_" not in each[-1:]] == [each for each in found if each in offered]
     assert found
+
+
+def test_self2self_plus_has_its_published_settings_for_each_data_set(data_root: Path) -> None:
+    published = {"polyu": (0.7, 5000), "cbsd68": (0.4, 4000), "kodak": (0.4, 4000), "photos": (0.4, 4000)}
+    for name, (drop, steps) in published.items():
+        method = job("method=self2self_plus", f"dataset={name}").config.method
+        assert (method.drop, method.steps, method.passes, method.iqa) == (drop, steps, 500, "paq2piq")

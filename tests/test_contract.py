@@ -49,11 +49,13 @@ def test_yaml_keys_are_the_constructor_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_budget_has_a_recipe_where_a_data_set_trains_and_none_elsewhere(name: str) -> None:
-    learns = config.class_of(composed(name).method, "method").learns == "dataset"
+def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere(name: str) -> None:
+    learns = config.class_of(composed(name).method, "method").learns
     for budget in config.groups()["budget"]:
         steps = config.jobs([f"method={name}", f"budget={budget}"], multirun=False)[0].config.training.steps
-        assert (steps > 0) == learns, budget
+        assert (steps > 0) == (learns == "dataset"), budget
+        has_recipe = (Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml").is_file()
+        assert has_recipe == (learns != "nothing"), budget
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -14,7 +14,7 @@ from denoisebench.seeding import isolated_rng
 
 def small_model(**options: Any) -> Self2SelfPlus:
     torch.manual_seed(1)
-    return Self2SelfPlus(**{"features": 3, "init": "he", "steps": 2, "passes": 3, **options})
+    return Self2SelfPlus(**{"features": 3, "init": "he", "steps": 2, "passes": 3, "iqa": None, **options})
 
 
 def slow_loss(model: Self2SelfPlus, noisy: Tensor) -> Tensor:
@@ -271,7 +271,7 @@ assert not any(m.training for m in quality.modules())
 
 def run(**options):
     torch.manual_seed(1)
-    model = Self2SelfPlus(features=3, steps=2, passes=2, init="he", lr=1e-2, **options)
+    model = Self2SelfPlus(**{"features": 3, "steps": 2, "passes": 2, "init": "he", "lr": 1e-2, "iqa": None, **options})
     with torch.inference_mode():
         torch.manual_seed(2)
         return model, model.denoise(image.detach())

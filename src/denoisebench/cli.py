@@ -16,6 +16,7 @@ denoisebench: a benchmark of self-supervised image denoisers.
   denoisebench run -m [KEY=A,B,... ...]   a sweep: every combination
   denoisebench report STUDY               table, results.csv, report.md and pictures of a study
   denoisebench status STUDY               what is done, failed, skipped, missing
+  denoisebench import-weights ...         the authors' released checkpoints, to test with run checkpoint=FILE
   denoisebench completion bash|zsh        shell completion: eval "$(denoisebench completion bash)"
 
 `denoisebench VERB --help` has examples. Results go to runs/STUDY/ (set root=... or DENOISEBENCH_RUNS).
@@ -63,6 +64,20 @@ denoisebench status STUDY: every planned cell of a study (a name under runs/, or
 Exit code 0 if all are done or skipped, 1 if one failed or is missing.
 
   denoisebench status demo
+"""
+
+IMPORT_HELP = """\
+denoisebench import-weights --method neighbor2neighbor|sdap|apbsn|cbsn FILE [OUT]: turn a checkpoint that the authors
+released into weights of ours (OUT: FILE with the ending .ours.pt), loaded without running code from it.
+
+  denoisebench import-weights --method apbsn APBSN_SIDD.pth
+  denoisebench run method=apbsn checkpoint=APBSN_SIDD.ours.pt dataset=polyu noise=real
+
+C-BSN was released for TensorFlow 1; where that is installed, these lines make the .npz that is read here:
+
+  import numpy as np, tensorflow as tf
+  checkpoint = tf.train.load_checkpoint("CBSN_SIDDtrain.ckpt")
+  np.savez("cbsn.npz", **{name: checkpoint.get_tensor(name) for name in checkpoint.get_variable_to_shape_map()})
 """
 
 COMPLETION_HELP = """\
@@ -202,6 +217,28 @@ def _status(study: Path) -> int:
     return print_status(study)
 
 
+def _import_weights(arguments: Sequence[str]) -> int:
+    import argparse
+
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(IMPORT_HELP, end="")
+        return 0 if arguments else 2
+    parser = argparse.ArgumentParser("denoisebench import-weights", add_help=False)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    given = parser.parse_args(arguments)
+    from denoisebench.weights import import_weights
+
+    out: Path = given.out or given.file.with_suffix(".ours.pt")
+    try:
+        import_weights(given.method, given.file, out)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+    print(f"wrote {out}; test it with: denoisebench run method={given.method} checkpoint={out}")
+    return 0
+
+
 def _completion(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--query":
         from denoisebench.config import complete
@@ -219,5 +256,6 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "report": _study_verb(REPORT_HELP, _report),
     "status": _study_verb(STATUS_HELP, _status),
+    "import-weights": _import_weights,
     "completion": _completion,
 }

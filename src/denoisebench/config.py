@@ -3,7 +3,9 @@
 Whatever a user can mistype ends as a `ConfigError` whose text names the nearest valid choices.
 """
 
+import copy
 import difflib
+import functools
 import itertools
 import re
 import sys
@@ -28,6 +30,8 @@ NO_GROUPS = ("hydra", "recipe")
 SEARCH_PATH = ("hydra.searchpath=['file://", "']")
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 LABELLED = ("method", "training", "precision")
+# Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
+RECIPE_KEYS = frozenset({"features", "modules", "init", "init_gain", "lr", "lr_decay", "steps", "passes"})
 
 
 class ConfigError(ValueError):
@@ -209,7 +213,10 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
 
 
 def _job(overrides: Sequence[str]) -> Job:
-    """What a job changes is found by composing again with its choices of groups alone, on its data and noise."""
+    """What a job changes is found by composing again with its choices of groups alone, on its data and noise.
+
+    A recipe's own changes do not count, as long as they are of what a recipe may change.
+    """
     if deleted := [o for o in overrides if o.startswith("~")]:
         raise ConfigError(f"{deleted[0]}: a setting can be changed, not deleted; null says what has no value")
     config = _compose(overrides, hydra_too=True)
@@ -217,17 +224,30 @@ def _job(overrides: Sequence[str]) -> Job:
     with flag_override(config, "struct", False):
         del config["hydra"]
     _check_settings(config)
-    plain = _compose([
+    named = (
         *(o for o in overrides if o.startswith(SEARCH_PATH[0])),
         *(f"{group}={choices[group]}" for group in ("method", "dataset", "noise", "budget")),
         f"protocol=[{','.join(map(str, config.protocols))}]",
-    ])  # fmt: skip
+    )
+    plain, bare = _plain(named), _plain((*named, "recipe=none"))
     has_recipe = plain.training.steps > 0
-    plain.dataset, plain.noise = config.dataset, config.noise
+    for reference in (plain, bare):
+        reference.dataset, reference.noise = config.dataset, config.noise
+    for key in bare.method.keys() - RECIPE_KEYS:
+        plain.method[key] = bare.method[key]
     _same_protocols(config, plain)
     changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), _resolved(plain[part]), part)]
     own_train_set = _resolved(config.train_set) != _resolved(plain.train_set)
     return Job(config, tuple(overrides), choices.method, tuple(changed), own_train_set, has_recipe)
+
+
+def _plain(overrides: tuple[str, ...]) -> DictConfig:
+    return copy.deepcopy(_composed_once(overrides))
+
+
+@functools.cache
+def _composed_once(overrides: tuple[str, ...]) -> DictConfig:
+    return _compose(overrides)
 
 
 def _same_protocols(config: DictConfig, plain: DictConfig) -> None:
@@ -440,7 +460,9 @@ def _true_sigma(noise: Mapping[str, Any]) -> float | None:
 
 
 def _choose(name: str, choices: Mapping[str, Any]) -> Any:
-    """`${choose:NAME,{a:1,b:2}}`: what belongs to a name."""
+    """`${choose:NAME,{a:1,b:2,else:3}}`: what belongs to a name."""
+    if name not in choices and "else" in choices:
+        return choices["else"]
     if name not in choices:
         raise ConfigError(f"nothing is said for {name}; {nearest(name, choices)}")
     return choices[name]

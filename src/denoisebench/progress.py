@@ -12,7 +12,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 WIDTH_ELSEWHERE = 160
 SECONDS_BETWEEN_LINES = 15.0
 
-Advance = Callable[[int, str], None]
+Advance = Callable[[float, str], None]
 
 
 def output_console() -> Console:
@@ -38,14 +38,14 @@ def track(title: str, total: int, start: int = 0) -> Iterator[Advance]:
 def _lines(title: str, total: int, start: int) -> Advance:
     began = last = time.monotonic()
 
-    def advance(done: int, note: str) -> None:
+    def advance(done: float, note: str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < SECONDS_BETWEEN_LINES or done <= start:
             return
         last = now
         left = (now - began) / (done - start) * (total - done)
-        console.print(f"{title} {done}/{total}, {duration(left)} left {note}".rstrip(), markup=False)
+        console.print(f"{title} {int(done)}/{total}, {duration(left)} left {note}".rstrip(), markup=False)
 
     return advance
 

@@ -8,7 +8,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from denoisebench.datasets.views import Training, impossible, no_target
 from denoisebench.files import remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
-from denoisebench.progress import console, duration, track
+from denoisebench.progress import Advance, console, duration, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
 
@@ -230,7 +230,7 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
 
 def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
     from denoisebench.datasets.datamodule import DataModule
-    from denoisebench.denoiser import Denoiser
+    from denoisebench.denoiser import Denoiser, ImageDenoiser
     from denoisebench.evaluator import Evaluator
     from denoisebench.training import load_weights, quiet, trained, trainer_for
 
@@ -269,6 +269,8 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
         )
+        if isinstance(method, ImageDenoiser):
+            method.on_image_step = _step_reporter(method, evaluator, advance)
         if total > len(finished):
             with quiet():
                 trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
@@ -280,6 +282,13 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     cell.set_status("done", images=total)
     partial.forget()
     return rows
+
+
+def _step_reporter(method: Any, evaluator: Any, advance: Advance) -> Callable[[int, float], None]:
+    """Progress inside an image: its steps count as parts of it, so that the remaining time is told from the start."""
+    return lambda step, loss: advance(
+        evaluator.done + 0.99 * step / method.num_steps, f"step {step}/{method.num_steps}, loss {loss:.4g}"
+    )
 
 
 def _finished(partial: PartialRows, protocols: Sequence[Protocol]) -> list[list[Row]]:

@@ -36,10 +36,10 @@ class Self2SelfPlus(ImageDenoiser):
     iqa_weight: of that term.
     lr, lr_decay: Adam's learning rate; `constant` (the released code), or `linear` to zero.
 
-    Deviations: **the published method is `iqa=paq2piq`; the default here is without that term**, because of its licence.
-    From the released code: initial weights and masks follow the run's seed, and are not the same for all images; any
-    size is denoised, the mask being reflected with the image beyond its border (the release drops a row and a column of
-    CBSD68); the result is not truncated to 8 bit.
+    Deviations from the released code: a run without the quality term is `iqa=null`, and labelled so; initial weights
+    and masks follow the run's seed, and are not the same for all images; any size is denoised, the mask being reflected
+    with the image beyond its border (the release drops a row and a column of CBSD68); the result is not truncated to
+    8 bit.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Self2SelfPlus(ImageDenoiser):
         steps: int = 4000,
         passes: int = 500,
         passes_per_batch: int | None = None,
-        iqa: Literal["paq2piq"] | None = None,
+        iqa: Literal["paq2piq"] | None = "paq2piq",
         iqa_weight: float = 2e-8,
         lr: float = 4e-4,
         lr_decay: Literal["constant", "linear"] = "constant",
