@@ -122,3 +122,21 @@ def test_completion_scripts_are_whole(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "method=nlm\n"
     done = subprocess.run(["bash", "-n"], input=COMPLETION["bash"], text=True, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_released_weights_are_imported_and_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    from denoisebench.methods.sdap import SDAP
+    from denoisebench.weights import _dbsn_names
+
+    torch.manual_seed(0)
+    ours = SDAP().state_dict()
+    released = {theirs: ours[f"network.{name}"] for theirs, name in _dbsn_names().items()}
+    torch.save(released, tmp_path / "SDAP.pth")
+    assert main(["import-weights", "--method", "sdap", str(tmp_path / "SDAP.pth")]) == 0
+    told = capsys.readouterr().out.strip().split("denoisebench ")[1]
+    assert main([*told.split(), *SMALL]) == 0
+    assert "weights given" in next(Path("runs").rglob("rows.csv")).read_text()
+    assert main(["import-weights", "--method", "nlm", str(tmp_path / "SDAP.pth")]) == 2
+    assert "there are those of neighbor2neighbor, sdap" in capsys.readouterr().err

@@ -32,6 +32,9 @@ Examples
   denoisebench run method=nlm noise=gaussian 'noise.sigma=[5,50]' drawn from a range for each image
   denoisebench run -m method=noisy,nlm noise=gaussian25,camera seed=0,1
                                                                   a sweep of 8 cells
+  denoisebench run method=self2self_plus budget=quick dataset.crop=96   learns anew from each image
+  denoisebench run -m method=noisy,bm3d dataset=kodak,set14 noise=gaussian15,gaussian50
+                                                                  standard sets: see data/README.md
   denoisebench run method=nlm dataset=folder dataset.noisy=photos/ noise=real
                                                                   your own noisy photos, without ground truth
   denoisebench run -m experiment=demo                             a named grid
@@ -43,7 +46,10 @@ Settings
   seed=0 repeats=1      of weights, patches and noise; independent noisy views of each image
   precision=32          or bf16-mixed
   pictures=4            side-by-side pictures kept of each cell
-  force=true            compute finished cells again
+  force=true            compute finished cells again, and train their networks again
+  checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
+  validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
+  training.selection=oracle   end with the weights that scored best there (rows say oracle_selected)
   method.KEY=VALUE      a parameter of the method, training.KEY=VALUE of its training, and so on
   --cfg job             print the composed configuration, and stop
   --config-dir DIR      a folder of your own groups, as DIR/method/mine.yaml
