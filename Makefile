@@ -8,7 +8,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-demo: .venv/core  ## compare four methods on photographs: runs/demo/report.md (minutes the first time, seconds the second)
+demo: .venv/core  ## compare seven methods on photographs: runs/demo/report.md (minutes the first time, seconds the second)
 	$(BIN)/denoisebench run -m experiment=demo
 	$(BIN)/denoisebench report demo
 
