@@ -18,7 +18,7 @@ def job(*overrides: str) -> config.Job:
 
 def cell(*overrides: str) -> Cell:
     composed = job(*overrides)
-    parts = run.parts_of(composed.config, has_recipe=composed.has_recipe)
+    parts = run.parts_of(composed.config)
     return run.cell_of(composed.config, parts, run.label_of(composed, parts))
 
 
@@ -42,7 +42,63 @@ def test_every_noise_can_train() -> None:
 
 def test_every_data_set_has_a_training_set() -> None:
     groups = config.groups()
-    assert set(groups["dataset"]) <= set(groups["train_set"])
+    defaults = {path.stem for path in (Path(config.conf_dir()) / "train_set").glob("for_*.yaml")}
+    assert defaults == {f"for_{name}" for name in groups["dataset"]}
+    assert not [name for name in groups["train_set"] if name.startswith("for_")]
+
+
+def test_a_training_set_that_is_named_is_that_set(data_root: Path) -> None:
+    for name in ("cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"):
+        composed = job("dataset=cbsd68", "dataset.crop=64", f"train_set={name}").config
+        assert (composed.train_set.which, composed.train_set.crop) == (name, None)
+    assert job("dataset=kodak").config.train_set.which == "bsds500"
+
+
+def test_an_own_data_set_needs_a_training_set_only_to_train(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.yaml").write_text("defaults: [photos]\ncrop: 64\n")
+    own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "dataset=mine"])
+    assert cell(*own, "method=noisy").dataset == "photos-crop64"
+    assert "choose one, as train_set=" in error_of(*own, "method=sdap")
+    assert cell(*own, "method=sdap", "train_set=photos").train_key
+    assert "did you mean photos" in error_of(*own, "method=sdap", "train_set=fotos")
+
+
+def test_own_files_are_not_hidden_by_ours(tmp_path: Path) -> None:
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "nlm.yaml").write_text("_target_: mine\n")
+    with pytest.raises(ConfigError, match=r"nlm\.yaml would be hidden"):
+        config.split_flags(["--config-dir", str(tmp_path), "method=nlm"])
+
+
+def test_a_recipe_is_no_place_to_change_a_method_unsaid(tmp_path: Path) -> None:
+    target = "_target_: denoisebench.methods.self2self_plus.Self2SelfPlus\n"
+    (tmp_path / "method").mkdir()
+    (tmp_path / "recipe" / "quick").mkdir(parents=True)
+    (tmp_path / "method" / "mine.yaml").write_text(target)
+    recipe = tmp_path / "recipe" / "quick" / "mine.yaml"
+    recipe.write_text("# @package _global_\nmethod: {+drop: 0.9, steps: 3}\n".replace("+", ""))
+    own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=mine", "budget=quick"])
+    assert cell(*own).label == "mine[drop=0.9]"
+    config._composed_once.cache_clear()
+    recipe.write_text("# @package _global_\ntraining: {steps: 3}\n")
+    assert "learns from no data set" in error_of(*own)
+
+
+def test_a_budget_is_part_of_what_learns_from_an_image() -> None:
+    quick = job("method=self2self_plus", "budget=quick").config.method
+    spelled = [f"method.{key}={quick[key]}" for key in ("features", "steps", "passes", "init", "lr", "lr_decay")]
+    paper = cell("method=self2self_plus", *spelled, "method.iqa=null")
+    assert paper.key != cell("method=self2self_plus", "budget=quick").key
+
+
+def test_a_grid_needs_its_flag_and_globs_are_expanded() -> None:
+    assert "add -m" in error_of("experiment=demo")
+    assert [each.method for each in config.jobs(["method=glob(no*)"], multirun=True)] == ["noise2clean", "noise2noise", "noisy"]
+    with pytest.raises(ConfigError):
+        config.jobs(["method=range(1,3)"], multirun=True)
+    with pytest.raises(FileNotFoundError, match=r"train_set\.noisy=/nope"):
+        cell("method=sdap", "train_set=folder", "train_set.noisy=/nope")
 
 
 def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
@@ -69,8 +125,8 @@ def test_the_published_repeats_belong_to_the_data_set() -> None:
         job.config.dataset.which: job.config.repeats for job in config.jobs(["experiment=neighbor2neighbor"], multirun=True)
     }
     assert repeats == {"kodak": 10, "bsd300": 3, "set14": 20}
-    with pytest.raises(ConfigError, match="nothing is said for cbsd68"):
-        config.jobs(["experiment=neighbor2neighbor", "dataset=cbsd68"], multirun=True)
+    other = config.jobs(["experiment=neighbor2neighbor", "dataset=cbsd68,photos"], multirun=True)
+    assert {job.config.repeats for job in other} == {1}
 
 
 def test_the_true_sigma_is_told_only_where_one_number_says_the_noise() -> None:
@@ -230,7 +286,7 @@ def test_a_sweep_expands_as_hydra_expands_it(overrides: list[str]) -> None:
 
 
 def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> None:
-    assert len(config.expand(["experiment=demo"], multirun=True)) == 8
+    assert len(config.expand(["experiment=demo"], multirun=True)) == 14
     own = config.expand(["experiment=demo", "method=nlm"], multirun=True)
     assert [[o for o in each if o.startswith("method=")] for each in own] == [["method=nlm"]] * 2
 

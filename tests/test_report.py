@@ -86,6 +86,14 @@ def test_the_best_score_that_needs_no_clean_image_is_marked_and_bounds_come_last
     assert "supervised" in lines[-1]
 
 
+def test_weights_chosen_by_clean_images_are_never_the_best() -> None:
+    add_cell("chosen", {"a": 31.0}, tags="oracle_selected", learns="dataset")
+    add_cell("last", {"a": 30.0}, learns="dataset")
+    text = markdown_tables(summarise(read_study(STUDY)))
+    assert "**30.00" in text
+    assert "**31.00" not in text
+
+
 def test_a_tag_that_holds_under_one_noise_alone_says_which() -> None:
     add_cell("nlm", {"a": 30.0}, tags="oracle_sigma", noise="gaussian25")
     add_cell("nlm", {"a": 30.0}, noise="camera")

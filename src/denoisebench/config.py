@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args, get_origin
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
@@ -54,12 +54,12 @@ def conf_dir() -> str:
 
 
 def groups(overrides: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The choices of each group, as `conf/` and the folders of `--config-dir` have them."""
+    """The choices of each group, as `conf/` and the folders of `--config-dir` have them; without `for_...`, the defaults."""
     found: dict[str, set[str]] = {}
     own = [Path(o[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for o in overrides if o.startswith(SEARCH_PATH[0])]
     for root in (Path(conf_dir()), *own):
         for file in root.glob("*/*.yaml"):
-            if file.parent.name not in NO_GROUPS:
+            if file.parent.name not in NO_GROUPS and not file.stem.startswith("for_"):
                 found.setdefault(file.parent.name, set()).add(file.stem)
     return {group: sorted(found[group]) for group in sorted(found)}
 
@@ -96,7 +96,9 @@ class Job:
 def _user_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except ConfigError:
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explained(str(error), overrides)) from error
 
 
@@ -163,6 +165,9 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
             folder = str(Path(argument.partition("=")[2] or next(rest, "")).expanduser())
             if not Path(folder).is_dir():
                 raise ConfigError(f"--config-dir {folder}: no such folder")
+            for file in sorted(Path(folder).rglob("*.yaml")):
+                if (Path(conf_dir()) / file.relative_to(folder)).is_file():
+                    raise ConfigError(f"--config-dir: {file} would be hidden by denoisebench's own of that name; rename it")
             overrides.append(f"{Path(folder).resolve()}".join(SEARCH_PATH))
         elif argument.startswith("-"):
             others = True
@@ -178,9 +183,11 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
     """
     with _user_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        if not multirun:
-            return [list(overrides)]
         named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(("experiment", "hydra."))]
+        if not multirun:
+            if any(line.startswith("experiment=") for line in named) and _grid_of(named):
+                raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
+            return [list(overrides)]
         given = {o.get_key_element() for o in parsed}
         grid = [o for o in OverridesParser.create().parse_overrides(_grid_of(named)) if o.get_key_element() not in given]
         return [list(job) for job in itertools.product(*(_values(override) for override in [*grid, *parsed]))]
@@ -195,6 +202,8 @@ def _grid_of(named: Sequence[str]) -> list[str]:
 def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line or ""]
+    if isinstance(glob := override.value(), Glob):
+        return [f"{override.get_key_element()}={name}" for name in glob.filter(groups().get(override.get_key_element(), []))]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
@@ -233,11 +242,17 @@ def _job(overrides: Sequence[str]) -> Job:
     has_recipe = plain.training.steps > 0
     for reference in (plain, bare):
         reference.dataset, reference.noise = config.dataset, config.noise
-    for key in bare.method.keys() - RECIPE_KEYS:
-        plain.method[key] = bare.method[key]
+    with flag_override(plain, "struct", False):
+        for key in (bare.method.keys() | plain.method.keys()) - RECIPE_KEYS:
+            if key in bare.method:
+                plain.method[key] = bare.method[key]
+            else:
+                del plain.method[key]
     _same_protocols(config, plain)
     changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), _resolved(plain[part]), part)]
-    own_train_set = _resolved(config.train_set) != _resolved(plain.train_set)
+    own_train_set = _resolved(config.get("train_set")) != _resolved(plain.get("train_set"))
+    if "train_set" not in config and not str(choices.train_set).startswith("for_"):
+        raise ConfigError(f"no train_set={choices.train_set}; {nearest(choices.train_set, groups(overrides)['train_set'])}")
     return Job(config, tuple(overrides), choices.method, tuple(changed), own_train_set, has_recipe)
 
 
@@ -421,8 +436,10 @@ def instantiate(node: DictConfig, key: str) -> Any:
     arguments = {name: value for name, value in values.items() if not name.startswith("_")}
     try:
         return class_of(node, key)(**arguments)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace("dataset.", f"{key}.") if key == "train_set" else str(error)) from error
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(str(error).replace("dataset.", f"{key}.") if key == "train_set" else str(error)) from error
 
 
 # --- Running -----------------------------------------------------------------------------------------------------

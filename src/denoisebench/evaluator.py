@@ -140,7 +140,7 @@ class Evaluator(pl.Callback):
         seconds, peak_mib = self._meter.stop()
         cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
         denoised = self._checked(outputs, batch)
-        kept, clean = in_16_bit(denoised), None if batch.clean is None else as_stored(batch.clean)
+        kept, clean = in_16_bit(denoised).contiguous(), None if batch.clean is None else as_stored(batch.clean)
         scores = [None if clean is None else p.score(kept if p.clip else denoised, clean) for p in self.protocols]
         for i, image in enumerate(batch.name):
             values = [None if pair is None else (pair[0][i].item(), pair[1][i].item()) for pair in scores]

@@ -43,14 +43,14 @@ class Parts:
     training: Training | None
 
 
-def parts_of(job: DictConfig, *, has_recipe: bool = False) -> Parts:
-    """The parts of a job; `training.steps` counts only where the method learns from a data set.
+def parts_of(job: DictConfig) -> Parts:
+    """The parts of a job; the training ones only where the method learns from a data set.
 
-    A method with a recipe does, which spares the import of its file. Raises: ConfigError or FileNotFoundError for what
-    cannot be.
+    Raises: ConfigError or FileNotFoundError for what cannot be.
     """
-    steps = 0 if job.checkpoint is not None else job.training.steps
-    learns = steps > 0 and (has_recipe or config.class_of(job.method, "method").learns == "dataset")
+    learns = job.checkpoint is None and job.training.steps > 0 and learns_of(job) == "dataset"
+    if learns and "train_set" not in job:
+        raise config.ConfigError("this data set has no training set of its own: choose one, as train_set=bsds500")
     return Parts(
         config.instantiate(job.dataset, "dataset"),
         config.instantiate(job.noise, "noise"),
@@ -58,6 +58,11 @@ def parts_of(job: DictConfig, *, has_recipe: bool = False) -> Parts:
         config.instantiate(job.train_noise, "train_noise") if learns else None,
         Training(**OmegaConf.to_container(job.training)) if learns else None,  # type: ignore[arg-type]
     )
+
+
+def learns_of(job: DictConfig) -> str:
+    """What the method learns from: `nothing`, `dataset` or `image`."""
+    return config.class_of(job.method, "method").learns
 
 
 def protocols_of(job: DictConfig) -> list[Protocol]:
@@ -83,18 +88,29 @@ def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[
     """The cell of a job. Its key hashes what changes its pixels, and nothing else: no path, device or protocol."""
     training = _training_identity(job, parts)
     given = {} if job.checkpoint is None else {"checkpoint": _checkpoint_hash(job)}
-    setup = given | {
-        "method": _plain(job.method),
-        "training": training and {**training, "budget": job.budget},
-        "test": {"set": parts.test_set.name, "images": parts.test_set.fingerprint, "noise": _plain(job.noise)},
-        "repeats": job.repeats,
-        "precision": job.precision,
-    }
+    budget = {"budget": job.budget} if learns_of(job) == "image" else {}
+    setup = (
+        given
+        | budget
+        | {
+            "method": _plain(job.method),
+            "training": training and {**training, "budget": job.budget},
+            "test": {"set": parts.test_set.name, "images": parts.test_set.fingerprint, "noise": _plain(job.noise)},
+            "repeats": job.repeats,
+            "precision": job.precision,
+        }
+    )
     return Cell(
         root=job.root, study=job.study, label=label, dataset=parts.test_set.name, noise=parts.noise.name, seed=job.seed,
         key=cells.key_of({**setup, "seed": job.seed}), setup=cells.key_of(setup),
         train_key=cells.key_of({**training, "seed": job.seed}) if training else None, overrides=tuple(overrides),
     )  # fmt: skip
+
+
+def _older_than_plan(cell: Cell) -> bool:
+    """Whether a training was done before this command planned it: several cells that force it train it once."""
+    done, planned = cell.training / "training.json", cells.study_folder(cell.root, cell.study) / "plan.json"
+    return done.is_file() and done.stat().st_mtime_ns < planned.stat().st_mtime_ns
 
 
 def _checkpoint_hash(job: DictConfig) -> str:
@@ -131,7 +147,7 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
     """
     planned: list[Cell] = []
     for job in jobs:
-        parts = parts_of(job.config, has_recipe=job.has_recipe)
+        parts = parts_of(job.config)
         protocols_of(job.config)
         cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
         if cell.state != "done" or job.config.force:
@@ -148,11 +164,15 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
 def _check_method(job: Job) -> None:
     """That the method's keys and values fit, and that it is trained if it learns from a data set."""
     config.check(job.config.method, "method")
+    if job.has_recipe and learns_of(job.config) != "dataset":
+        raise ConfigError(
+            f"{job.method} learns from no data set, and its recipe for budget={job.config.budget} sets training.steps"
+        )
     if job.config.checkpoint is not None:
-        if config.class_of(job.config.method, "method").learns != "dataset":
+        if learns_of(job.config) != "dataset":
             raise ConfigError(f"checkpoint={job.config.checkpoint}: {job.method} has no weights to be given")
         return
-    if config.class_of(job.config.method, "method").learns == "dataset" and job.config.training.steps == 0:
+    if learns_of(job.config) == "dataset" and job.config.training.steps == 0:
         raise ConfigError(
             f"{job.method} learns from a data set, and training.steps is 0: budget={job.config.budget} has no recipe for it, "
             "or it was set so; set training.steps or choose another budget"
@@ -169,7 +189,10 @@ def main(job: DictConfig) -> float:
     """
     parts = parts_of(job)
     key = cell_of(job, parts).key
-    cell = cells.read_plan(cells.study_folder(job.root, job.study))[key]
+    cell = cells.read_plan(cells.study_folder(job.root, job.study)).get(key)
+    if cell is None:
+        console.print(f"cell {key} is not in the plan: its files or code changed while this ran; start it again", style="red")
+        return math.nan
     protocols = protocols_of(job)
     rows = _attempt(job, cell, parts, protocols)
     scores = [float(row["psnr_db"]) for row in rows if row["protocol"] == protocols[0].name and row["psnr_db"] not in (None, "")]
@@ -260,7 +283,8 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
-            checkpoint_s=job.trainer.checkpoint_s, force=job.force, validate_every=job.validation.every,
+            checkpoint_s=job.trainer.checkpoint_s, force=job.force and _older_than_plan(cell),
+            validate_every=job.validation.every,
         )  # fmt: skip
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
@@ -274,7 +298,8 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         if total > len(finished):
             with quiet():
                 trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
-    rows = [{**row, **identity} for image in partial.read() for row in image]
+    # An image finished under another commit, before an interruption, keeps that commit.
+    rows = [{**row, **identity, "commit": row["commit"]} for image in partial.read() for row in image]
     ended = time.monotonic()
     about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
     cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
@@ -310,6 +335,8 @@ def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, tr
             tags.append("transductive")
         if job.training.selection == "oracle":
             tags.append("oracle_selected")
+        if training and training["stale"]:
+            tags.append("stale_training")
     if job.checkpoint is not None:
         trained_on = "unknown: weights given"
     selection = "given" if job.checkpoint is not None else job.training.selection if training else ""

@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from denoisebench import sampling
 from denoisebench.batch import Batch
 from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
@@ -190,7 +191,12 @@ def trained(
             assert data.training is not None
             _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every)
     about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    if about.get("source") != source_hash(method):
+    about["stale"] = about.get("source") != source_hash(method)
+    if validate_every and data.validation_views and not (folder / "validation.csv").is_file():
+        console.print(
+            f"{title}: trained already without validation; force=true trains it again, with it", style="yellow", markup=False
+        )
+    if about["stale"]:
         console.print(f"{title}: its code has changed since; force=true trains it again", style="yellow", markup=False)
     load_weights(method, folder / "weights.pt", "force=true trains again")
     return about
@@ -219,8 +225,8 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
 
 
 def source_hash(method: Denoiser) -> str:
-    """Of the files of a method's own class and of its networks' classes (PyTorch's own are not among them)."""
-    modules = {type(part).__module__ for part in method.modules()}
+    """Of the files of a method's own class, of its networks' classes (but PyTorch's), and of what rearranges pixels."""
+    modules = {type(part).__module__ for part in method.modules()} | {sampling.__name__}
     names = sorted(name for name in modules if not name.startswith(("torch.", "torchvision.", "pytorch_lightning.")))
     files = [getattr(sys.modules[name], "__file__", None) for name in names]
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()[:16]
@@ -253,7 +259,9 @@ def _fit(
     with whole_file(folder / "weights.pt") as part:
         torch.save(validation.best or method.state_dict(), part)
     if validation.curve:
-        write_csv(folder / "validation.csv", ("step", "psnr_db", "ssim"), validation.curve)
+        columns = ("step", "psnr_db", "ssim", "on", "images")
+        on = {"on": data.validation_name, "images": len(data.validation_views)}
+        write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     about = {"steps": training.steps, "seconds": log.seconds - validation.seconds, "source": source_hash(method)}
     write_atomic(folder / "training.json", json.dumps(about))

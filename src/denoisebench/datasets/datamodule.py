@@ -39,6 +39,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.test_views = NoisyViews(test_set, noise, seed, repeats, skip)
         self.validation_views = _first(NoisyViews(test_set, noise, seed, 1, ()), validation_images if test_set.has_clean else 0)
+        self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
         self.train_set, self.train_noise, self.training, self.target = train_set, train_noise, training, target
 

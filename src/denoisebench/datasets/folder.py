@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, image_size, list_images, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, image_size, list_images, pixel_hash, read_image
 
 
 class Folder(ImageSet):
@@ -69,7 +69,9 @@ class Folder(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(map(file_hash, [*(self._clean or {}).values(), *(self._noisy or {}).values()]))
+        return frozenset(
+            pixel_hash(path, self.channels) for path in [*(self._clean or {}).values(), *(self._noisy or {}).values()]
+        )
 
     def size(self, index: int) -> tuple[int, int]:
         files = self._noisy or self._clean

@@ -203,7 +203,8 @@ class ImageSet(ABC):
     @property
     @abstractmethod
     def sources(self) -> frozenset[str]:
-        """The photographs that its images come from, whatever is cut or converted: sets that share one share a scene."""
+        """Of the photographs that its images come from: equal pixels give an equal one, whatever file holds them, and so do
+        cuts of one file. Sets that share one share a scene. (A recompressed copy is another photograph.)"""
 
 
 def fingerprint_of(*parts: object) -> str:
@@ -220,6 +221,18 @@ def file_hash(path: Path) -> str:
 def _hashed(path: Path, *_written: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pixel_hash(path: Path, channels: int) -> str:
+    """SHA-256 of the pixels of an image file; read once in a process as long as the file is not written."""
+    status = path.stat()
+    return _pixels_hashed(path, channels, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@functools.cache
+def _pixels_hashed(path: Path, channels: int, *_written: int) -> str:
+    image = read_image(path, channels)
+    return hashlib.sha256(f"{image.shape} {image.dtype}".encode() + image.tobytes()).hexdigest()
 
 
 def list_images(folder: Path, key: str, suffix: str = "") -> dict[str, Path]:

@@ -7,7 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import IMAGE_SUFFIXES, ImageSet, file_hash, fingerprint_of, image_size, middle, read_image
+from denoisebench.datasets.images import (
+    IMAGE_SUFFIXES,
+    ImageSet,
+    file_hash,
+    fingerprint_of,
+    image_size,
+    middle,
+    pixel_hash,
+    read_image,
+)
 
 SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"]
 Part = Literal["test", "train", "train+test"]
@@ -165,7 +174,7 @@ class Standard(ImageSet):
     def sources(self) -> frozenset[str]:
         family = "bsd" if self.which in ("cbsd68", "bsd300", "bsds500") else self.which  # one archive, one numbering
         files = (path for name in self.names for path in self._files[name] if path is not None)
-        return frozenset([*(f"{family}/{name}" for name in self.names), *map(file_hash, files)])
+        return frozenset([*(f"{family}/{name}" for name in self.names), *(pixel_hash(path, 3) for path in files)])
 
 
 def _gray(image: np.ndarray) -> np.ndarray:

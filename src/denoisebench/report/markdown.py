@@ -18,12 +18,13 @@ PICTURED_SIDE = 256
 
 NOTES = """\
 The best score that needs no clean image is bold. `supervised` methods were trained on clean images: they are bounds.
-`oracle_sigma`: the method was told the true noise level. `transductive`: the test photographs were among its training
-images (noisy as the method is given them; never their clean side).
-`budget`: which recipe trained it; only `paper` is the published one, others say nothing about the published method.
+`oracle_sigma`: the method was told the true noise level. `oracle_selected`: its weights were chosen by clean images.
+`second_view`: trained on pairs of noisy views. `transductive`: the test photographs were among its training images
+(noisy as the method is given them; never their clean side). `stale_training`: the code has changed since its training.
+`budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 Scores are means over images of per-image values. Under protocol `default` outputs are clipped to [0, 1] and not
-rounded; SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over channels. Time per image is the method's
-own, without reading and scoring.
+rounded (but kept, and scored as kept, in 16 bit); SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over
+channels. Time per image is the method's own, without reading and scoring.
 """
 
 

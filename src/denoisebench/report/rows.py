@@ -81,6 +81,11 @@ class Result:
     cell: Path
 
     @property
+    def saw_clean(self) -> bool:
+        """Whether clean images trained it or chose its weights: then it is no rival of those that do without."""
+        return bool({"supervised", "oracle_selected"} & set(self.tags.split()))
+
+    @property
     def supervised(self) -> bool:
         return "supervised" in self.tags.split()
 

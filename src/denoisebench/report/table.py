@@ -42,7 +42,7 @@ def _grid(results: Sequence[Result]) -> Grid:
     # The order of the first noise's results; a method that it lacks comes where its own noise puts it.
     methods = list(dict.fromkeys((r.method, r.budget) for r in sorted(results, key=lambda r: r.supervised)))
     at = {(r.method, r.budget, r.noise): r for r in results}
-    rivals = [r for r in results if not r.supervised and r.images == images]
+    rivals = [r for r in results if not r.saw_clean and r.images == images]
     best = {noise: max((_psnr(r) for r in rivals if r.noise == noise), default=None) for noise in noises}
     lines = []
     for method, budget in methods:
@@ -66,7 +66,7 @@ def _score(result: Result | None, best: float | None) -> tuple[str, bool]:
     if result.psnr_db is None:
         return "no clean images", False
     similarity = "" if result.ssim is None else f" / {result.ssim:.4f}"
-    return f"{result.psnr_db:.2f}{similarity}", not result.supervised and result.psnr_db == best
+    return f"{result.psnr_db:.2f}{similarity}", not result.saw_clean and result.psnr_db == best
 
 
 def _seconds(value: float | None) -> str:
