@@ -185,7 +185,7 @@ def test_pictures_show_noisy_every_method_and_clean() -> None:
         add_cell(method, {"photo": 25.0})
     write_report(STUDY)
     [picture] = (STUDY / "report").iterdir()
-    panel = 16 * (192 // 16)
+    panel = 16 * (256 // 16)
     assert read_png(picture).shape[1] == 4 * panel + 3 * 4
     assert f"report/{picture.name}" in (STUDY / "report.md").read_text()
 

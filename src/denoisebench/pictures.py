@@ -12,6 +12,7 @@ import numpy as np
 from denoisebench.files import whole_file
 
 LABEL_HEIGHT = 22
+MAGNIFIED = 256  # small images are shown about this high or wide
 GAP = 4
 MAX_NAME_BYTES = 255
 MAX_SIDE = 512
@@ -75,11 +76,11 @@ def strip(panels: Sequence[tuple[str, np.ndarray]], side: int = MAX_SIDE) -> np.
 
 def _panel(label: str, image: np.ndarray) -> np.ndarray:
     rgb = np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
-    zoom = max(1, 192 // max(rgb.shape[:2]))
+    zoom = max(1, MAGNIFIED // max(rgb.shape[:2]))
     rgb = rgb.repeat(zoom, axis=0).repeat(zoom, axis=1)
     bar = np.full((LABEL_HEIGHT, rgb.shape[1], 3), 255, np.uint8)
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-    width = cv2.getTextSize(label, font, scale, 1)[0][0]
-    scale *= min(1.0, (rgb.shape[1] - 4) / max(width, 1))
+    while scale > 0.1 and cv2.getTextSize(label, font, scale, 1)[0][0] > rgb.shape[1] - 8:
+        scale *= 0.95  # widths are not proportional to the scale
     cv2.putText(bar, label, (2, LABEL_HEIGHT - 7), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
     return np.concatenate([bar / 255, rgb])
