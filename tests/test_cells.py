@@ -524,7 +524,7 @@ def test_a_plan_gives_back_the_cells_by_key(tmp_path: Path) -> None:
 def test_adding_to_a_plan_keeps_what_is_there(tmp_path: Path) -> None:
     old, shared, new = cells_of(tmp_path, ["old", "shared", "new"])
     add_to_plan(tmp_path / "demo", [old, shared])
-    add_to_plan(tmp_path / "demo", iter([replace(shared), new]))
+    add_to_plan(tmp_path / "demo", [replace(shared), new])
     add_to_plan(tmp_path / "demo", [])
     plan = read_plan(tmp_path / "demo")
     assert plan == {each.key: each for each in (old, shared, new)}

@@ -10,9 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock
 
@@ -25,6 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 
 State = Literal["planned", "running", "done", "failed", "skipped"]
+STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}  # for people
 Row = dict[str, Any]
 
 
@@ -120,10 +121,24 @@ class Cell:
 
 
 class PartialRows:
-    """The rows of the images finished so far, one JSON line for each image; a torn last line does not count."""
+    """The rows of the images finished so far, one JSON line for each image; a torn last line does not count.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "rows.part.jsonl"
+    A shard of a cell keeps its own, so that several processes can finish images of one cell.
+    """
+
+    def __init__(self, folder: Path, shard: str | None = None) -> None:
+        self.path = folder / (f"rows.part.{shard.replace('/', 'of')}.jsonl" if shard else "rows.part.jsonl")
+
+    def all(self) -> list[list[Row]]:
+        """The rows of each image that any shard has finished, each image once."""
+        every = [PartialRows.at(path) for path in sorted(self.path.parent.glob("rows.part*.jsonl"))]
+        return list({(rows[0]["image"], rows[0]["repeat"]): rows for one in every for rows in one.read()}.values())
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        one = cls(path.parent)
+        one.path = path
+        return one
 
     def read(self) -> list[list[Row]]:
         """The rows of each finished image."""
@@ -155,7 +170,8 @@ class PartialRows:
         write_csv(self.path.with_name("rows.csv"), COLUMNS, rows)
 
     def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
+        for path in self.path.parent.glob("rows.part*.jsonl"):
+            path.unlink(missing_ok=True)
 
 
 def study_folder(root: str, study: str) -> Path:
@@ -173,15 +189,19 @@ def read_plan(study: Path) -> dict[str, Cell]:
     return {key: Cell(**{**cell, **place, "overrides": tuple(cell["overrides"])}) for key, cell in plan.items()}
 
 
-def add_to_plan(study: Path, cells: Iterable[Cell]) -> list[Cell]:
+def add_to_plan(study: Path, cells: Sequence[Cell]) -> list[Cell]:
     """Add cells to a study's `plan.json`; safe against another process that does the same.
 
-    Returns them as the plan has them: a cell keeps the folder and label under which it was planned first.
+    Returns them as the plan has them: a cell keeps the folder and label under which it was planned first. What the same
+    command line meant before its files changed, and did not finish, leaves the plan.
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".plan.lock"):
         plan = read_plan(study)
-        asked = [plan.setdefault(cell.key, cell) for cell in cells]
+        asked = [replace(plan.get(cell.key, cell), overrides=cell.overrides) for cell in cells]
+        now = {cell.overrides: cell.key for cell in asked if cell.overrides}
+        plan = {key: old for key, old in plan.items() if now.get(old.overrides, key) == key or old.state == "done"}
+        plan |= {cell.key: cell for cell in asked}
         text = json.dumps({key: asdict(cell) for key, cell in plan.items()}, indent=1)
         write_atomic(study / "plan.json", text)
     return asked

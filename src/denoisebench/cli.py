@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from denoisebench.cells import Cell
+    from denoisebench.config import Job
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
@@ -16,6 +17,7 @@ denoisebench: a benchmark of self-supervised image denoisers.
   denoisebench run -m [KEY=A,B,... ...]   a sweep: every combination
   denoisebench report STUDY               table, results.csv, report.md and pictures of a study
   denoisebench status STUDY               what is done, failed, skipped, missing
+  denoisebench retry STUDY                compute its failed cells again
   denoisebench import-weights ...         the authors' released checkpoints, to test with run checkpoint=FILE
   denoisebench completion bash|zsh        shell completion: eval "$(denoisebench completion bash)"
 
@@ -51,6 +53,10 @@ Settings
   validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
   training.selection=oracle   end with the weights that scored best there (rows say oracle_selected)
   method.KEY=VALUE      a parameter of the method, training.KEY=VALUE of its training, and so on
+  launcher=joblib       or basic, slurm, local, ray: how a sweep's cells are spread; hydra.launcher.KEY=VALUE sets more
+  on_error=stop         end a sweep with the first cell that fails (default: continue)
+  shard=1/4             only this quarter of the images; -m shard=1/4,2/4,3/4,4/4 launcher=joblib computes them at once
+  --plan                list the cells as done, missing or impossible and the trainings they share, and stop
   --cfg job             print the composed configuration, and stop
   --config-dir DIR      a folder of your own groups, as DIR/method/mine.yaml
 
@@ -63,6 +69,13 @@ print the table, and write results.csv, report.md and its pictures into the stud
 
   denoisebench report demo
   denoisebench report runs/demo
+"""
+
+RETRY_HELP = """\
+denoisebench retry STUDY [launcher=... on_error=...]: compute the failed cells of a study (a name under runs/, or a path)
+again, each with its own settings.
+
+  denoisebench retry demo
 """
 
 STATUS_HELP = """\
@@ -157,23 +170,55 @@ def _run(arguments: Sequence[str]) -> int:
     from denoisebench import config
 
     try:
-        overrides, multirun, others = config.split_flags(arguments)
+        overrides, multirun, others = config.split_flags([argument for argument in arguments if argument != "--plan"])
         if others:  # as --cfg job: Hydra's own business
-            config.launch(arguments, _unused)
+            config.hydra_flags(arguments)
             return 0
         jobs = config.jobs(overrides, multirun=multirun)
-        from denoisebench import run  # imports torch: only once the command line is right
-
-        cells = run.plan(jobs)
-    except (config.ConfigError, OSError, ValueError) as error:
+    except (config.ConfigError, OSError) as error:
         return _refuse(error)
-    if any(cell.state != "done" for cell in cells) or jobs[0].config.force or run.lacks_protocols(jobs, cells):
-        config.launch(["-m", *config.for_each_job(overrides)] if multirun else overrides, run.main)
-    return max(_ended(cells), int(run.lacks_protocols(jobs, cells)))
+    return _compute(jobs, only_plan="--plan" in arguments)
 
 
-def _unused(_: object) -> None:
-    """What Hydra's flags print needs a task that they do not run."""
+def _retry(arguments: Sequence[str]) -> int:
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(RETRY_HELP, end="")
+        return 0 if arguments else 2
+    from denoisebench.config import ConfigError
+    from denoisebench.report.rows import find_study
+    from denoisebench.sweep import failed_jobs
+
+    study, *settings = arguments
+    try:
+        jobs = failed_jobs(find_study(study), settings)
+    except (ConfigError, OSError) as error:
+        return _refuse(error)
+    if not jobs:
+        print(f"nothing failed in {study}")
+        return 0
+    return _compute(jobs)
+
+
+def _compute(jobs: "Sequence[Job]", *, only_plan: bool = False) -> int:
+    """Plan these jobs, and compute what is not done."""
+    from denoisebench import run, sweep  # imports torch: only once the command line is right
+    from denoisebench.config import ConfigError, LaunchError
+
+    try:
+        cells = run.plan(jobs, keep=not only_plan)
+        if only_plan:
+            sweep.print_plan(jobs, cells)
+            return 0
+        launch = sweep.launcher(jobs, cells)
+    except (ConfigError, OSError, ValueError) as error:
+        return _refuse(error)
+    try:
+        launch()
+    except LaunchError as error:
+        print(f"denoisebench: {error}", file=sys.stderr)
+        return max(_ended(cells), 1)
+    unscored = any(run.lacks_protocols(job, cell) for job, cell in zip(jobs, cells, strict=True))
+    return max(_ended(cells), int(unscored))
 
 
 def _ended(cells: Sequence["Cell"]) -> int:
@@ -183,7 +228,7 @@ def _ended(cells: Sequence["Cell"]) -> int:
     from denoisebench.report.status import print_counts
     from denoisebench.report.table import print_tables
 
-    console = output_console()
+    console, cells = output_console(), list({cell.key: cell for cell in cells}.values())  # shards share one
     print_tables(summarise(read_cells(cells)), console)
     return print_counts(cells, console)
 
@@ -262,6 +307,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "report": _study_verb(REPORT_HELP, _report),
     "status": _study_verb(STATUS_HELP, _status),
+    "retry": _retry,
     "import-weights": _import_weights,
     "completion": _completion,
 }

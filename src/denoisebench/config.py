@@ -7,26 +7,34 @@ import copy
 import difflib
 import functools
 import itertools
+import os
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 NO_GROUPS = ("hydra", "recipe")
+GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
+SETTINGS = ("launcher", "on_error", "shard")
+EXTRAS = {"submitit": "slurm", "ray": "ray"}
 SEARCH_PATH = ("hydra.searchpath=['file://", "']")
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 LABELLED = ("method", "training", "precision")
@@ -58,10 +66,15 @@ def groups(overrides: Sequence[str] = ()) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     own = [Path(o[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for o in overrides if o.startswith(SEARCH_PATH[0])]
     for root in (Path(conf_dir()), *own):
-        for file in root.glob("*/*.yaml"):
-            if file.parent.name not in NO_GROUPS and not file.stem.startswith("for_"):
-                found.setdefault(file.parent.name, set()).add(file.stem)
-    return {group: sorted(found[group]) for group in sorted(found)}
+        for folder in root.iterdir():
+            if folder.is_dir() and folder.name not in NO_GROUPS:
+                found.setdefault(folder.name, set()).update(_choices(folder, folder.stat().st_mtime_ns))
+    return {group: sorted(found[group]) for group in sorted(found) if found[group]}
+
+
+@functools.cache
+def _choices(folder: Path, _written: int) -> frozenset[str]:
+    return frozenset(file.stem for file in folder.glob("*.yaml") if not file.stem.startswith("for_"))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -75,13 +88,18 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 # --- From a command line to composed jobs -----------------------------------------------------------------------
 
 
+class LaunchError(Exception):
+    """A sweep ended before all its cells were computed."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One cell's composed configuration, and the overrides that gave it.
 
     method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
     as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
-    whether its budget says how long it trains.
+    whether its budget says how long it trains. settings: overrides of how it is launched, which change no result.
+    shard: `i/n`, the part of its images that this job computes.
     """
 
     config: DictConfig
@@ -90,6 +108,8 @@ class Job:
     changed: tuple[str, ...]
     own_train_set: bool
     has_recipe: bool
+    settings: tuple[str, ...] = ()
+    shard: str | None = None
 
 
 @contextmanager
@@ -106,6 +126,8 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
     """Hydra's error in words that name the nearest valid choices."""
     if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
         group, name = found.groups()
+        if group == "hydra/launcher" and (extra := EXTRAS.get(name.partition("_")[0])):
+            return f"{group}={name} is not installed: pip install 'denoisebench[{extra}]'"
         return f"no {group}={name}; {nearest(name, groups(overrides).get(group, []))}"
     if found := re.search(r"Could not override '([^']+)'", message):
         return _no_such_key(found[1], overrides)
@@ -136,7 +158,7 @@ def _known_keys(overrides: Sequence[str]) -> list[str]:
         config = _compose(chosen)
     except (HydraException, OmegaConfBaseException):
         return list(known)
-    return list(dict.fromkeys([*known, *_dotted(OmegaConf.to_container(config))]))
+    return list(dict.fromkeys([*known, *SETTINGS, *_dotted(OmegaConf.to_container(config))]))
 
 
 def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
@@ -148,9 +170,52 @@ def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
             yield from _dotted(value, f"{prefix}{name}.")
 
 
-def _compose(overrides: Sequence[str], *, hydra_too: bool = False) -> DictConfig:
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    return _composed(overrides)[0]
+
+
+def _composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
+    """A configuration, and Hydra's own that goes with it. Hydra composes for a tenth of a second: the values that are set on one
+    choice of groups are set here, on a copy."""
+    parsed = [_parsed(line) for line in overrides]
+    known = groups(overrides)
+    values = [override for override in parsed if _is_value(override, known)]
+    if any(o.is_add() or o.is_force_add() or o.is_delete() for o in parsed):
+        values = []  # the order of these and the others matters
+    config, own = _composed_groups(tuple(o.input_line or "" for o in parsed if o not in values))
+    config = copy.deepcopy(config)
+    for override in values:
+        try:
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except (ConfigAttributeError, ConfigKeyError):
+            raise ConfigError(_no_such_key(override.key_or_group, overrides)) from None
+    return config, own
+
+
+@functools.cache
+def _parsed(line: str) -> Override:
+    return OverridesParser.create().parse_override(line)
+
+
+def _is_value(override: Override, known: Mapping[str, Any]) -> bool:
+    """Whether it is `key=value` of a key that is no group's, and not Hydra's own."""
+    key = override.key_or_group
+    return (
+        key not in known
+        and key not in NO_GROUPS
+        and override.package is None
+        and not key.startswith("hydra")
+        and not override.is_sweep_override()
+    )
+
+
+@functools.cache
+def _composed_groups(overrides: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("config", list(overrides), return_hydra_config=hydra_too)
+        config = compose("config", list(overrides), return_hydra_config=True)
+    with flag_override(config, "struct", False):
+        own = config.pop("hydra")
+    return config, own
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
@@ -183,7 +248,7 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
     """
     with _user_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(("experiment", "hydra."))]
+        named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(GRIDS)]
         if not multirun:
             if any(line.startswith("experiment=") for line in named) and _grid_of(named):
                 raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
@@ -195,7 +260,7 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
 
 def _grid_of(named: Sequence[str]) -> list[str]:
     """The sweep that a named experiment brings (`hydra.sweeper.params`)."""
-    params = _compose(named, hydra_too=True).hydra.sweeper.get("params") or {}
+    params = _composed(named)[1].sweeper.get("params") or {}
     return [f"{name}={value}" for name, value in params.items()]
 
 
@@ -212,13 +277,38 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
 
     Raises: ConfigError, whose text names the nearest valid choices.
     """
-    result: list[Job] = []
-    for own in expand(overrides, multirun=multirun):
-        with _user_errors(own):
-            result.append(_job(own))
+    result = [job_of(own) for own in expand(overrides, multirun=multirun)]
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
+    if len({job.settings for job in result}) > 1:
+        raise ConfigError(f"one sweep has one launcher: {', '.join(sorted({o for job in result for o in job.settings}))}")
     return result
+
+
+def job_of(overrides: Sequence[str]) -> Job:
+    """The job of one cell. Raises: ConfigError."""
+    settings = tuple(o for o in overrides if _setting(o))
+    shards = [o.partition("=")[2] for o in settings if _setting(o) == "shard"]
+    with _user_errors(overrides):
+        job = _job([o for o in overrides if o not in settings])
+        launch = tuple(o for o in settings if _setting(o) != "shard")
+        return replace(job, settings=launch, shard=_shard(shards[-1]) if shards else None)
+
+
+def _setting(override: str) -> str | None:
+    """The key of what says how a sweep is launched."""
+    key = override.partition("=")[0].lstrip("+~")
+    hydras = key.startswith(("hydra.", "hydra/")) and not override.startswith(SEARCH_PATH[0])
+    return key if hydras or key in SETTINGS else None
+
+
+def _shard(text: str) -> str | None:
+    if text == "null":
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"shard={text}: expected i/n with i from 1 to n, as shard=1/4")
+    return f"{int(found[1])}/{int(found[2])}"
 
 
 def _job(overrides: Sequence[str]) -> Job:
@@ -228,17 +318,15 @@ def _job(overrides: Sequence[str]) -> Job:
     """
     if deleted := [o for o in overrides if o.startswith("~")]:
         raise ConfigError(f"{deleted[0]}: a setting can be changed, not deleted; null says what has no value")
-    config = _compose(overrides, hydra_too=True)
-    choices = config.hydra.runtime.choices
-    with flag_override(config, "struct", False):
-        del config["hydra"]
+    config, hydra_own = _composed(overrides)
+    choices = dict(hydra_own.runtime.choices)
     _check_settings(config)
     named = (
         *(o for o in overrides if o.startswith(SEARCH_PATH[0])),
         *(f"{group}={choices[group]}" for group in ("method", "dataset", "noise", "budget")),
         f"protocol=[{','.join(map(str, config.protocols))}]",
     )
-    plain, bare = _plain(named), _plain((*named, "recipe=none"))
+    plain, bare = _compose(named), _compose((*named, "recipe=none"))
     has_recipe = plain.training.steps > 0
     for reference in (plain, bare):
         reference.dataset, reference.noise = config.dataset, config.noise
@@ -251,18 +339,9 @@ def _job(overrides: Sequence[str]) -> Job:
     _same_protocols(config, plain)
     changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), _resolved(plain[part]), part)]
     own_train_set = _resolved(config.get("train_set")) != _resolved(plain.get("train_set"))
-    if "train_set" not in config and not str(choices.train_set).startswith("for_"):
-        raise ConfigError(f"no train_set={choices.train_set}; {nearest(choices.train_set, groups(overrides)['train_set'])}")
-    return Job(config, tuple(overrides), choices.method, tuple(changed), own_train_set, has_recipe)
-
-
-def _plain(overrides: tuple[str, ...]) -> DictConfig:
-    return copy.deepcopy(_composed_once(overrides))
-
-
-@functools.cache
-def _composed_once(overrides: tuple[str, ...]) -> DictConfig:
-    return _compose(overrides)
+    if "train_set" not in config and not choices["train_set"].startswith("for_"):
+        raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
+    return Job(config, tuple(overrides), choices["method"], tuple(changed), own_train_set, has_recipe)
 
 
 def _same_protocols(config: DictConfig, plain: DictConfig) -> None:
@@ -445,29 +524,46 @@ def instantiate(node: DictConfig, key: str) -> Any:
 # --- Running -----------------------------------------------------------------------------------------------------
 
 
-def for_each_job(overrides: Sequence[str]) -> list[str]:
-    """The overrides of a sweep with each single value of a parameter as a sweep of one.
+def launcher(
+    settings: Sequence[str], task: Callable[[DictConfig], Any]
+) -> tuple[DictConfig, Callable[[Sequence[Sequence[str]]], None]]:
+    """`conf/work.yaml` with these settings, and the chosen Hydra launcher: called with the overrides of each job's
+    configuration, it runs `task` on them all. Raises: ConfigError; launched: LaunchError for what a job raised."""
+    with _user_errors(settings), initialize_config_dir(conf_dir(), version_base="1.3", job_name="denoisebench"):
+        loader = GlobalHydra.instance().config_loader()
+        chosen = loader.load_configuration("work", list(settings), run_mode=RunMode.MULTIRUN)
+        context = HydraContext(config_loader=loader, callbacks=Callbacks(chosen))
+        plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=chosen)
 
-    Hydra sets single values before it chooses the swept groups: `method=nlm,tv method.sigma=3` would ask the default
-    method for its sigma.
-    """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [
-        f"{o.get_key_element()}=choice({o.get_value_string()})"
-        if "." in (o.key_or_group or "") and not o.is_sweep_override() and not (o.key_or_group or "").startswith("hydra.")
-        else line
-        for o, line in zip(parsed, overrides, strict=True)
-    ]
+    own = [o for o in settings if not o.lstrip("+~").startswith("hydra")]  # Hydra gives its own to each job itself
+
+    def launch(jobs: Sequence[Sequence[str]]) -> None:
+        try:
+            for job in plugin.launch([[*own, *overrides] for overrides in jobs], initial_job_idx=0):
+                _ = job.return_value  # raises what the job raised
+        except Exception as error:
+            raise LaunchError(str(error) or type(error).__name__) from error
+
+    return chosen, launch
 
 
-def launch(arguments: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
-    """Run `task` on each job of a Hydra command line, by Hydra and its launcher."""
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever signs are in it."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
+
+
+def hydra_flags(arguments: Sequence[str]) -> None:
+    """What Hydra's own flags print, as `--cfg job`."""
     argv = sys.argv
     sys.argv = ["denoisebench run", *arguments]
     try:
-        hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(task)()
+        hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(_nothing)()
     finally:
         sys.argv = argv
+
+
+def _nothing(_: object) -> None:
+    """A task that Hydra's flags do not run."""
 
 
 def _true_sigma(noise: Mapping[str, Any]) -> float | None:
@@ -485,6 +581,13 @@ def _choose(name: str, choices: Mapping[str, Any]) -> Any:
     return choices[name]
 
 
+def _threads_each(processes: int) -> int:
+    """`${threads_each:N}`: processes share the cores; two of two threads on two cores run many times slower."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes) if processes > 0 else 1
+
+
+OmegaConf.register_new_resolver("threads_each", _threads_each, replace=True)
 OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
 OmegaConf.register_new_resolver("choose", _choose, replace=True)
 

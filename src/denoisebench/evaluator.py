@@ -99,7 +99,8 @@ class Evaluator(pl.Callback):
     `inputs`, each named by its hash. Without clean images the metrics stay empty. The time of a method that does not
     learn from the image is taken after one call on a corner of the first one.
 
-    identity: the columns that are equal in all rows. done: finished images before this one (for the progress).
+    identity: the columns that are equal in all rows. shard: `i/n`, whose rows are kept apart. done: finished images before
+    this one (for the progress).
 
     Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
     """
@@ -111,13 +112,14 @@ class Evaluator(pl.Callback):
         identity: Mapping[str, Any],
         protocols: Sequence[Protocol],
         *,
+        shard: str | None = None,
         pictures: int = 4,
         done: int = 0,
         advance: Advance = lambda done, note: None,
     ) -> None:
         self.folder, self.inputs, self.identity, self.protocols = folder, inputs, identity, protocols
         self.pictures, self.done, self.advance = pictures, done, advance
-        self.partial = PartialRows(folder)
+        self.partial = PartialRows(folder, shard)
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0

@@ -1,10 +1,16 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and locks."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+
+class BusyError(Exception):
+    """Another process has the lock."""
 
 
 @contextmanager
@@ -28,3 +34,18 @@ def remove_orphans(folder: Path) -> None:
     """Delete what killed processes left half-written under `folder`; only while no other process writes there."""
     for part in folder.rglob(".*.part"):
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(lock: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """A lock that dies with its owner. Raises: BusyError if another process has it for longer than that."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    own = FileLock(lock, timeout=wait_s)
+    try:
+        own.acquire()
+    except Timeout as error:
+        raise BusyError(f"another process has {lock}") from error
+    try:
+        yield
+    finally:
+        own.release()

@@ -5,16 +5,15 @@
 
 import csv
 import json
-import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from denoisebench import cells, config
@@ -22,7 +21,7 @@ from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.views import Training, impossible, no_target
-from denoisebench.files import remove_orphans
+from denoisebench.files import BusyError, held, remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
 from denoisebench.progress import Advance, console, duration, track
@@ -140,8 +139,9 @@ def _plain(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
-def plan(jobs: Sequence[Job]) -> list[Cell]:
-    """The cells of these jobs, added to the study's plan; those not done are checked before anything runs.
+def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
+    """The cells of these jobs, added to the study's plan if it is to keep them; those not done are checked before
+    anything runs.
 
     Raises: ConfigError or FileNotFoundError for what cannot be.
     """
@@ -154,6 +154,8 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
             _check_method(job)
             _device(job.config)
         planned.append(cell)
+    if not keep:
+        return planned
     result: dict[tuple[str, str, str], Cell] = {}
     for root, study in dict.fromkeys((cell.root, cell.study) for cell in planned):
         own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
@@ -168,6 +170,8 @@ def _check_method(job: Job) -> None:
         raise ConfigError(
             f"{job.method} learns from no data set, and its recipe for budget={job.config.budget} sets training.steps"
         )
+    if job.shard and job.config.checkpoint is None and learns_of(job.config) == "dataset":
+        raise ConfigError(f"shard={job.shard}: {job.method} trains one network, which shards would wait for; leave shard out")
     if job.config.checkpoint is not None:
         if learns_of(job.config) != "dataset":
             raise ConfigError(f"checkpoint={job.config.checkpoint}: {job.method} has no weights to be given")
@@ -182,37 +186,32 @@ def _check_method(job: Job) -> None:
 # --- Computing one cell ------------------------------------------------------------------------------------------
 
 
-def main(job: DictConfig) -> float:
+Outcome = Literal["done", "partly", "skipped", "failed", "busy"]
+
+
+def main(job: DictConfig, shard: str | None = None) -> Outcome:
     """Compute one planned cell as far as it is not done; what goes wrong inside it is kept in its status, not raised.
 
-    Returns the mean PSNR of the first protocol in dB (what a Hydra optimiser maximises), NaN without one.
+    shard: `i/n`, only these of its images; it is done once all shards are. `busy`: another process has it in hand.
     """
     parts = parts_of(job)
     key = cell_of(job, parts).key
     cell = cells.read_plan(cells.study_folder(job.root, job.study)).get(key)
     if cell is None:
         console.print(f"cell {key} is not in the plan: its files or code changed while this ran; start it again", style="red")
-        return math.nan
-    protocols = protocols_of(job)
-    rows = _attempt(job, cell, parts, protocols)
-    scores = [float(row["psnr_db"]) for row in rows if row["protocol"] == protocols[0].name and row["psnr_db"] not in (None, "")]
-    return sum(scores) / len(scores) if scores else math.nan
+        return "failed"
+    return _attempt(job, cell, parts, protocols_of(job), shard)
 
 
-def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
-    """The rows of a cell, computed, or read where it is done; none if it is impossible or fails."""
+def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None) -> Outcome:
     was_done = cell.state == "done" and not job.force
     try:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(cell.folder / ".lock"):
-            if cell.state == "done" and not job.force:
-                return _with_protocols(cell, protocols)
-            remove_orphans(cell.folder)
-            if reason := _impossible(job, parts):
-                cell.set_status("skipped", reason=reason)
-                console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
-                return []
-            rows = _compute(job, cell, parts, protocols)
+        with held(cell.folder / (f".lock.{shard.replace('/', 'of')}" if shard else ".lock")):
+            if ended := _begun(job, cell, parts, protocols, shard):
+                return ended
+            rows = _compute(job, cell, parts, protocols, shard)
+    except BusyError:
+        return "busy"
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stopped
     except Exception as error:
@@ -220,9 +219,38 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
             console.print(f"not scored  {cell}: {error}", style="red", markup=False)
         else:
             _fail(cell, error)
-        return []
+        return "failed"
+    if rows is None:
+        return "partly"
     console.print(f"done     {cell}  {_summary(rows, protocols[0])}", markup=False)
-    return rows
+    return "done"
+
+
+def _gate(cell: Cell, shard: str | None) -> AbstractContextManager[None]:
+    """Shards of one cell begin and end one at a time; without shards the cell is locked anyway."""
+    return held(cell.folder / ".lock", wait_s=60.0) if shard else nullcontext()
+
+
+def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None) -> Outcome | None:
+    """`done` for a finished cell, `skipped` for an impossible one; None if it is to be computed, and said to run."""
+    with _gate(cell, shard):
+        if cell.state == "done" and not job.force:
+            _score_under(cell, protocols)
+            return "done"
+        if reason := _impossible(job, parts):
+            cell.set_status("skipped", reason=reason)
+            console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
+            return "skipped"
+        cell.set_status("running")
+        cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
+        partial = PartialRows(cell.folder, shard)
+        (cell.folder / "rows.csv").unlink(missing_ok=True)
+        if not shard:
+            remove_orphans(cell.folder)
+            if job.force:
+                partial.forget()
+        _repair(partial, protocols)
+        return None
 
 
 def _fail(cell: Cell, error: Exception) -> None:
@@ -251,7 +279,8 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
     return None
 
 
-def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
+def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None) -> Sequence[Row] | None:
+    """The rows of a cell; None if this was but a part of it, and others are not finished."""
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser, ImageDenoiser
     from denoisebench.evaluator import Evaluator
@@ -261,18 +290,12 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     if job.trainer.threads:
         torch.set_num_threads(job.trainer.threads)
     device, precision = _device(job), PRECISIONS[job.precision]
-    cell.set_status("running")
-    cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
     with isolated_rng(seed_from(job.seed, "weights")):
         method: Denoiser = config.instantiate(job.method, "method")
-    partial = PartialRows(cell.folder)
-    (cell.folder / "rows.csv").unlink(missing_ok=True)
-    if job.force:
-        partial.path.unlink(missing_ok=True)
-    finished = _finished(partial, protocols)
-    skip = {(rows[0]["image"], rows[0]["repeat"]) for rows in finished}
+    partial = PartialRows(cell.folder, shard)
+    finished = partial.all()
     data = DataModule(
-        parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=skip,
+        parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=_known(finished) | _of_others(shard, parts, job.repeats),
         train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
         validation_images=job.validation.images if job.validation.every and parts.training else 0,
     )  # fmt: skip
@@ -288,25 +311,52 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         )  # fmt: skip
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
-    total = len(data.test_views) + len(finished)
+    total = job.repeats * len(parts.test_set.names)
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
-            cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
-        )
+            cell.folder, cell.inputs, identity, protocols, shard=shard, pictures=job.pictures, done=len(finished),
+            advance=advance,
+        )  # fmt: skip
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
-        if total > len(finished):
+        if len(data.test_views):
             with quiet():
                 trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
-    # An image finished under another commit, before an interruption, keeps that commit.
-    rows = [{**row, **identity, "commit": row["commit"]} for image in partial.read() for row in image]
-    ended = time.monotonic()
-    about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
-    cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
-    partial.finish(rows)
-    cell.set_status("done", images=total)
-    partial.forget()
-    return rows
+    with _gate(cell, shard):
+        done = partial.all()
+        if len(done) < total:
+            console.print(
+                f"part     {cell}, shard {shard}: {total - len(done)} of {total} images are left to others", markup=False
+            )
+            return None
+        # An image finished under another commit, before an interruption, keeps that commit.
+        rows = [{**row, **identity, "commit": row["commit"]} for image in _in_order(done, parts.test_set) for row in image]
+        ended = time.monotonic()
+        about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+        cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
+        partial.finish(rows)
+        cell.set_status("done", images=total)
+        partial.forget()
+        return rows
+
+
+def _of_others(shard: str | None, parts: Parts, repeats: int) -> set[tuple[str, int]]:
+    """The images and repeats that belong to the other shards."""
+    every = [(name, repeat) for repeat in range(repeats) for name in parts.test_set.names]
+    if shard is None:
+        return set()
+    number, count = map(int, shard.split("/"))
+    return set(every) - set(every[number - 1 :: count])
+
+
+def _known(images: Sequence[Sequence[Row]]) -> set[tuple[str, int]]:
+    return {(rows[0]["image"], rows[0]["repeat"]) for rows in images}
+
+
+def _in_order(images: Sequence[list[Row]], test_set: ImageSet) -> list[list[Row]]:
+    """As the data set has them, repeats outside, whichever process finished first."""
+    place = {name: number for number, name in enumerate(test_set.names)}
+    return sorted(images, key=lambda rows: (rows[0]["repeat"], place[rows[0]["image"]]))
 
 
 def _step_reporter(method: Any, evaluator: Any, advance: Advance) -> Callable[[int, float], None]:
@@ -316,12 +366,12 @@ def _step_reporter(method: Any, evaluator: Any, advance: Advance) -> Callable[[i
     )
 
 
-def _finished(partial: PartialRows, protocols: Sequence[Protocol]) -> list[list[Row]]:
-    """The finished images of an interrupted test; it starts anew if it was scored under other protocols."""
+def _repair(partial: PartialRows, protocols: Sequence[Protocol]) -> None:
+    """A torn last line goes; an interrupted test that was scored under other protocols starts anew."""
     wanted = [protocol.name for protocol in protocols]
-    if any([row["protocol"] for row in image] != wanted for image in partial.read()):
-        partial.path.unlink()
-    return partial.begin()
+    if any([row["protocol"] for row in image] != wanted for image in partial.all()):
+        partial.forget()
+    partial.begin()
 
 
 def _identity_columns(job: DictConfig, cell: Cell, parts: Parts, method: Any, training: dict[str, Any] | None) -> dict[str, Any]:
@@ -356,8 +406,8 @@ def _device(job: DictConfig) -> str:
     return accelerator if accelerator != "auto" else "gpu" if torch.cuda.is_available() else "cpu"
 
 
-def _with_protocols(cell: Cell, protocols: Sequence[Protocol]) -> Sequence[Row]:
-    """The rows of a finished cell, those of protocols it was not yet scored under made from its kept outputs."""
+def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
+    """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
     from denoisebench.evaluator import rescored
 
     rows = read_rows(cell)
@@ -365,10 +415,8 @@ def _with_protocols(cell: Cell, protocols: Sequence[Protocol]) -> Sequence[Row]:
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
     if new:
-        rows += new
-        cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, rows)
+        cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
-    return rows
 
 
 def read_rows(cell: Cell) -> list[Row]:
@@ -376,13 +424,19 @@ def read_rows(cell: Cell) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def lacks_protocols(jobs: Sequence[Job], planned: Sequence[Cell]) -> bool:
+def is_left(job: Job, cell: Cell) -> bool:
+    """Whether there is something to do: the cell is not done, or not scored under a protocol that its job asks for."""
+    return cell.state != "done" or job.config.force or lacks_protocols(job, cell)
+
+
+def lacks_protocols(job: Job, cell: Cell) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
-    return any(
-        set(job.config.protocols) - {row["protocol"] for row in read_rows(cell)}
-        for job, cell in zip(jobs, planned, strict=True)
-        if cell.state == "done"
-    )
+    return cell.state == "done" and bool(set(job.config.protocols) - {row["protocol"] for row in read_rows(cell)})
+
+
+def impossible_reason(job: Job) -> str | None:
+    """Why this cell cannot be, and the way out; None for a possible one."""
+    return _impossible(job.config, parts_of(job.config))
 
 
 def _summary(rows: Sequence[Row], protocol: Protocol) -> str:

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from denoisebench import sampling
@@ -28,7 +27,7 @@ from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
-from denoisebench.files import remove_orphans, whole_file
+from denoisebench.files import held, remove_orphans, whole_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
@@ -179,17 +178,17 @@ def trained(
 ) -> dict[str, Any]:
     """Give `method` the weights of the training in `folder`, training first as far as that is not done.
 
-    Returns what `training.json` says: steps and seconds. A second process waits for the first one's network.
+    Returns what `training.json` says: steps and seconds. Raises: BusyError if another process trains it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        remove_orphans(folder)
-        if force:
-            for name in ("training.json", "last.ckpt"):
-                (folder / name).unlink(missing_ok=True)
-        if not (folder / "training.json").is_file():
-            assert data.training is not None
-            _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every)
+    if force or not (folder / "training.json").is_file():
+        with held(folder / ".lock"):
+            remove_orphans(folder)
+            if force:
+                for name in ("training.json", "last.ckpt"):
+                    (folder / name).unlink(missing_ok=True)
+            if not (folder / "training.json").is_file():
+                assert data.training is not None
+                _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every)
     about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     about["stale"] = about.get("source") != source_hash(method)
     if validate_every and data.validation_views and not (folder / "validation.csv").is_file():

@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench.cells import Cell, read_plan, study_folder
+from denoisebench.cells import STATES, Cell, read_plan, study_folder
 from denoisebench.progress import output_console
 from denoisebench.report.rows import runs_root
 
-STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}
 STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
 
 

@@ -1,0 +1,118 @@
+"""A sweep: what of its plan is left, how a launcher gets it, and what one of the launcher's jobs does."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.markup import escape
+from rich.table import Table
+
+from denoisebench import config, run
+from denoisebench.cells import STATES, Cell, read_plan, study_folder
+from denoisebench.config import ConfigError, Job
+from denoisebench.progress import console, output_console
+
+SECONDS_BETWEEN_LOOKS = 1.0
+BASIC = "BasicLauncher"
+
+
+class StoppedError(Exception):
+    """A cell failed, and the sweep was to end with the first that does."""
+
+
+# --- In the process that was started ------------------------------------------------------------------------------
+
+
+def launcher(jobs: Sequence[Job], planned: Sequence[Cell]) -> Callable[[], None]:
+    """What hands a sweep's unfinished cells to its launcher, and waits for it.
+
+    A basic launcher gets all cells as one job; others get a job for each training with its test cells, so that no
+    process waits for another's network. Raises: ConfigError; the result raises LaunchError.
+    """
+    settings, launch = config.launcher([*_place(planned[0]), *jobs[0].settings], work)
+    if settings.on_error not in ("continue", "stop"):
+        raise ConfigError(f"on_error={settings.on_error}; {config.nearest(settings.on_error, ['continue', 'stop'])}")
+    alone = str(settings.hydra.launcher._target_).endswith(BASIC)
+    items: dict[tuple[object, ...], list[Cell]] = {}
+    for job, cell in zip(jobs, planned, strict=True):
+        if run.is_left(job, cell):
+            key = (cell.root, cell.study, job.shard, None if alone else cell.train_key or cell.key)
+            items.setdefault(key, []).append(cell)
+    threads = [] if settings.threads is None else [f"threads={settings.threads}"]
+    work_items = [[*_item(cells, shard), *threads] for (_, _, shard, _), cells in items.items()]
+    return lambda: launch(work_items) if work_items else None
+
+
+def _place(cell: Cell) -> list[str]:
+    return [f"root={config.quoted(cell.root)}", f"study={config.quoted(cell.study)}"]
+
+
+def _item(cells: Sequence[Cell], shard: object) -> list[str]:
+    keys = ",".join(dict.fromkeys(config.quoted(cell.key) for cell in cells))
+    return [*_place(cells[0]), f"cells=[{keys}]", f"shard={shard or 'null'}"]
+
+
+def failed_jobs(study: Path, settings: Sequence[str]) -> list[Job]:
+    """The jobs of a study's failed cells, to be tried again."""
+    failed = [cell for cell in read_plan(study).values() if cell.state == "failed"]
+    return [_job(cell, [*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
+
+
+def _job(cell: Cell, overrides: Sequence[str]) -> Job:
+    """The job of a planned cell, where its study lies now."""
+    job = config.job_of(overrides)
+    job.config.root, job.config.study = cell.root, cell.study
+    return job
+
+
+def print_plan(jobs: Sequence[Job], planned: Sequence[Cell]) -> None:
+    """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
+    out = output_console()
+    table = Table("method", "dataset", "noise", "seed", "state", "training")
+    for job, cell in zip(jobs, planned, strict=True):
+        reason = run.impossible_reason(job) if cell.state != "done" else None
+        state = f"impossible: {reason}" if reason else STATES[cell.state]
+        texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
+        table.add_row(*map(escape, texts), style="yellow" if reason else None)
+    out.print(table)
+    for line in _shared(planned):
+        out.print(line, markup=False)
+
+
+def _shared(planned: Sequence[Cell]) -> Iterator[str]:
+    trainings: dict[str, list[Cell]] = {}
+    for cell in planned:
+        if cell.train_key:
+            trainings.setdefault(cell.train_key, []).append(cell)
+    for key, cells in trainings.items():
+        state = "done" if (cells[0].training / "training.json").is_file() else "missing"
+        yield f"training {key}, {state}: {len(cells)} cells of {cells[0].label}"
+
+
+# --- In the launcher's jobs ---------------------------------------------------------------------------------------
+
+
+def work(settings: DictConfig) -> None:
+    """What one of the launcher's jobs does: its cells, one after another, those that another process has in hand last.
+
+    settings: `conf/work.yaml`. Raises: StoppedError.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    plan = read_plan(study_folder(settings.root, settings.study))
+    waiting, busy = deque(plan[key] for key in settings.cells), 0
+    while waiting:
+        cell = waiting.popleft()
+        outcome = run.main(_job(cell, cell.overrides).config, settings.shard)
+        if outcome == "failed" and settings.on_error == "stop":
+            raise StoppedError(f"{cell} failed, and on_error=stop; the same command goes on with the others")
+        busy = busy + 1 if outcome == "busy" else 0
+        if outcome == "busy":
+            waiting.append(cell)
+        if busy and busy == len(waiting):
+            console.print(f"waiting  {cell}: another process has it in hand", markup=False)
+        if busy >= len(waiting) and waiting:
+            time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,0 +1,187 @@
+"""Sweeps: what a launcher is given, cells that are in other hands, failures, retries, shards."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from omegaconf import OmegaConf
+from PIL import Image
+
+from denoisebench import cli, config, run, sweep
+from denoisebench.cells import Cell, read_plan
+from denoisebench.config import ConfigError
+from test_run import SMALL, photos_in, rows_of, without_costs
+
+
+def denoisebench(*arguments: str) -> int:
+    return cli.main(["run", "-m", *SMALL, *arguments])
+
+
+def planned() -> list[Cell]:
+    return list(read_plan(Path("runs/default")).values())
+
+
+def states() -> list[str]:
+    return [cell.state for cell in planned()]
+
+
+def test_a_basic_launcher_gets_one_job_and_others_one_for_each_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    plain = config.launcher
+
+    def spy(settings: list[str], task: object) -> object:
+        chosen, _ = plain(settings, task)  # type: ignore[arg-type]
+        return chosen, given.extend
+
+    monkeypatch.setattr(config, "launcher", spy)
+    grid = ["method=noisy,noise2clean", "noise=gaussian25", "dataset.crop=48,64", "train_noise=gaussian25"]
+    for launcher, sizes in (("basic", [4]), ("joblib", [1, 1, 2])):
+        given.clear()
+        jobs = config.jobs([*SMALL, *grid, f"launcher={launcher}"], multirun=True)
+        sweep.launcher(jobs, run.plan(jobs))()
+        cells = [next(o for o in item if o.startswith("cells=")).count("'") // 2 for item in given]
+        assert cells == sizes
+    assert any(o.startswith("threads=") for o in given[0])
+
+
+def test_a_cell_in_other_hands_comes_last_and_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = config.jobs([*SMALL, "method=noisy", "noise=gaussian25,camera"], multirun=True)
+    first, second = run.plan(jobs)
+    lock = FileLock(first.folder / ".lock", thread_local=False)
+    lock.acquire()
+
+    def let_go() -> None:
+        while second.state != "done":
+            threading.Event().wait(0.05)
+        threading.Event().wait(0.3)
+        lock.release()
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    settings = {"root": "runs", "study": "default", "cells": [first.key, second.key], "shard": None, "threads": None}
+    sweep.work(OmegaConf.create({**settings, "on_error": "continue"}))
+    thread.join()
+    assert states() == ["done", "done"]
+    printed = capsys.readouterr().err
+    assert printed.count("another process has it in hand") == 1
+    assert printed.index(f"done     {second}") < printed.index(f"done     {first}")
+
+
+def test_a_network_that_another_process_trains_is_waited_for_last() -> None:
+    jobs = config.jobs([*SMALL, "method=noise2clean"], multirun=False)
+    [cell] = run.plan(jobs)
+    cell.training.mkdir(parents=True)
+    with FileLock(cell.training / ".lock"):
+        assert run.main(jobs[0].config) == "busy"
+    assert run.main(jobs[0].config) == "done"
+
+
+def corrupt_folder(tmp_path: Path) -> Path:
+    folder = photos_in(tmp_path / "mine", "a", "b")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:60])
+    return folder
+
+
+def test_a_failure_stops_its_cell_alone_or_the_sweep_if_it_is_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = corrupt_folder(tmp_path)
+    own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25"]
+    small = ["pictures=1", "trainer=cpu", "method=noisy,wavelet"]
+    assert cli.main(["run", "-m", *small, *own, "on_error=stop"]) == 1
+    assert "on_error=stop; the same command goes on" in capsys.readouterr().err
+    assert states() == ["failed", "planned"]
+    assert cli.main(["run", "-m", *small, *own]) == 1
+    assert states() == ["failed", "failed"]
+    assert "b.png" in planned()[0].status()["reason"]
+
+
+def test_retry_takes_what_failed_and_a_mended_file_is_another_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = corrupt_folder(tmp_path)
+    own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
+    assert cli.main(["run", "method=noisy", *own]) == 1
+    assert cli.main(["run", "method=noisy", *SMALL]) == 0
+    [failed] = [cell for cell in planned() if cell.state == "failed"]
+    Image.new("RGB", (30, 40), "green").save(folder / "b.png")
+    assert cli.main(["retry", "default"]) == 0
+    assert states() == ["done", "done"]
+    assert failed.key not in read_plan(Path("runs/default"))
+    assert cli.main(["retry", "default"]) == 0
+    assert "nothing failed" in capsys.readouterr().out
+
+
+def test_a_plan_alone_computes_and_keeps_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert denoisebench("method=noisy") == 0
+    before = (Path("runs/default/plan.json")).read_bytes()
+    capsys.readouterr()
+    assert denoisebench("method=noisy,noise2clean", "noise=gaussian25,real", "--plan") == 0
+    printed = capsys.readouterr().out
+    assert [printed.count(word) for word in ("done", "missing", "impossible: ")] == [1, 3, 2]  # the training is missing too
+    assert "1 cells of noise2clean" in printed
+    assert Path("runs/default/plan.json").read_bytes() == before
+
+
+def test_shards_end_in_the_rows_of_the_whole() -> None:
+    one = ("method=nlm", "repeats=2")
+    assert denoisebench(*one, "study=whole") == 0
+    assert denoisebench(*one, "shard=1/4,3/4,4/4") == 1
+    assert states() == ["running"]
+    assert not list(planned()[0].folder.glob("rows.csv"))
+    assert denoisebench(*one, "shard=2/4") == 0
+    [cell], [whole] = planned(), read_plan(Path("runs/whole")).values()
+    assert without_costs(rows_of(cell)) == [{**row, "study": "default"} for row in without_costs(rows_of(whole))]
+    assert not list(cell.folder.glob("rows.part*"))
+
+
+def test_what_a_shard_left_is_finished_by_the_whole() -> None:
+    assert denoisebench("method=noisy", "shard=1/3") == 1
+    assert denoisebench("method=noisy") == 0
+    assert [row["image"] for row in rows_of(planned()[0])] == ["astronaut", "chelsea", "rocket"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("launcher=jobib",), "did you mean joblib"),
+        (("on_error=halt",), "Valid: continue, stop"),
+        (("shard=5/4",), "from 1 to n"),
+        (("shard=half",), "from 1 to n"),
+        (("launcher=basic,joblib",), "one sweep has one launcher"),
+        (("launcher=joblib", "hydra.launcher.n_job=2"), "hydra.launcher.n_job"),
+        (("method=neighbor2neighbor", "shard=1/2"), "leave shard out"),
+        (("launcher=ray",), "denoisebench[ray]"),
+    ],
+)
+def test_what_a_sweep_cannot_be(overrides: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if overrides == ("launcher=ray",):
+        try:
+            import hydra_plugins.hydra_ray_launcher  # noqa: F401 # pyright: ignore[reportMissingImports]
+        except ImportError:
+            pass
+        else:
+            pytest.skip("Ray is installed")
+    assert denoisebench(*overrides) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_of_the_launcher_change_no_identity() -> None:
+    plain, launched = (
+        config.jobs([*SMALL, "method=nlm", *more], multirun=True)
+        for more in ((), ("launcher=joblib", "on_error=stop", "hydra.launcher.n_jobs=2", "shard=1/2"))
+    )
+    assert [cell.key for cell in run.plan(plain)] == [cell.key for cell in run.plan(launched)]
+    assert launched[0].shard == "1/2"
+    with pytest.raises(ConfigError, match="did you mean shard"):
+        config.jobs(["method=nlm", "shrad=1/2"], multirun=True)
+
+
+@pytest.mark.parametrize("text", ["plain", "with space", "a'b", "back\\", "a\\'b", "x=(1,2)[3]{4}", "ü$y", "#hash"])
+def test_any_path_survives_as_an_override(text: str) -> None:
+    chosen, _ = config.launcher([f"root={config.quoted(text)}"], sweep.work)
+    assert chosen.root == text
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_of_a_sweep() -> None:
+    grid = ("method=noisy,nlm", "noise=gaussian25,camera,real", "launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert denoisebench(*grid) == 0
+    assert sorted(states()) == ["done"] * 4 + ["skipped"] * 2
