@@ -169,7 +169,10 @@ def _run(arguments: Sequence[str]) -> int:
         return _refuse(error)
     if any(cell.state != "done" for cell in cells) or jobs[0].config.force or run.lacks_protocols(jobs, cells):
         config.launch(["-m", *config.for_each_job(overrides)] if multirun else overrides, run.main)
-    return max(_ended(cells), int(run.lacks_protocols(jobs, cells)))
+    failed = max(_ended(cells), int(run.lacks_protocols(jobs, cells)))
+    for note in run.notes_of(jobs, cells):
+        print(note, file=sys.stderr)
+    return failed
 
 
 def _unused(_: object) -> None:

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench import cells, config
+from denoisebench import cells, config, loggers
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -67,6 +67,10 @@ def learns_of(job: DictConfig) -> str:
 
 def protocols_of(job: DictConfig) -> list[Protocol]:
     return [config.instantiate(node, f"protocols.{name}") for name, node in job.protocols.items()]
+
+
+def loggers_of(job: DictConfig) -> list[loggers.Logger]:
+    return [config.instantiate(node, f"loggers.{name}") for name, node in job.loggers.items()]
 
 
 # --- Identity ----------------------------------------------------------------------------------------------------
@@ -149,6 +153,7 @@ def plan(jobs: Sequence[Job]) -> list[Cell]:
     for job in jobs:
         parts = parts_of(job.config)
         protocols_of(job.config)
+        loggers_of(job.config)
         cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
         if cell.state != "done" or job.config.force:
             _check_method(job)
@@ -212,7 +217,8 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
                 cell.set_status("skipped", reason=reason)
                 console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
                 return []
-            rows = _compute(job, cell, parts, protocols)
+            with loggers.opened(loggers_of(job), loggers.about_cell(cell, _plain(job))) as log:
+                rows = _compute(job, cell, parts, protocols, log)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stopped
     except Exception as error:
@@ -251,7 +257,7 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
     return None
 
 
-def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol]) -> Sequence[Row]:
+def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], log: loggers.Log) -> Sequence[Row]:
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser, ImageDenoiser
     from denoisebench.evaluator import Evaluator
@@ -279,20 +285,26 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     training = None
     if job.checkpoint is not None:
         load_weights(method, Path(job.checkpoint).expanduser())
-    if parts.training is not None:
-        title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
+    if parts.training is not None and parts.train_set is not None and parts.train_noise is not None:
+        about = loggers.about_training(cell, _plain(job), parts.train_set.name, parts.train_noise.name)
+        shared = loggers.Shared(log.working, about)
+        title = f"training {cell.label} on {parts.train_set.name}, {cell.noise}"
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
             checkpoint_s=job.trainer.checkpoint_s, force=job.force and _older_than_plan(cell),
-            validate_every=job.validation.every,
+            validate_every=job.validation.every, log=shared,
         )  # fmt: skip
+        shared.catch_up(cell.training)
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
     total = len(data.test_views) + len(finished)
+    for image in finished:
+        log.image(image)
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
-            cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
-        )
+            cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance,
+            on_image=log.image,
+        )  # fmt: skip
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
         if total > len(finished):
@@ -301,11 +313,12 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     # An image finished under another commit, before an interruption, keeps that commit.
     rows = [{**row, **identity, "commit": row["commit"]} for image in partial.read() for row in image]
     ended = time.monotonic()
-    about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
-    cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
+    made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+    cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
     partial.finish(rows)
     cell.set_status("done", images=total)
     partial.forget()
+    log.done(rows, cell.folder)
     return rows
 
 
@@ -383,6 +396,16 @@ def lacks_protocols(jobs: Sequence[Job], planned: Sequence[Cell]) -> bool:
         for job, cell in zip(jobs, planned, strict=True)
         if cell.state == "done"
     )
+
+
+def notes_of(jobs: Sequence[Job], planned: Sequence[Cell]) -> list[str]:
+    """What the loggers of a command say at its end, once for each study."""
+    notes = [
+        logger.note(cells.study_folder(cell.root, cell.study))
+        for job, cell in zip(jobs, planned, strict=True)
+        for logger in loggers_of(job.config)
+    ]
+    return [note for note in dict.fromkeys(notes) if note]
 
 
 def _summary(rows: Sequence[Row], protocol: Protocol) -> str:
