@@ -23,6 +23,7 @@ from denoisebench.pictures import output_name, read_png
 from denoisebench.progress import console
 
 TABLE = ("image", "repeat", "protocol", "psnr_db", "ssim", "seconds")
+CURVES = ("step", "loss", "lr", "psnr_db", "ssim")
 METRICS = ("psnr_db", "ssim", "seconds")
 TRAINING = ("study", "seed", "method", "budget", "training", "train_set", "train_noise", "validation", "precision")
 LONGEST_ID, LONGEST_TAG = 128, 64
@@ -90,14 +91,14 @@ def _tags(*texts: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text[:LONGEST_TAG] for text in texts if text))
 
 
-def about_cell(cell: Cell, job: Mapping[str, Any]) -> About:
-    """job: its resolved configuration."""
+def about_cell(cell: Cell, job: Mapping[str, Any], learns: str) -> About:
+    """job: its resolved configuration. learns: from what."""
     method = cell.label.partition("[")[0]
     names = {"method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "key": cell.key, "setup": cell.setup}
     link = {"train_run": _training_id(cell)} if cell.train_key else {}
     return About(
         id=run_id(cell.study, cell.key), name=str(cell), study=cell.study, kind="cell",
-        tags=_tags(method, cell.dataset, cell.noise, job.get("budget")), config={**job, "cell": names, **link},
+        tags=_tags(method, cell.dataset, cell.noise, None if learns == "nothing" else job["budget"]), config={**job, "cell": names, **link},
         folder=study_folder(cell.root, cell.study),
     )  # fmt: skip
 
@@ -109,7 +110,7 @@ def about_training(cell: Cell, job: Mapping[str, Any], train_set: str, train_noi
     names = {"method": method, "train_set": train_set, "train_noise": train_noise, "key": cell.train_key}
     return About(
         id=_training_id(cell), name=f"training {method} | {train_set} | {train_noise} | seed {cell.seed}",
-        study=cell.study, kind="training", tags=_tags(method, train_set, train_noise, job.get("budget")),
+        study=cell.study, kind="training", tags=_tags(method, train_set, train_noise, job["budget"]),
         config={**config, "train": names}, folder=study_folder(cell.root, cell.study),
     )  # fmt: skip
 
@@ -253,7 +254,7 @@ def _read_curve(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [{name: row[name] for name in CURVES if name in row} for row in csv.DictReader(file)]
 
 
 # --- CSV and TensorBoard -----------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
                 cell.set_status("skipped", reason=reason)
                 console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
                 return []
-            with loggers.opened(loggers_of(job), loggers.about_cell(cell, _plain(job))) as log:
+            with loggers.opened(loggers_of(job), loggers.about_cell(cell, _plain(job), learns_of(job))) as log:
                 rows = _compute(job, cell, parts, protocols, log)
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stopped

@@ -23,6 +23,7 @@ from denoisebench.cells import Row
 from denoisebench.loggers import METRICS, TABLE, About
 
 SECONDS_FOR_A_SERVER = 2.0
+NETRC_FILES = ("~/.netrc", "~/_netrc")
 SETTINGS: dict[str, Any] = {
     "silent": True, "quiet": True, "console": "off", "reinit": "create_new", "symlink": False, "use_dot_wandb": True,
     "disable_git": True, "disable_code": True, "x_save_requirements": False, "finish_timeout_raises": True,
@@ -53,12 +54,20 @@ class Wandb:
         _remove_older(own, about.id)
         mode = self._mode()
         try:
-            return WandbRun(self._init(about, mode), own / "staging" / about.id)
+            return self._open(about, mode)
         except Exception:
             if mode != "online":
                 raise
             _server_answers.cache_clear()
-            return WandbRun(self._init(about, "offline"), own / "staging" / about.id)
+            return self._open(about, "offline")
+
+    def _open(self, about: About, mode: str) -> "WandbRun":
+        run = self._init(about, mode)
+        try:
+            return WandbRun(run, about.folder / ".wandb" / "staging" / about.id)
+        except BaseException:
+            run.finish(exit_code=1)
+            raise
 
     def _mode(self) -> str:
         if self.mode != "auto":
@@ -106,7 +115,7 @@ def _can_be_online() -> bool:
 def _has_key(host: str) -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    for file in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
+    for file in (os.environ.get("NETRC"), *NETRC_FILES):
         try:
             if file and netrc.netrc(os.path.expanduser(file)).authenticators(host):
                 return True
