@@ -47,6 +47,7 @@ Settings
   precision=32          or bf16-mixed
   pictures=4            side-by-side pictures kept of each cell
   force=true            compute finished cells again, and train their networks again
+  logger=wandb          also csv, tensorboard, [wandb,tensorboard]: watch it; the results need no logger
   checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
   validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
   training.selection=oracle   end with the weights that scored best there (rows say oracle_selected)

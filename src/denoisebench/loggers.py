@@ -96,9 +96,10 @@ def about_cell(cell: Cell, job: Mapping[str, Any], learns: str) -> About:
     method = cell.label.partition("[")[0]
     names = {"method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "key": cell.key, "setup": cell.setup}
     link = {"train_run": _training_id(cell)} if cell.train_key else {}
+    budget = None if learns == "nothing" else job["budget"]
     return About(
         id=run_id(cell.study, cell.key), name=str(cell), study=cell.study, kind="cell",
-        tags=_tags(method, cell.dataset, cell.noise, None if learns == "nothing" else job["budget"]), config={**job, "cell": names, **link},
+        tags=_tags(method, cell.dataset, cell.noise, budget), config={**job, "cell": names, **link},
         folder=study_folder(cell.root, cell.study),
     )  # fmt: skip
 

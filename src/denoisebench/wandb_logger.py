@@ -21,6 +21,7 @@ from urllib.request import getproxies
 
 from denoisebench.cells import Row
 from denoisebench.loggers import METRICS, TABLE, About
+from denoisebench.progress import console
 
 SECONDS_FOR_A_SERVER = 2.0
 NETRC_FILES = ("~/.netrc", "~/_netrc")
@@ -28,6 +29,10 @@ SETTINGS: dict[str, Any] = {
     "silent": True, "quiet": True, "console": "off", "reinit": "create_new", "symlink": False, "use_dot_wandb": True,
     "disable_git": True, "disable_code": True, "x_save_requirements": False, "finish_timeout_raises": True,
 }  # fmt: skip
+
+
+_OPEN: set[str] = set()
+_UNREACHABLE: list[str] = []  # why this process went offline: no later cell waits for a server again
 
 
 class Wandb:
@@ -55,21 +60,33 @@ class Wandb:
         mode = self._mode()
         try:
             return self._open(about, mode)
-        except Exception:
-            if mode != "online":
+        except Exception as error:
+            if mode != "online" or _OPEN:
                 raise
-            _server_answers.cache_clear()
-            return self._open(about, "offline")
+            return self._open_offline(about, error)
+
+    def _open_offline(self, about: About, error: Exception) -> "WandbRun":
+        import wandb
+
+        _UNREACHABLE.append(str(error))
+        wandb.teardown()  # its service would hold on to the id of the run that did not start
+        reason = str(error).splitlines()[0]
+        console.print(f"logger=wandb: no server ({reason}); this process goes on offline", style="yellow", markup=False)
+        return self._open(about, "offline")
 
     def _open(self, about: About, mode: str) -> "WandbRun":
         run = self._init(about, mode)
         try:
-            return WandbRun(run, about.folder / ".wandb" / "staging" / about.id)
+            opened = WandbRun(run, about.folder / ".wandb" / "staging" / about.id)
         except BaseException:
             run.finish(exit_code=1)
             raise
+        _OPEN.add(about.id)
+        return opened
 
     def _mode(self) -> str:
+        if _UNREACHABLE:
+            return "offline"
         if self.mode != "auto":
             return self.mode
         return os.environ.get("WANDB_MODE") or ("online" if _can_be_online() else "offline")
@@ -77,6 +94,7 @@ class Wandb:
     def _init(self, about: About, mode: str) -> Any:
         import wandb
 
+        _silent_settings()
         wanted = {**SETTINGS, "init_timeout": self.timeout_s, "finish_timeout": self.timeout_s}
         settings = {name: value for name, value in wanted.items() if name in wandb.Settings.model_fields}
         return wandb.init(
@@ -105,10 +123,15 @@ def _remove_older(folder: Path, run: str) -> None:
 # --- Online or not -----------------------------------------------------------------------------------------------
 
 
-def _can_be_online() -> bool:
+def _silent_settings() -> Any:
+    """W&B's settings of this process; it has its say through this project's own lines."""
     import wandb
 
-    url = urlsplit(wandb.setup().settings.base_url)
+    return wandb.setup(wandb.Settings(silent=True, quiet=True)).settings
+
+
+def _can_be_online() -> bool:
+    url = urlsplit(_silent_settings().base_url)
     return bool(url.hostname) and _has_key(url.hostname or "") and _server_answers(url.geturl())
 
 
@@ -180,6 +203,7 @@ class WandbRun:
         try:
             self._run.summary.update(dict(summary))
         finally:
+            _OPEN.discard(self._run.id)
             self._run.finish(exit_code=exit_code)
 
 
