@@ -219,6 +219,7 @@ def test_a_runs_config_is_the_resolved_one(study: Study) -> None:
     composed: Any = OmegaConf.to_container(OmegaConf.load(cell.folder / "config.yaml"))
     assert {name: told[name] for name in composed} == composed
     assert told["cell"] == {
+        "line": f"{cell.label} | {cell.dataset} | {cell.noise}",
         "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "key": cell.key, "setup": cell.setup,
     }  # fmt: skip
     training = study.runs[told["train_run"]].config

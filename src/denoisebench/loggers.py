@@ -94,7 +94,10 @@ def _tags(*texts: str | None) -> tuple[str, ...]:
 def about_cell(cell: Cell, job: Mapping[str, Any], learns: str) -> About:
     """job: its resolved configuration. learns: from what."""
     method = cell.label.partition("[")[0]
-    names = {"method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "key": cell.key, "setup": cell.setup}
+    line = f"{cell.label} | {cell.dataset} | {cell.noise}"
+    names = {
+        "line": line, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "key": cell.key, "setup": cell.setup,
+    }  # fmt: skip
     link = {"train_run": _training_id(cell)} if cell.train_key else {}
     budget = None if learns == "nothing" else job["budget"]
     return About(
