@@ -18,6 +18,7 @@ denoisebench: a benchmark of self-supervised image denoisers.
   denoisebench report STUDY               table, results.csv, report.md and pictures of a study
   denoisebench status STUDY               what is done, failed, skipped, missing
   denoisebench retry STUDY                compute its failed cells again
+  denoisebench dashboard STUDY            make its Weights & Biases workspace, on the server
   denoisebench import-weights ...         the authors' released checkpoints, to test with run checkpoint=FILE
   denoisebench completion bash|zsh        shell completion: eval "$(denoisebench completion bash)"
 
@@ -49,6 +50,7 @@ Settings
   precision=32          or bf16-mixed
   pictures=4            side-by-side pictures kept of each cell
   force=true            compute finished cells again, and train their networks again
+  logger=wandb          also csv, tensorboard, [wandb,tensorboard]: watch it; the results need no logger
   checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
   validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
   training.selection=oracle   end with the weights that scored best there (rows say oracle_selected)
@@ -83,6 +85,13 @@ denoisebench status STUDY: every planned cell of a study (a name under runs/, or
 Exit code 0 if all are done or skipped, 1 if one failed or is missing.
 
   denoisebench status demo
+"""
+
+DASHBOARD_HELP = """\
+denoisebench dashboard STUDY --entity ENTITY [--project PROJECT]: make a Weights & Biases workspace of a study whose runs
+are there: method x noise, curves, pictures, the table of images. Needs WANDB_API_KEY and the extra `dashboard`.
+
+  denoisebench dashboard demo --entity my-team
 """
 
 IMPORT_HELP = """\
@@ -218,7 +227,10 @@ def _compute(jobs: "Sequence[Job]", *, only_plan: bool = False) -> int:
         print(f"denoisebench: {error}", file=sys.stderr)
         return max(_ended(cells), 1)
     unscored = any(run.lacks_protocols(job, cell) for job, cell in zip(jobs, cells, strict=True))
-    return max(_ended(cells), int(unscored))
+    failed = max(_ended(cells), int(unscored))
+    for note in run.notes_of(jobs, cells):
+        print(note, file=sys.stderr)
+    return failed
 
 
 def _ended(cells: Sequence["Cell"]) -> int:
@@ -290,6 +302,27 @@ def _import_weights(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _dashboard(arguments: Sequence[str]) -> int:
+    import argparse
+    import os
+
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(DASHBOARD_HELP, end="")
+        return 0 if arguments else 2
+    parser = argparse.ArgumentParser("denoisebench dashboard", add_help=False)
+    parser.add_argument("study")
+    parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY"), required="WANDB_ENTITY" not in os.environ)
+    parser.add_argument("--project", default=os.environ.get("WANDB_PROJECT", "denoisebench"))
+    given = parser.parse_args(arguments)
+    from denoisebench.dashboard import save
+
+    try:
+        print(save(given.study, given.entity, given.project))
+    except ValueError as error:
+        return _refuse(error)
+    return 0
+
+
 def _completion(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--query":
         from denoisebench.config import complete
@@ -308,6 +341,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": _study_verb(REPORT_HELP, _report),
     "status": _study_verb(STATUS_HELP, _status),
     "retry": _retry,
+    "dashboard": _dashboard,
     "import-weights": _import_weights,
     "completion": _completion,
 }

@@ -405,7 +405,8 @@ class _ValidationSettings(typing.TypedDict):
 def _check_settings(config: DictConfig) -> None:
     """The values of the top level and of `training`, and that no key was added that nothing reads."""
     settings, training = typing.get_type_hints(_Settings), typing.get_type_hints(_TrainingSettings)
-    parts = {"method", "dataset", "train_set", "noise", "train_noise", "protocols", "trainer", "budget", "training", "validation"}
+    parts = {"method", "dataset", "train_set", "noise", "train_noise", "protocols", "loggers", "trainer", "budget", "training"}
+    parts.add("validation")
     for key in config:
         if str(key) not in {*settings, *parts}:
             raise ConfigError(f"no key {key}; {nearest(str(key), {*settings, *parts})}")

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Evaluator(pl.Callback):
     learn from the image is taken after one call on a corner of the first one.
 
     identity: the columns that are equal in all rows. shard: `i/n`, whose rows are kept apart. done: finished images before
-    this one (for the progress).
+    this one (for the progress). on_image: told of each finished image's rows.
 
     Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
     """
@@ -116,9 +116,10 @@ class Evaluator(pl.Callback):
         pictures: int = 4,
         done: int = 0,
         advance: Advance = lambda done, note: None,
+        on_image: Callable[[Sequence[Row]], None] = lambda rows: None,
     ) -> None:
         self.folder, self.inputs, self.identity, self.protocols = folder, inputs, identity, protocols
-        self.pictures, self.done, self.advance = pictures, done, advance
+        self.pictures, self.done, self.advance, self.on_image = pictures, done, advance, on_image
         self.partial = PartialRows(folder, shard)
 
     def on_test_batch_start(
@@ -188,6 +189,7 @@ class Evaluator(pl.Callback):
         ]  # fmt: skip
         self.partial.append(rows)
         self.done += 1
+        self.on_image(rows)
         self.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
 
     def _keep_input(self, name: str, image: np.ndarray, bits: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench import cells, config
+from denoisebench import cells, config, loggers
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -66,6 +66,10 @@ def learns_of(job: DictConfig) -> str:
 
 def protocols_of(job: DictConfig) -> list[Protocol]:
     return [config.instantiate(node, f"protocols.{name}") for name, node in job.protocols.items()]
+
+
+def loggers_of(job: DictConfig) -> list[loggers.Logger]:
+    return [config.instantiate(node, f"loggers.{name}") for name, node in job.loggers.items()]
 
 
 # --- Identity ----------------------------------------------------------------------------------------------------
@@ -149,6 +153,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
     for job in jobs:
         parts = parts_of(job.config)
         protocols_of(job.config)
+        loggers_of(job.config)
         cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
         if cell.state != "done" or job.config.force:
             _check_method(job)
@@ -209,7 +214,8 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         with held(cell.folder / (f".lock.{shard.replace('/', 'of')}" if shard else ".lock")):
             if ended := _begun(job, cell, parts, protocols, shard):
                 return ended
-            rows = _compute(job, cell, parts, protocols, shard)
+            with loggers.opened(loggers_of(job), loggers.about_cell(cell, _plain(job), learns_of(job), shard)) as log:
+                rows = _compute(job, cell, parts, protocols, shard, log)
     except BusyError:
         return "busy"
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
@@ -279,7 +285,9 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
     return None
 
 
-def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None) -> Sequence[Row] | None:
+def _compute(
+    job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None, log: loggers.Log
+) -> Sequence[Row] | None:
     """The rows of a cell; None if this was but a part of it, and others are not finished."""
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser, ImageDenoiser
@@ -302,20 +310,25 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     training = None
     if job.checkpoint is not None:
         load_weights(method, Path(job.checkpoint).expanduser())
-    if parts.training is not None:
-        title = f"training {cell.label} on {parts.train_set.name if parts.train_set else ''}, {cell.noise}"
+    if parts.training is not None and parts.train_set is not None and parts.train_noise is not None:
+        about = loggers.about_training(cell, _plain(job), parts.train_set.name, parts.train_noise.name)
+        shared = loggers.Shared(log.working, about)
+        title = f"training {cell.label} on {parts.train_set.name}, {cell.noise}"
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
             checkpoint_s=job.trainer.checkpoint_s, force=job.force and _older_than_plan(cell),
-            validate_every=job.validation.every,
+            validate_every=job.validation.every, log=shared,
         )  # fmt: skip
+        shared.catch_up(cell.training)
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
     total = job.repeats * len(parts.test_set.names)
+    for image in finished:
+        log.image(image)
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, shard=shard, pictures=job.pictures, done=len(finished),
-            advance=advance,
+            advance=advance, on_image=log.image,
         )  # fmt: skip
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
@@ -332,12 +345,13 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         # An image finished under another commit, before an interruption, keeps that commit.
         rows = [{**row, **identity, "commit": row["commit"]} for image in _in_order(done, parts.test_set) for row in image]
         ended = time.monotonic()
-        about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
-        cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
+        made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+        cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
         partial.finish(rows)
         cell.set_status("done", images=total)
         partial.forget()
-        return rows
+    log.done(rows, cell.folder)
+    return rows
 
 
 def _of_others(shard: str | None, parts: Parts, repeats: int) -> set[tuple[str, int]]:
@@ -437,6 +451,16 @@ def lacks_protocols(job: Job, cell: Cell) -> bool:
 def impossible_reason(job: Job) -> str | None:
     """Why this cell cannot be, and the way out; None for a possible one."""
     return _impossible(job.config, parts_of(job.config))
+
+
+def notes_of(jobs: Sequence[Job], planned: Sequence[Cell]) -> list[str]:
+    """What the loggers of a command say at its end, once for each study."""
+    notes = [
+        logger.note(cells.study_folder(cell.root, cell.study))
+        for job, cell in zip(jobs, planned, strict=True)
+        for logger in loggers_of(job.config)
+    ]
+    return [note for note in dict.fromkeys(notes) if note]
 
 
 def _summary(rows: Sequence[Row], protocol: Protocol) -> str:

@@ -12,8 +12,8 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.files import held, remove_orphans, whole_file
+from denoisebench.loggers import Live, Log, no_log
 from denoisebench.progress import Advance, console, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
@@ -48,23 +49,27 @@ class SeededSteps(pl.Callback):
 class TrainingLog(pl.Callback):
     """Keeps the loss curve, checks that the loss is finite, and saves a checkpoint every `checkpoint_s` seconds.
 
-    Reads losses from the device every 50 steps only. The curve and the seconds travel in the checkpoint.
+    Reads losses from the device every 50 steps and at checkpoints only. The curve, the losses since its last point and
+    the seconds travel in the checkpoint, so that the curve is the same wherever checkpoints were and a process ended.
     """
 
-    def __init__(self, folder: Path, checkpoint_s: float, advance: Advance) -> None:
-        self.folder, self.checkpoint_s, self.advance = folder, checkpoint_s, advance
+    def __init__(self, folder: Path, checkpoint_s: float, advance: Advance, live: Live = lambda part, points: None) -> None:
+        self.folder, self.checkpoint_s, self.advance, self.live = folder, checkpoint_s, advance, live
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
         self._unread: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"curve": self.curve, "seconds": self.seconds + time.monotonic() - self._began}
+        seconds = self.seconds + time.monotonic() - self._began
+        return {"curve": self.curve, "seconds": seconds, "unread": [loss.cpu() for loss in self._unread]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.curve, self.seconds = state_dict["curve"], state_dict["seconds"]
+        self._unread = state_dict.get("unread", [])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._saved = time.monotonic()
+        self._unread = [loss.to(pl_module.device) for loss in self._unread]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,25 +79,30 @@ class TrainingLog(pl.Callback):
         if step % STEPS_BETWEEN_READINGS == 0 or step == trainer.max_steps:
             self._read(step, trainer)
         if time.monotonic() - self._saved >= self.checkpoint_s and step < trainer.max_steps:
-            self._read(step, trainer)
+            self._check(step)
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.seconds += time.monotonic() - self._began
 
-    def _read(self, step: int, trainer: pl.Trainer) -> None:
+    def _check(self, step: int) -> float:
+        """The mean loss since the curve's last point."""
         if not self._unread:
-            return
+            return math.nan
         losses = torch.stack(self._unread).float()
-        self._unread.clear()
-        mean = losses.mean().item()
         if not torch.isfinite(losses).all():
             first = step - len(losses) + int((~torch.isfinite(losses)).nonzero()[0]) + 1
             raise FloatingPointError(
                 f"the training loss was {losses[first - step - 1].item()} at step {first}: lower method.lr, or use precision=32"
             )
+        return losses.mean().item()
+
+    def _read(self, step: int, trainer: pl.Trainer) -> None:
+        mean = self._check(step)
+        self._unread.clear()
         self.curve.append({"step": step, "loss": mean, "lr": trainer.optimizers[0].param_groups[0]["lr"]})
         self.advance(step, f"loss {mean:.4g}")
+        self.live("train", self.curve)
 
     def _save(self, trainer: pl.Trainer) -> None:
         with whole_file(self.folder / "last.ckpt") as part:
@@ -107,8 +117,8 @@ class Validation(pl.Callback):
     protocol. Curve, best weights and the seconds that scoring took travel in the checkpoint.
     """
 
-    def __init__(self, views: Sequence[Batch], every: int, keep_best: bool) -> None:
-        self.views, self.every, self.keep_best = views, every, keep_best
+    def __init__(self, views: Sequence[Batch], every: int, keep_best: bool, live: Live = lambda part, points: None) -> None:
+        self.views, self.every, self.keep_best, self.live = views, every, keep_best, live
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.seconds = 0.0
@@ -143,6 +153,7 @@ class Validation(pl.Callback):
         if self.keep_best and psnr_db > max((point["psnr_db"] for point in self.curve), default=-math.inf):
             self.best = {name: value.detach().cpu().clone() for name, value in method.state_dict().items()}
         self.curve.append({"step": step, "psnr_db": psnr_db, "ssim": similarity})
+        self.live("validation", self.curve)
 
 
 def trainer_for(device: str, precision: str | int, callbacks: Sequence[pl.Callback], **settings: Any) -> pl.Trainer:
@@ -175,9 +186,11 @@ def trained(
     checkpoint_s: float,
     force: bool = False,
     validate_every: int = 0,
+    log: Callable[[], AbstractContextManager[Log]] = no_log,
 ) -> dict[str, Any]:
     """Give `method` the weights of the training in `folder`, training first as far as that is not done.
 
+    log: opened if it trains, and told of the curves as they grow.
     Returns what `training.json` says: steps and seconds. Raises: BusyError if another process trains it.
     """
     if force or not (folder / "training.json").is_file():
@@ -188,7 +201,7 @@ def trained(
                     (folder / name).unlink(missing_ok=True)
             if not (folder / "training.json").is_file():
                 assert data.training is not None
-                _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every)
+                _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every, log)
     about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     about["stale"] = about.get("source") != source_hash(method)
     if validate_every and data.validation_views and not (folder / "validation.csv").is_file():
@@ -244,13 +257,16 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
 
 def _fit(
     method: Denoiser, data: DataModule, folder: Path, training: Training, title: str, seed: int, device: str,
-    precision: str | int, checkpoint_s: float, validate_every: int,
+    precision: str | int, checkpoint_s: float, validate_every: int, opened_log: Callable[[], AbstractContextManager[Log]],
 ) -> None:  # fmt: skip
     checkpoint = folder / "last.ckpt"
     resume, start = _resumable(checkpoint)
-    with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")), quiet():
-        log = TrainingLog(folder, checkpoint_s, advance)
-        validation = Validation(data.validation_views, validate_every, training.selection == "oracle")
+    with (
+        opened_log() as loggers, track(title, training.steps, start) as advance,
+        isolated_rng(seed_from(seed, "training")), quiet(),
+    ):  # fmt: skip
+        log = TrainingLog(folder, checkpoint_s, advance, loggers.curve)
+        validation = Validation(data.validation_views, validate_every, training.selection == "oracle", loggers.curve)
         trainer = trainer_for(
             device, precision, [SeededSteps(seed), validation, log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
         )
