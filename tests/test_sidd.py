@@ -179,7 +179,7 @@ def test_prepared_patches_are_those_of_the_frames(tmp_path: Path) -> None:
     written = out.stat().st_mtime_ns
     prepare(frames, out, patch=32)
     assert out.stat().st_mtime_ns == written
-    assert sorted(path.name for path in out.parent.iterdir()) == ["Data", "sidd_medium.h5"]
+    assert sorted(path.name for path in out.parent.glob("[!.]*")) == ["Data", "sidd_medium.h5"]
 
 
 def test_an_interrupted_preparation_does_not_count_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

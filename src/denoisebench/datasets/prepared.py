@@ -36,7 +36,7 @@ def prepare(frames: SIDDMedium, out: Path, patch: int = 512) -> Path:
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.unfinished")
-    with FileLock(f"{out}.lock"):
+    with FileLock(out.with_name(f".{out.name}.lock")):
         if _plan_of(part) != plan:
             _create(part, plan)
         arrays = {name: _mapped(part, name, "r+") for name in (*SIDES, "hashes")}
@@ -49,7 +49,6 @@ def prepare(frames: SIDDMedium, out: Path, patch: int = 512) -> Path:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, out)
-    Path(f"{out}.lock").unlink(missing_ok=True)
     return out
 
 
