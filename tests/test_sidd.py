@@ -14,6 +14,7 @@ from scipy.io import savemat
 from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.datasets import prepared, sidd
+from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
@@ -245,10 +246,21 @@ def test_train_sets(
     own = f"sidd_{part}-3x4x32x32-blocks1"
     assert parts.train_set is not None
     assert parts.train_set.name == {
-        "sidd_validation": "sidd_medium-patch32", "transductive": own, "mixed": f"sidd_medium-patch32+{own}",
+        "sidd_validation": "sidd_validation-3x4x32x32", "transductive": own, "mixed": f"sidd_medium-patch32+{own}",
         "sidd_medium_frames": "sidd_medium_frames",
     }[train_set]  # fmt: skip
-    assert bool(parts.train_set.sources & parts.test_set.sources) == (train_set in ("transductive", "mixed"))
+    shares = train_set in ("transductive", "mixed") or train_set == f"sidd_{part}"
+    assert bool(parts.train_set.sources & parts.test_set.sources) == shares
+
+
+def test_blocks_exported_as_images_are_known_again(tmp_path: Path) -> None:
+    images = SIDDBlocks(root=str(make_blocks(tmp_path)), blocks=1, crop=16)
+    (tmp_path / "exported").mkdir()
+    for name, pixels in (("noisy", blocks("ValidationNoisyBlocksSrgb")[1, 0]), ("other", blocks("x")[0, 0])):
+        assert cv2.imwrite(str(tmp_path / "exported" / f"{name}.png"), pixels[..., ::-1])
+    exported = Folder(noisy=str(tmp_path / "exported"))
+    assert len(images.sources & exported.sources) == 1
+    assert not SIDDBlocks(root=str(tmp_path), frames=[0]).sources & SIDDBlocks(root=str(tmp_path), frames=[1, 2]).sources
 
 
 def test_joined_sets_keep_their_images_apart(tmp_path: Path) -> None:

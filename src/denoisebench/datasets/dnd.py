@@ -132,6 +132,7 @@ class DND(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
+        # By number alone: they are floats, so that an exported 8-bit crop has other pixels, and 3 GiB to hash.
         return frozenset(f"dnd/{image + 1:04d}" for image, _ in self._index)
 
 

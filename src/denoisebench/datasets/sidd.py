@@ -1,5 +1,6 @@
 """SIDD (Abdelhamed et al., CVPR 2018): blocks of its validation and benchmark images, frames of SIDD-Medium."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, middle, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, hash_of, middle, read_image
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.places import find
 
@@ -116,7 +117,24 @@ class SIDDBlocks(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(f"sidd_{self.part}/{frame:04d}" for frame, _ in self._index)
+        pixels = (_pixel_hashes(file, file_hash(file), self._mend) for file in self._files)
+        chosen = (hashes[frame][block] for hashes in pixels for frame, block in self._index)
+        return frozenset([*(f"sidd_{self.part}/{frame:04d}" for frame, _ in self._index), *chosen])
+
+    def number(self, index: int) -> int:
+        """The place of an image in the flat order of papers and of the submission: 0 to 1279."""
+        frame, block = self._index[index]
+        return frame * self._shape[1] + block
+
+
+@functools.cache
+def _pixel_hashes(file: Path, _content: str, mend: str) -> list[list[str]]:
+    """The hash of each block of each frame, so that blocks exported as image files are known again.
+
+    A frame at a time: its blocks lie strewn over the whole file, and 6 MiB of them are copied at once.
+    """
+    frames = read_v5(file, file.stem, mend)
+    return [[hash_of(block) for block in np.ascontiguousarray(frame)] for frame in frames]
 
 
 class SIDDMedium(ImageSet):
