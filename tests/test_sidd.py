@@ -1,6 +1,7 @@
 """SIDD: blocks out of v5 files, frames, patches cut once; each as the papers index it."""
 
 import re
+import tracemalloc
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -18,34 +19,9 @@ from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
-from denoisebench.datasets.sidd import FILES, SIDDBlocks, SIDDMedium
+from denoisebench.datasets.sidd import SIDDBlocks, SIDDMedium
 from denoisebench.run import parts_of
-
-SHAPE = (3, 4, 32, 32, 3)
-
-
-def blocks(name: str, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    return np.random.default_rng(len(name)).integers(0, 256, shape, dtype=np.uint8)
-
-
-def make_blocks(root: Path, part: str = "validation", *, compressed: bool = False, folder: str = "SIDD") -> Path:
-    (root / folder).mkdir(parents=True, exist_ok=True)
-    for name in FILES[part]:
-        savemat(root / folder / f"{name}.mat", {name: blocks(name)}, do_compression=compressed)
-    return root
-
-
-def make_frames(root: Path, scenes: int = 3, height: int = 70, width: int = 100) -> Path:
-    for number in range(1, scenes + 1):
-        folder = root / "SIDD" / "Data" / f"{number:04d}_001_S6_00100_00060_3200_L"
-        folder.mkdir(parents=True)
-        for kind in ("NOISY", "GT"):
-            for shot in ("010", "011"):
-                rng = np.random.default_rng(number * 100 + len(kind) * 10 + int(shot))
-                pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-                assert cv2.imwrite(str(folder / f"{number:04d}_{kind}_SRGB_{shot}.PNG"), pixels)
-    return root
-
+from sidd_fixture import SHAPE, blocks, make_blocks, make_frames
 
 # ----------------------------------------------------------------------------------------------------- blocks
 
@@ -70,6 +46,19 @@ def test_an_uncompressed_file_is_mapped_and_not_loaded(tmp_path: Path) -> None:
         array = read_v5(tmp_path / f"{name}.mat", name, "mend")
         assert isinstance(array, np.memmap) != compressed
         np.testing.assert_array_equal(array, blocks("x"))
+
+
+def test_a_block_costs_the_memory_of_a_block(tmp_path: Path) -> None:
+    (tmp_path / "SIDD").mkdir()
+    array = blocks("x", (8, 32, 64, 64, 3))
+    savemat(tmp_path / "SIDD" / "BenchmarkNoisyBlocksSrgb.mat", {"BenchmarkNoisyBlocksSrgb": array})
+    tracemalloc.start()
+    images = SIDDBlocks(part="benchmark", root=str(tmp_path))
+    block = images.noisy(100)
+    allocated = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert allocated < array.nbytes / 10
+    np.testing.assert_array_equal(block, array[100 // 32, 100 % 32])
 
 
 def test_the_benchmark_is_noisy_only(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ class DND(ImageSet):
 
     mode: `boxes`, 1000 images `0001_01` of 512 x 512, with up to `margin` more pixels on each side, as far as the
     photograph goes; or `whole`, 50 photographs `0001` of tens of megapixels. `inner` says where the scored boxes lie
-    in them. Reading a box reads that box. Float32, nominal range [0, 1]. The choice is marked in the set's name.
+    in them, `is_whole` whether it is all of the set as published. Reading a box reads that box. Float32, nominal range
+    [0, 1]. The choice is marked in the set's name.
 
     root: folder of data sets; `data` is searched after it. first: so many images.
 
@@ -63,12 +64,17 @@ class DND(ImageSet):
         self._files = files
         self._sizes = {image: _size(self._file(image)) for image, _ in self._index}
         self._in_bounds()
+        self.is_whole = self._as_published() and len(self.names) == len(every)
         self.name = (
             "dnd"
-            + ("" if [len(boxes) for boxes in self.boxes] == [BOXES] * IMAGES else f"-{sum(map(len, self.boxes))}boxes")
+            + ("" if self._as_published() else f"-{sum(map(len, self.boxes))}boxes")
             + ("-whole" if mode == "whole" else f"-margin{margin}" if margin else "")
             + (f"-first{first}" if first and first < len(every) else "")
         )
+
+    def _as_published(self) -> bool:
+        sides = {side for boxes in self.boxes for top, left, bottom, right in boxes for side in (bottom - top, right - left)}
+        return [len(boxes) for boxes in self.boxes] == [BOXES] * IMAGES and sides == {SIDE}
 
     def _file(self, image: int) -> Path:
         return self._folder / "images_srgb" / f"{image + 1:04d}.mat"

@@ -27,6 +27,7 @@ class SIDDBlocks(ImageSet):
     """The 40 x 32 blocks of 256 x 256 pixels of `validation` (noisy and clean) or `benchmark` (noisy only), in sRGB.
 
     Image `0007_31` is block 31 of frame 7, number 7 * 32 + 31 in the flat order of papers and of the submission.
+    `is_whole` where it is all of them, as published.
     The arrays are mapped from uncompressed files, else loaded once in a process: 240 MiB each.
 
     root: folder of data sets; `data` is searched after it. A subset, which is marked in the set's name: frames: of
@@ -66,6 +67,7 @@ class SIDDBlocks(ImageSet):
         self.names = tuple(f"{frame:04d}_{block:02d}" for frame, block in chosen)
         self.has_clean, self.has_noisy = part == "validation", True
         self.name = f"sidd_{part}" + self._marks(frames, of_each, first, crop)
+        self.is_whole = self.name == f"sidd_{part}"
 
     def _marks(self, frames: Sequence[int] | None, of_each: int, first: int | None, crop: int | None) -> str:
         """What of the set is chosen, for its name."""
@@ -120,11 +122,6 @@ class SIDDBlocks(ImageSet):
         pixels = (_pixel_hashes(file, file_hash(file), self._mend) for file in self._files)
         chosen = (hashes[frame][block] for hashes in pixels for frame, block in self._index)
         return frozenset([*(f"sidd_{self.part}/{frame:04d}" for frame, _ in self._index), *chosen])
-
-    def number(self, index: int) -> int:
-        """The place of an image in the flat order of papers and of the submission: 0 to 1279."""
-        frame, block = self._index[index]
-        return frame * self._shape[1] + block
 
 
 @functools.cache
