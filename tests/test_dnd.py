@@ -1,6 +1,7 @@
 """DND: boxes out of v7.3 files, by references, read alone; with margins, or whole photographs."""
 
 import re
+import tracemalloc
 from itertools import combinations
 from pathlib import Path
 
@@ -67,7 +68,12 @@ def test_reading_a_box_reads_that_box(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     path.write_bytes(content)
-    np.testing.assert_array_equal(images.noisy(0), first)
+    tracemalloc.start()
+    again = images.noisy(0)
+    allocated = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert allocated < 3 * again.nbytes + 100_000  # of a photograph of 72 MB
+    np.testing.assert_array_equal(again, first)
     with pytest.raises(ValueError, match=re.escape(str(path))):
         images.noisy(1)
     assert last.shape == (16, 16, 3)
