@@ -19,10 +19,13 @@ from filelock import FileLock
 from denoisebench.files import whole_file
 
 COLUMNS = (
-    "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "seconds",
+    "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
 )  # fmt: skip
+# What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
+SERVER_ROWS = "server.csv"
+SERVER_COLUMNS = (*COLUMNS, "images", "computation")
 
 State = Literal["planned", "running", "done", "failed", "skipped"]
 STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}  # for people
@@ -44,6 +47,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(path, text.getvalue())
+
+
+def read_server_rows(folder: Path) -> list[Row]:
+    """The rows of a cell with `scored_by` server: means over `images` that never were on this machine's scales."""
+    try:
+        with (folder / SERVER_ROWS).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def computation_of(folder: Path) -> str:
+    """Differs from one computation of a cell to the next: a server's answer belongs to one of them."""
+    try:
+        return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:12]
+    except FileNotFoundError:
+        return ""
 
 
 def _canonical(value: Any) -> Any:

@@ -19,6 +19,7 @@ denoisebench: a benchmark of self-supervised image denoisers.
   denoisebench status STUDY               what is done, failed, skipped, missing
   denoisebench retry STUDY                compute its failed cells again
   denoisebench dashboard STUDY            make its Weights & Biases workspace, on the server
+  denoisebench submit sidd-kaggle|sidd-mat|dnd CELL   its outputs as the online benchmarks of SIDD and DND want them
   denoisebench import-weights ...         the authors' released checkpoints, to test with run checkpoint=FILE
   denoisebench completion bash|zsh        shell completion: eval "$(denoisebench completion bash)"
 
@@ -108,12 +109,29 @@ C-BSN was released for TensorFlow 1; where that is installed, these lines make t
   np.savez("cbsn.npz", **{name: checkpoint.get_tensor(name) for name in checkpoint.get_variable_to_shape_map()})
 """
 
+SUBMIT_HELP = """\
+denoisebench submit sidd-kaggle|sidd-mat|dnd CELL: the kept images of a finished cell (its folder,
+runs/STUDY/METHOD/DATASET/real/seed0-KEY) as an online benchmark wants them, read back and compared before it says done.
+
+  denoisebench run method=bm3d dataset=sidd_benchmark noise=real
+  denoisebench submit sidd-kaggle runs/default/bm3d/sidd_benchmark/real/seed0-KEY       SubmitSrgb.csv
+  denoisebench submit sidd-mat CELL --authors "A and B"                                 SubmitSrgb.mat of the first server
+  denoisebench submit dnd CELL                                                          bundled/0001.mat to 0050.mat
+  denoisebench submit sidd-kaggle CELL --dry-run       CELL of dataset=sidd_validation: scores what would be sent
+  denoisebench submit dnd CELL --result psnr=38.45 ssim=0.939      what the server answered: for the report
+
+  --out FOLDER          where to put it (default: CELL/submission)
+  --name --authors --title --venue TEXT     what sidd-mat says of the method
+"""
+
 COMPLETION_HELP = """\
 denoisebench completion bash|zsh: print a completion script. For good, put this into ~/.bashrc or ~/.zshrc:
 
   eval "$(denoisebench completion bash)"
   eval "$(denoisebench completion zsh)"
 """
+
+SUBMIT_ABOUT = {"name": "MethodName", "authors": "Authors", "title": "PaperTitle", "venue": "Venue"}
 
 COMPLETION = {
     "bash": """\
@@ -323,6 +341,37 @@ def _dashboard(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _submit(arguments: Sequence[str]) -> int:
+    import argparse
+
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(SUBMIT_HELP, end="")
+        return 0 if arguments else 2
+    parser = argparse.ArgumentParser("denoisebench submit", add_help=False, allow_abbrev=False)
+    parser.add_argument("kind", choices=("sidd-kaggle", "sidd-mat", "dnd"))
+    parser.add_argument("cell", type=Path)
+    parser.add_argument("--out", type=Path)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true")
+    what.add_argument("--result", nargs="+", metavar="SCORE")
+    for option, name in SUBMIT_ABOUT.items():
+        parser.add_argument(f"--{option}", dest=name)
+    given = parser.parse_args(arguments)
+    about = {name: text for name in SUBMIT_ABOUT.values() if (text := getattr(given, name))}
+    from denoisebench import submit
+
+    try:
+        if given.result:
+            print(submit.record(given.kind, given.cell, given.result))
+        elif given.dry_run:
+            print(submit.dry_run(given.kind, given.cell, given.out))
+        else:
+            print(submit.submit(given.kind, given.cell, given.out, about))
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+    return 0
+
+
 def _completion(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--query":
         from denoisebench.config import complete
@@ -342,6 +391,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "status": _study_verb(STATUS_HELP, _status),
     "retry": _retry,
     "dashboard": _dashboard,
+    "submit": _submit,
     "import-weights": _import_weights,
     "completion": _completion,
 }

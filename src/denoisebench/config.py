@@ -507,13 +507,16 @@ def _spelled(hint: Any) -> str:
 
 
 def instantiate(node: DictConfig, key: str) -> Any:
-    """The object of a checked `_target_` node.
+    """The object of a checked `_target_` node, and of those in it.
 
     Raises: ConfigError for keys and values that cannot be; FileNotFoundError for folders that are not there.
     """
     check(node, key)
     values: Mapping[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     arguments = {name: value for name, value in values.items() if not name.startswith("_")}
+    for name, value in arguments.items():
+        if isinstance(value, dict) and "_target_" in value:
+            arguments[name] = instantiate(OmegaConf.create(value), f"{key}.{name}")
     try:
         return class_of(node, key)(**arguments)
     except FileNotFoundError as error:

@@ -183,8 +183,9 @@ class Evaluator(pl.Callback):
         if self.done < self.pictures:
             self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
         rows: list[Row] = [
-            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **_metrics(value), **cost,
-             "noisy_sha": sha, "clean_sha": clean_sha, "status": "unscored" if value is None else "done"}
+            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **_metrics(value),
+             "scored_by": "local", **cost, "noisy_sha": sha, "clean_sha": clean_sha,
+             "status": "unscored" if value is None else "done"}
             for protocol, value in zip(self.protocols, values, strict=True)
         ]  # fmt: skip
         self.partial.append(rows)

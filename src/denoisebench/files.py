@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and locks."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +31,32 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """The same of a folder of files: yields an empty one beside `path`. A folder that was there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (path.with_name(f".{uuid4().hex}.part") for _ in range(2))
+    part.mkdir()
+    try:
+        yield part
+        for file in part.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        if path.is_dir():
+            path.rename(old)
+        part.rename(path)
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def remove_orphans(folder: Path) -> None:
     """Delete what killed processes left half-written under `folder`; only while no other process writes there."""
     for part in folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -231,7 +231,11 @@ def pixel_hash(path: Path, channels: int) -> str:
 
 @functools.cache
 def _pixels_hashed(path: Path, channels: int, *_written: int) -> str:
-    image = read_image(path, channels)
+    return hash_of(read_image(path, channels))
+
+
+def hash_of(image: np.ndarray) -> str:
+    """SHA-256 of the pixels of an image (H, W, C) in its stored type: what `pixel_hash` says of a file that holds them."""
     return hashlib.sha256(f"{image.shape} {image.dtype}".encode() + image.tobytes()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """The standard sets of the field, found where people keep them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +17,9 @@ from denoisebench.datasets.images import (
     pixel_hash,
     read_image,
 )
+from denoisebench.datasets.places import in_any_case
 
-SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"]
+SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc"]
 Part = Literal["test", "train", "train+test"]
 
 BSD68: Sequence[str] = """
@@ -93,12 +94,27 @@ SETS: dict[SetName, _Set] = {
         clean_suffix="_mean",
         noisy_suffix="_real",
     ),
+    "cc": _Set(
+        {
+            "test": (
+                "CC",
+                "CC/Real_ccnoise_denoised_part",
+                "Real_ccnoise_denoised_part",
+                "MCWNNM-ICCV2017/Real_ccnoise_denoised_part",
+            )
+        },
+        "https://github.com/csjunxu/MCWNNM-ICCV2017",
+        15,
+        clean_suffix="_mean",
+        noisy_suffix="_real",
+    ),
 }
 
 
 class Standard(ImageSet):
     """One of `SETS`: test sets `cbsd68`, `kodak`, `set14` (its 12 colour images), `bsd300` (its 100 test images), `polyu`
-    (100 real noisy crops and their means); training set `bsds500` (train and test parts, disjoint from all test sets).
+    (100 real noisy crops and their means), `cc` (15 of them); training set `bsds500` (train and test parts, disjoint from
+    all test sets).
 
     root: folder of data sets; `data` is searched after it. part: of bsds500, `train+test` unless said.
     first: only so many images, in the order of `names`. crop: side of a square from the middle of each image.
@@ -186,16 +202,16 @@ def _found(which: SetName, part: Part, roots: tuple[Path, ...], stored: int | No
     """The clean file of each image, and its noisy one or None, by name."""
     own = SETS[which]
     places = list(dict.fromkeys(root / folder for root in roots for folder in own.folders[part]))
-    folders = [folder for place in places if (folder := _in_any_case(place)) is not None]
+    folders = [folder for place in places if (folder := in_any_case(place)) is not None]
     complete = [folder for folder in folders if not _problem(own, folder, own.clean_suffix)]
     if not complete:
         looked = ", ".join(map(str, places))
         if not folders:
             raise FileNotFoundError(
-                f"{which} is not here; looked for {looked}. Get it from {own.page} and put it there, "
+                f"{which} is not here; looked for {looked}. Get it by `denoisebench data download {which}`, or from {own.page}, "
                 "or set DENOISEBENCH_DATA to the folder of your data sets"
             )
-        raise ValueError(f"{folders[0]}: {_problem(own, folders[0], own.clean_suffix)}; get {which} from {own.page}")
+        raise ValueError(f"{folders[0]}: {_problem(own, folders[0], own.clean_suffix)}; {_get(which)}")
     folder = complete[0]
     noisy_folder = folder
     if stored is not None:
@@ -207,23 +223,15 @@ def _found(which: SetName, part: Part, roots: tuple[Path, ...], stored: int | No
         return {name: (path, None) for name, path in clean.items()}
     noisy_suffix = own.noisy_suffix or ""
     if problem := _problem(own, noisy_folder, noisy_suffix):
-        raise ValueError(f"{noisy_folder}: {problem}; get {which} from {own.page}")
+        raise ValueError(f"{noisy_folder}: {problem}; {_get(which)}")
     noisy = _named(own, _stems(noisy_folder, noisy_suffix))
     if lonely := sorted(clean.keys() ^ noisy.keys()):
         raise ValueError(f"{noisy_folder}: noisy and clean images pair by name; without a partner: {', '.join(lonely[:5])}")
     return {name: (path, noisy[name]) for name, path in clean.items()}
 
 
-def _in_any_case(path: Path) -> Path | None:
-    """That folder, whatever the case of the letters of its last three parts; None if there is none."""
-    if path.is_dir():
-        return path
-    parent = _in_any_case(path.parent) if path.parent != path else None
-    return next(_same_but_for_case(parent, path.name), None) if parent else None
-
-
-def _same_but_for_case(parent: Path, name: str) -> Iterator[Path]:
-    return (entry for entry in sorted(parent.iterdir()) if entry.name.lower() == name.lower() and entry.is_dir())
+def _get(which: SetName) -> str:
+    return f"get it by `denoisebench data download {which}`, or from {SETS[which].page}"
 
 
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:

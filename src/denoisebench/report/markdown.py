@@ -22,6 +22,9 @@ The best score that needs no clean image is bold. `supervised` methods were trai
 `second_view`: trained on pairs of noisy views. `transductive`: the test photographs were among its training images
 (noisy as the method is given them; never their clean side). `stale_training`: the code has changed since its training.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
+`scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
+averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the
+method saw that set.
 Scores are means over images of per-image values. Under protocol `default` outputs are clipped to [0, 1] and not
 rounded (but kept, and scored as kept, in 16 bit); SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over
 channels. Time per image is the method's own, without reading and scoring.
@@ -56,6 +59,7 @@ def write_report(study: Path) -> int:
 def _pictures(study: Path, rows: Sequence[Row], results: Sequence[Result]) -> list[str]:
     """A strip noisy | each method | clean for the first images of each data set and noise; their Markdown."""
     lines = []
+    results = [result for result in results if result.scored_by == "local"]
     for dataset, noise in dict.fromkeys((r.dataset, r.noise) for r in results):
         protocol = next(r.protocol for r in results if (r.dataset, r.noise) == (dataset, noise))
         shown = [r for r in results if (r.dataset, r.noise, r.protocol) == (dataset, noise, protocol)]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from denoisebench.cells import Cell, Row, read_status
+from denoisebench.cells import Cell, Row, computation_of, read_server_rows, read_status
 
-LINE = ("dataset", "noise", "protocol", "method", "budget")
+LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
 NUMBERS = ("psnr_db", "ssim", "seconds", "peak_mib", "train_seconds")
 
 
@@ -36,17 +36,33 @@ def find_study(name: str) -> Path:
 def read_study(study: Path) -> list[Row]:
     """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
     files = sorted(study.glob("*/*/*/seed*/rows.csv"))
-    return [row for path in files if read_status(path.parent)["state"] == "done" for row in _read(path)]
+    return [row for path in files if read_status(path.parent)["state"] == "done" for row in _read(path.parent)]
 
 
 def read_cells(cells: Iterable[Cell]) -> list[Row]:
     """The same of given cells, as far as they are done."""
-    return [row for cell in cells if cell.state == "done" for row in _read(cell.folder / "rows.csv")]
+    return [row for cell in cells if cell.state == "done" for row in _read(cell.folder)]
 
 
-def _read(path: Path) -> list[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{**row, **_numbers(row), "cell": path.parent} for row in csv.DictReader(file)]
+def read_local(folder: Path) -> list[Row]:
+    """The rows that were scored here, of a finished cell."""
+    with (folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        return [{"scored_by": "local", **row} for row in csv.DictReader(file)]
+
+
+def _read(folder: Path) -> list[Row]:
+    """The rows of a finished cell, and after them what servers answered to its outputs."""
+    rows = [*read_local(folder), *_answers(folder)]
+    return [{**row, **_numbers(row), "scored_by": row["scored_by"] or "local", "cell": folder} for row in rows]
+
+
+def _answers(folder: Path) -> list[Row]:
+    """Answers to an earlier computation of the cell stay, and say so."""
+    now = computation_of(folder)
+    return [
+        row if row["computation"] == now else {**row, "tags": f"{row['tags']} computed_again_since".strip()}
+        for row in read_server_rows(folder)
+    ]
 
 
 def _numbers(row: Row) -> Row:
@@ -61,6 +77,7 @@ class Result:
     dataset: str
     noise: str
     protocol: str
+    scored_by: str
     psnr_db: float | None
     ssim: float | None
     images: int
@@ -115,13 +132,20 @@ def _rank(result: Result) -> tuple[int, float, str]:
     return kind, -math.inf if result.psnr_db is None else result.psnr_db, result.method
 
 
+def _images(rows: Sequence[Row]) -> int:
+    """How many images a mean is over: rows of a server are means already, and say of how many."""
+    if rows[0]["scored_by"] == "server":
+        return max(int(row["images"]) for row in rows)
+    return len({(row["image"], row["repeat"]) for row in rows})
+
+
 def _result(rows: Sequence[Row], label: str) -> Result:
     first = rows[0]
-    same = ("learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "cell")
+    same = ("learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "cell", "scored_by")
     return Result(
         method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
         psnr_db=mean(row["psnr_db"] for row in rows), ssim=mean(row["ssim"] for row in rows),
-        images=len({(row["image"], row["repeat"]) for row in rows}), seeds=len({row["seed"] for row in rows}),
+        images=_images(rows), seeds=len({row["seed"] for row in rows}),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted({row["key"] for row in rows})),
         commits=" ".join(sorted({row["commit"] for row in rows})), **{name: first[name] for name in same},

@@ -13,8 +13,9 @@ from denoisebench.progress import duration
 from denoisebench.report.rows import Result, mean
 
 FIELDS = (
-    "method", "dataset", "noise", "protocol", "psnr_db", "ssim", "images", "seeds", "seconds", "train_seconds", "peak_mib",
-    "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys", "commits",
+    "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "images", "seeds", "seconds", "train_seconds",
+    "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys",
+    "commits",
 )  # fmt: skip
 
 
@@ -63,9 +64,9 @@ def _psnr(result: Result) -> float:
 def _score(result: Result | None, best: float | None) -> tuple[str, bool]:
     if result is None:
         return "", False
-    if result.psnr_db is None:
-        return "no clean images", False
     similarity = "" if result.ssim is None else f" / {result.ssim:.4f}"
+    if result.psnr_db is None:
+        return f"?{similarity}" if similarity else "no clean images", False
     return f"{result.psnr_db:.2f}{similarity}", not result.saw_clean and result.psnr_db == best
 
 
@@ -79,8 +80,9 @@ def _notes(results: Sequence[Result], images: int) -> str:
     """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
     said: dict[str, list[str]] = {}
     for result in results:
+        server = ["scored by server"] if result.scored_by == "server" else []
         partial = [f"{result.images} images only"] if result.images < images else []
-        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split(), *partial]:
+        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split(), *server, *partial]:
             said.setdefault(tag, []).append(result.noise)
     notes = [tag if len(noises) == len(results) else f"{tag} ({', '.join(noises)})" for tag, noises in said.items()]
     seeds = max(r.seeds for r in results)
