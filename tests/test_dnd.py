@@ -7,10 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from dnd_fixture import make_dnd
 
 from denoisebench.cli import main
 from denoisebench.datasets.dnd import DND, read_boxes
+from dnd_fixture import make_dnd
 
 
 def test_boxes_are_counted_from_one_and_include_their_last_row(tmp_path: Path) -> None:
