@@ -1,7 +1,7 @@
 """What data sets there are, whose they are, where they are had and what their files must be.
 
-`checksums/*.sha256` hold a line `SHA-256  name` for each file of a set, as sha256sum prints and checks them. They were
-computed from the copies at the commits below, which are those that published tables were measured on.
+`checksums/*.sha256` hold a line `SHA-256  name` for each file of a set, as sha256sum prints and checks them, computed
+from the copies at the commits below. Where another copy is encoded otherwise, its checksums differ.
 """
 
 import difflib
@@ -19,7 +19,7 @@ BSDS500 = GITHUB + "BIDS/BSDS500/a04b7c6c3a9f0ace74bf205c72a43d32e1c72722/BSDS50
 SIDD_BLOCKS = "http://130.63.97.225/share/SIDD_Blocks/"
 SIDD_PAGE = "https://abdokamel.github.io/sidd/"
 BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
-BERKELEY_LICENCE = "non-commercial research and education"
+BERKELEY_LICENCE = "non-commercial, research"
 NONE_STATED = "none stated: see its page"
 FRAMES_TREE = "Data/*/*_SRGB_0*.PNG"
 
@@ -81,7 +81,7 @@ def _sums(name: str) -> dict[str, str | None]:
 def _stored(level: int, size: int) -> Entry:
     """The stored noise of CBSD68 at a level."""
     return Entry(
-        f"clipped 8-bit Gaussian noise of sigma {level} stored beside cbsd68: noise=stored{level}",
+        f"stored noise: noise=stored{level}",
         "https://github.com/clausmichele/CBSD68-dataset",
         BERKELEY_LICENCE,
         size,
@@ -127,7 +127,7 @@ CATALOGUE: dict[str, Entry] = {
         sides=(321, 481),
     ),
     "bsds500": Entry(
-        "200 training and 200 test images: a training set",
+        "400 images: a training set",
         BERKELEY + "grouping/resources.html",
         BERKELEY_LICENCE,
         29295324,
@@ -145,13 +145,13 @@ CATALOGUE: dict[str, Entry] = {
     "cc": Entry(
         "15 real noisy crops and their means",
         "https://github.com/csjunxu/MCWNNM-ICCV2017",
-        "non-commercial use (of the copy)",
+        "non-commercial use",
         10202160,
         (Part("CC", _sums("cc"), CC),),
         sides=(512, 512),
     ),
     "sidd_validation": Entry(
-        "1280 pairs of real noisy blocks of 256 x 256",
+        "1280 real noisy blocks and clean ones",
         SIDD_PAGE,
         "MIT",
         503316480,
@@ -159,7 +159,7 @@ CATALOGUE: dict[str, Entry] = {
         by_hand="fetch the two files of validation blocks (sRGB)",
     ),
     "sidd_benchmark": Entry(
-        "1280 real noisy blocks of 256 x 256",
+        "1280 real noisy blocks",
         SIDD_PAGE,
         "MIT",
         251658240,
@@ -167,7 +167,7 @@ CATALOGUE: dict[str, Entry] = {
         by_hand="fetch the file of benchmark blocks (sRGB)",
     ),
     "sidd_medium": Entry(
-        "320 pairs of real noisy frames: a training set",
+        "320 real noisy frames and clean ones",
         SIDD_PAGE,
         "MIT",
         12 * 10**9,
@@ -179,7 +179,7 @@ CATALOGUE: dict[str, Entry] = {
         ),
     ),
     "dnd": Entry(
-        "50 real noisy photographs, 1000 boxes that are scored online",
+        "1000 boxes of 50 real noisy photographs",
         "https://noise.visinf.tu-darmstadt.de/downloads/",
         "see its page",
         12_800_000_000,

@@ -129,10 +129,9 @@ def _verify_one(name: str) -> int:
 
 def _told(name: str, verdict: Verdict) -> int:
     state = f"{len(verdict.problems)} problems" if verdict.problems else "whole"
-    known = name in CATALOGUE and not verdict.notes and CATALOGUE[name].parts
-    print(
-        f"{name}: {verdict.place}: {verdict.files} files right, {state}" + ("; every SHA-256 is the published one" * bool(known))
-    )
+    known = name in CATALOGUE and CATALOGUE[name].parts and not verdict.notes and not verdict.problems
+    checked = "; the SHA-256 of each is the recorded one" if known else ""
+    print(f"{name}: {verdict.place}: {verdict.files} files right, {state}{checked}")
     for line in (*verdict.notes, *verdict.problems[:SHOWN]):
         print(f"  {line}")
     if len(verdict.problems) > SHOWN:

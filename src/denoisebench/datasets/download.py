@@ -21,7 +21,7 @@ from denoisebench.progress import Advance, track
 
 PAUSES_S = (1.0, 4.0, 15.0, 60.0)
 TIMEOUT_S = (15.0, 60.0)
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # of what came of a chunk when a connection drops, nothing is kept
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 WAYWARD = (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError)
 
@@ -39,15 +39,16 @@ class Resuming:
         self.received = received
         self._same = ""  # what the server calls this version of the file
 
-    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> bool | None:
+    def __call__(self, fname: str, action: Any, pooch: Any, *, check_only: bool | None = None) -> None:
+        """As pooch calls it: `fname` is the URL, `action` the file to write."""
         for pause in (*PAUSES_S, None):
             try:
-                return self._receive(url, Path(output_file))
+                self._receive(fname, Path(action))
+                break
             except WAYWARD:
                 if pause is None:
                     raise
                 time.sleep(pause)
-        return None
 
     def _receive(self, url: str, out: Path) -> None:
         start = out.stat().st_size if self._same else 0
@@ -165,9 +166,8 @@ def _make(root: Path) -> None:
 
 def _enough_room(root: Path, needed: int) -> None:
     if (free := shutil.disk_usage(root).free) < needed:
-        raise OSError(
-            f"{root}: {needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB free; make room, or say --to FOLDER"
-        )
+        short = f"{needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB free"
+        raise OSError(f"{root}: {short}; make room, or say --to FOLDER")
 
 
 def take(name: str, archive: Path, root: Path) -> list[Path]:
@@ -181,7 +181,7 @@ def take(name: str, archive: Path, root: Path) -> list[Path]:
     count = sum(len(part.files) for part in entry.parts)
     with _staging(name, root) as staging, track(f"unpacking {archive.name}", count) as advance:
         _enough_room(root, entry.size)
-        out = unpack(archive, entry.place, staging, 2 * entry.size + CHUNK, advance)
+        out = unpack(archive, entry.place, staging, 2 * entry.size + 2**20, advance)
         if not out:
             raise ValueError(f"{archive}: no file of {name} in it; {by_hand(name, root)}")
         _check(entry, out, archive, staging)

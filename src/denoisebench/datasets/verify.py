@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from denoisebench.datasets import dnd, sidd
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import IMAGE_SUFFIXES, ImageSet, file_hash, read_image
+from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
@@ -26,7 +28,10 @@ PREPARED = "SIDD/sidd_medium.h5"
 
 @dataclass
 class Verdict:
-    """What came of reading a set. files: read and right. problems: file and what is wrong with it. notes: what was not checked."""
+    """What came of reading a set.
+
+    files: how many were read and are right. problems: each a file and what is wrong with it. notes: what is unchecked.
+    """
 
     place: str
     files: int = 0
@@ -37,7 +42,7 @@ class Verdict:
 def reader(name: str, root: str) -> ImageSet:
     """The set as a test or training reads it. Raises: FileNotFoundError or ValueError that say what is missing."""
     if name == "photos":
-        return Photos()
+        return Joined(Photos("test"), Photos("train"))
     if name.startswith("cbsd68_noisy"):
         return Standard("cbsd68", root, stored=int(name.removeprefix("cbsd68_noisy")))
     if name == "sidd_medium":
@@ -86,7 +91,7 @@ def file_problem(entry: Entry, part: Part, path: Path) -> str | None:
 def _checksum_problem(path: Path, expected: str) -> str | None:
     if (came := file_hash(path)) == expected:
         return None
-    return f"its SHA-256 is {came}, that of the published file {expected}"
+    return f"its SHA-256 is {came}, recorded is {expected}"
 
 
 def _size_problem(path: Path, entry: Entry) -> str | None:
@@ -106,9 +111,8 @@ def _read_mat(path: Path) -> None:
         if [len(of_image) for of_image in boxes] != [dnd.BOXES] * dnd.IMAGES:
             raise ValueError(f"it has boxes for {len(boxes)} images, expected {dnd.BOXES} for each of {dnd.IMAGES}")
     elif path.stem in (*sidd.FILES["validation"], *sidd.FILES["benchmark"]):
-        array = read_v5(
-            path, path.stem, f"denoisebench data download sidd_{'benchmark' if 'Bench' in path.stem else 'validation'}"
-        )
+        name = "sidd_benchmark" if path.stem in sidd.FILES["benchmark"] else "sidd_validation"
+        array = read_v5(path, path.stem, f"denoisebench data download {name}")
         if array.shape != BLOCKS:
             raise ValueError(f"it holds an array of {array.shape}, expected {BLOCKS}")
     else:
@@ -173,11 +177,8 @@ def _by_checksum(entry: Entry, folders: Sequence[tuple[Part, Path]]) -> Verdict:
 def _by_content(name: str, entry: Entry, root: str) -> Verdict:
     folder = located(name, root)
     verdict = Verdict(str(folder), notes=["checksums unchecked: none is published"])
-    paths = [
-        (part, folder / Path(part.folder).relative_to(entry.parts[0].folder) / file)
-        for part in entry.parts
-        for file in part.files
-    ]
+    top = entry.parts[0].folder
+    paths = [(part, folder / os.path.relpath(part.folder, top) / file) for part in entry.parts for file in part.files]
     with track(f"reading {name}", len(paths)) as advance:
         for number, (part, path) in enumerate(paths, 1):
             if problem := file_problem(entry, part, path) or _values_problem(path):
