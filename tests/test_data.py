@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.datasets import catalogue, download, verify
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
@@ -483,6 +484,12 @@ def test_files_of_an_archive_find_their_place() -> None:
     assert place(PurePosixPath("dnd_2017/info.mat")) == "DND/dnd_2017/info.mat"
     assert place(PurePosixPath("dnd_2017/images_srgb/0001.mat")) == "DND/dnd_2017/images_srgb/0001.mat"
     assert place(PurePosixPath("dnd_2017/images_raw/0001.mat")) is None
+
+
+def test_every_data_set_of_the_configuration_is_in_the_catalogue() -> None:
+    configured = set(config.groups()["dataset"]) - {"folder", "sidd_medium_frames"}
+    assert configured <= set(CATALOGUE)
+    assert {name for name in CATALOGUE if not name.startswith("cbsd68_noisy")} == configured
 
 
 REAL = ("cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu")
