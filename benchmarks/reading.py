@@ -3,7 +3,10 @@
 Both go through the very classes that a run uses: `DataModule.train_dataloader` and `Neighbor2Neighbor.loss`. The images
 are tiles of the photographs in scikit-image, and frames as large as those of SIDD-Medium made from them with noise.
 
-    .venv/bin/python benchmarks/reading.py            # a few minutes
+Each line: patches a second that the loader alone reads; milliseconds that a step waits for them while it trains; and that
+the step itself takes then.
+
+    .venv/bin/python benchmarks/reading.py            # five minutes
     .venv/bin/python benchmarks/reading.py --quick    # small frames, short timings: does it run?
 """
 
@@ -11,8 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 
-from denoisebench.batch import Batch
 from denoisebench.datasets import views
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.folder import Folder
@@ -28,7 +29,7 @@ from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDMedium
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.views import Patches, Training
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.noise import Gaussian, NoiseModel, Real
 
@@ -92,47 +93,62 @@ def sources(folder: Path, height: int, width: int) -> list[Source]:
     ]
 
 
-def reading_rate(source: Source, training: Training, seconds: float, busy_s: float = 0.0) -> tuple[float, float]:
-    """Patches a second that the loader gives; seconds that a step waits for it if it does other things for `busy_s`."""
+def loader_of(source: Source, training: Training) -> Iterator[Patches]:
+    """Training steps of a source; if it is read warm, after a pass over all its images."""
     views.CACHE_BYTES = 4 * 2**30 if source.warm else 0
     data = DataModule(source.images, source.noise, 0, train_set=source.images, train_noise=source.noise, training=training)
     steps = iter(data.train_dataloader())
-    if source.warm:
-        for _ in islice(steps, -(-len(source.images.names) // training.batch)):
-            pass
-    next(steps)
-    count, waited, end = 0, 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end or count < 3:
-        began = time.perf_counter()
+    for _ in range(-(-len(source.images.names) // training.batch) if source.warm else 0):
         next(steps)
-        waited += time.perf_counter() - began
-        count += 1
-        time.sleep(busy_s)
-    return count * training.batch / waited, waited / count
+    return steps
 
 
-def step_seconds(training: Training, seconds: float) -> float:
-    """Seconds of one optimiser step on the CPU with the threads that PyTorch takes: the best of what was timed."""
+def reading_rate(source: Source, training: Training, seconds: float) -> float:
+    """Patches a second that the loader gives if nothing else is done."""
+    steps = loader_of(source, training)
+    for _ in range(views.AHEAD):  # read while it was waited for nothing
+        next(steps)
+    return training.batch / mean_of(lambda: next(steps), seconds)
+
+
+def training_step(training: Training) -> Callable[[], None]:
+    """One optimiser step of Neighbor2Neighbor as in a run, on the CPU."""
     method = Neighbor2Neighbor()
     optimizer = method.configure_optimizers()
-    batch = Batch(torch.rand(training.batch, 3, training.patch, training.patch))
+    noisy = torch.rand(training.batch, 3, training.patch, training.patch)
 
     def step() -> None:
         optimizer.zero_grad()
-        method.loss(batch.noisy, 0.5).backward()
+        method.loss(noisy, 0.5).backward()
         optimizer.step()
 
-    return best(step, seconds)
+    step()
+    return step
 
 
-def best(act: Callable[[], None], seconds: float) -> float:
-    act()
-    taken, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 3:
+def while_training(source: Source, training: Training, seconds: float) -> tuple[float, float]:
+    """Seconds that a step waits for its patches, and that it takes then, while the loader reads the next ones."""
+    steps, step = loader_of(source, training), training_step(training)
+    next(steps)  # nothing is read ahead of the first
+    step()
+    waited = worked = 0.0
+    count, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end or count < 3:
         began = time.perf_counter()
+        next(steps)
+        ready = time.perf_counter()
+        step()
+        count, waited, worked = count + 1, waited + ready - began, worked + time.perf_counter() - ready
+    return waited / count, worked / count
+
+
+def mean_of(act: Callable[[], object], seconds: float) -> float:
+    """Mean seconds of a call."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds or count < 3:
         act()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        count += 1
+    return (time.perf_counter() - began) / count
 
 
 def main(arguments: list[str]) -> None:
@@ -143,13 +159,13 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         every = sources(Path(folder), height, width)
         for name, training in RECIPES.items():
-            step_s = step_seconds(training, seconds)
-            print(f"\n{name}: {training.batch} patches of {training.patch} x {training.patch} a step")
-            print(f"  the training step uses {training.batch / step_s:.1f} patches/s: {1e3 * step_s:.1f} ms a step")
+            step_s = mean_of(training_step(training), seconds)
+            print(f"\n{name}, {training.batch} patches of {training.patch} x {training.patch} a step:")
+            print(f"the training step alone: {1e3 * step_s:.0f} ms, {training.batch / step_s:.1f} patches/s")
             for source in every:
-                rate, _ = reading_rate(source, training, seconds)
-                _, wait_s = reading_rate(source, training, seconds, step_s)
-                print(f"  {source.name}: {rate:.1f} patches/s; a step of that length waits {1e3 * wait_s:.2f} ms")
+                wait_s, work_s = while_training(source, training, seconds)
+                rate = reading_rate(source, training, seconds)
+                print(f"| {source.name} | {rate:.1f} | {1e3 * wait_s:.1f} | {1e3 * work_s:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
