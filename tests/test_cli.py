@@ -31,7 +31,7 @@ def test_the_help_of_run_lists_every_choice_without_torch(capsys: pytest.Capture
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["run", "report", "status", "import-weights"])
+@pytest.mark.parametrize("verb", ["run", "report", "status", "data", "import-weights"])
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"denoisebench {verb}" in capsys.readouterr().out

@@ -1,6 +1,8 @@
 """What methods see: the fixed noisy views of an evaluation, and the patches of training, as functions of their seeds alone."""
 
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from denoisebench.batch import Batch
+from denoisebench.datasets import views
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet, to_unit
@@ -664,4 +667,41 @@ def test_two_loader_workers_cannot_give_the_same_steps_twice(coded: Memory, monk
 
     monkeypatch.setattr("denoisebench.datasets.views.get_worker_info", lambda: SimpleNamespace(num_workers=2, id=0))
     with pytest.raises(RuntimeError, match="workers"):
+        next(iter(steps_of(coded)))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 4 * 2**30])
+@pytest.mark.parametrize("start", [0, 7])
+def test_steps_read_ahead_by_threads_are_those_read_one_by_one(
+    coded: Memory, monkeypatch: pytest.MonkeyPatch, cache_bytes: int, start: int
+) -> None:
+    monkeypatch.setattr(views, "CACHE_BYTES", cache_bytes)
+    slow = coded.clean
+
+    def late(index: int) -> np.ndarray:
+        time.sleep(0.003 * (index % 3))  # so that a later step is ready before an earlier one
+        return slow(index)
+
+    expected = [steps_of(coded).step(start + k) for k in range(20)]
+    monkeypatch.setattr(coded, "clean", late)
+    assert all(equal(one, other) for one, other in zip(first(20, steps_of(coded, start=start)), expected, strict=True))
+
+
+def test_reading_ahead_ends_with_the_steps(coded: Memory) -> None:
+    steps = iter(steps_of(coded))
+    next(steps)
+    assert any("training patches" in thread.name for thread in threading.enumerate())
+    del steps
+    end = time.monotonic() + 5
+    while any("training patches" in thread.name for thread in threading.enumerate()) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not any("training patches" in thread.name for thread in threading.enumerate())
+
+
+def test_what_a_reader_cannot_read_is_raised_where_the_step_is_asked_for(coded: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(index: int) -> np.ndarray:
+        raise ValueError("a.png: cut off")
+
+    monkeypatch.setattr(coded, "clean", broken)
+    with pytest.raises(ValueError, match=r"a\.png: cut off"):
         next(iter(steps_of(coded)))

@@ -20,6 +20,7 @@ denoisebench: a benchmark of self-supervised image denoisers.
   denoisebench retry STUDY                compute its failed cells again
   denoisebench dashboard STUDY            make its Weights & Biases workspace, on the server
   denoisebench submit sidd-kaggle|sidd-mat|dnd CELL   its outputs as the online benchmarks of SIDD and DND want them
+  denoisebench data list|download|verify|prepare|path [NAME ...]   the data sets: get them, check them
   denoisebench import-weights ...         the authors' released checkpoints, to test with run checkpoint=FILE
   denoisebench completion bash|zsh        shell completion: eval "$(denoisebench completion bash)"
 
@@ -122,6 +123,24 @@ runs/STUDY/METHOD/DATASET/real/seed0-KEY) as an online benchmark wants them, rea
 
   --out FOLDER          where to put it (default: CELL/submission)
   --name --authors --title --venue TEXT     what sidd-mat says of the method
+"""
+
+DATA_HELP = """\
+denoisebench data ACTION [NAME ...]: the data sets that denoisebench knows, below DENOISEBENCH_DATA and data/.
+
+  denoisebench data list                            what there is, what of it is here, sizes and licences
+  denoisebench data download kodak cbsd68           fetch what lacks or is damaged, each file checked by its SHA-256
+  denoisebench data download kodak --to FOLDER      elsewhere than DENOISEBENCH_DATA, or data/ where that is not set
+  denoisebench data download dnd                    how to get what must be fetched by hand, and where to put it
+  denoisebench data download sidd_medium --from SIDD_Medium_Srgb.zip
+                                                    unpack an archive that you fetched
+  denoisebench data verify polyu                    read every file: names, sizes, checksums (no name: all that is here)
+  denoisebench data verify my_photos/               read every image of a folder of yours
+  denoisebench data prepare sidd_medium             cut training patches once: [--patch 512] [--to FILE]
+  denoisebench data path kodak                      the folder it is read from
+
+An interrupted download or prepare goes on with the same command. Exit code: 0 if all is well, 1 if something is missing,
+damaged or to be done by hand, 2 if an argument cannot be or a download failed.
 """
 
 COMPLETION_HELP = """\
@@ -372,6 +391,18 @@ def _submit(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _data(arguments: Sequence[str]) -> int:
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(DATA_HELP, end="")
+        return 0 if arguments else 2
+    from denoisebench.datasets.command import data
+
+    try:
+        return data(arguments)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+
+
 def _completion(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--query":
         from denoisebench.config import complete
@@ -392,6 +423,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "retry": _retry,
     "dashboard": _dashboard,
     "submit": _submit,
+    "data": _data,
     "import-weights": _import_weights,
     "completion": _completion,
 }

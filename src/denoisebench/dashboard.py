@@ -1,7 +1,7 @@
 """A study's Weights & Biases workspace: method x noise, curves, pictures, the table of images."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace  # type: ignore[import-not-found]
@@ -28,7 +28,7 @@ def layout(study: str, entity: str, project: str) -> "Workspace":
     )  # fmt: skip
 
 
-def _panels() -> dict[str, list[object]]:
+def _panels() -> dict[str, list[Any]]:
     import wandb_workspaces.reports.v2 as wr  # type: ignore[import-not-found]
 
     bars = {"PSNR in dB": "psnr_db", "SSIM": "ssim", "seconds for an image": "seconds"}

@@ -1,5 +1,6 @@
 """The standard sets of the field, found where people keep them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,11 @@ class Standard(ImageSet):
             + (f"-first{first}" if first and first < len(self._files) else "")
             + (f"-crop{crop}" if crop else "")
         )
+
+    @property
+    def folder(self) -> Path:
+        """Where its clean images lie; of several parts, the folder that holds them all."""
+        return Path(os.path.commonpath([clean.parent for clean, _ in self._files.values()]))
 
     def clean(self, index: int) -> np.ndarray:
         return self._read(self._files[self.names[index]][0])

@@ -1,7 +1,12 @@
 """Noisy test views of images, and training steps cut from them: both functions of seeds and names alone."""
 
+import os
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +20,8 @@ from denoisebench.noise import Camera, NoiseModel, Real, Stored
 from denoisebench.seeding import seed_from
 
 CACHE_BYTES = 4 * 2**30
+READERS = min(4, os.cpu_count() or 1)  # decoding leaves Python's lock to the others
+AHEAD = 2 * READERS
 SECOND_VIEW = -1  # the repeat of a fixed target: no test view has it
 
 
@@ -74,9 +81,14 @@ def too_small(images: ImageSet, patch: int) -> str | None:
     return None
 
 
-def _to_tensor(image: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """(H, W, C) in its stored type -> (1, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(to_unit(image).transpose(2, 0, 1)))[None].to(dtype)
+def _planes(image: np.ndarray, dtype: type[np.floating]) -> np.ndarray:
+    """(H, W, C) in its stored type -> (C, H, W) in [0, 1]."""
+    return np.ascontiguousarray(to_unit(image).transpose(2, 0, 1), dtype)
+
+
+def _whole(image: np.ndarray) -> Tensor:
+    """(H, W, C) in its stored type -> (1, C, H, W) float64 in [0, 1]."""
+    return torch.from_numpy(_planes(image, np.float64))[None]
 
 
 def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repeat: int) -> tuple[Tensor, Tensor | None]:
@@ -85,9 +97,9 @@ def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repea
     The noise is drawn on the CPU in float64, seeded by (seed, data set, image, repeat) alone: every method, batch
     order, worker and machine meets the same pixels.
     """
-    clean = _to_tensor(images.clean(index), torch.float64) if images.has_clean else None
+    clean = _whole(images.clean(index)) if images.has_clean else None
     if images.has_noisy:
-        noisy = _to_tensor(images.noisy(index), torch.float64)
+        noisy = _whole(images.noisy(index))
     else:
         assert clean is not None
         generator = Generator().manual_seed(seed_from(seed, "noise", images.name, images.names[index], repeat))
@@ -129,7 +141,8 @@ class TrainSteps(IterableDataset[Patches]):
     """An endless stream of training steps from `start`, each a function of (seed, step) alone.
 
     Images come in passes, each once in a pass, in an order of its own; patches are cut uniformly. The stored
-    images are kept in memory up to 4 GiB, the others read each time.
+    images are kept in memory up to 4 GiB, the others read each time. Threads read up to `AHEAD` steps before they are
+    asked for; whichever of them is done first, steps come in their order and are the same.
 
     need_clean: also clean patches where the noise is fixed. need_second: also patches of a second fixed noisy view.
     """
@@ -145,15 +158,21 @@ class TrainSteps(IterableDataset[Patches]):
         self.fixed = images.has_noisy or training.noise == "fixed"
         self._cache: dict[int, list[np.ndarray]] = {}
         self._cached_bytes = 0
+        self._caching = Lock()
         self._order: tuple[int, np.ndarray] | None = None
 
     def __iter__(self) -> Iterator[Patches]:
         if (worker := get_worker_info()) is not None and worker.num_workers > 1:
             raise RuntimeError(f"{worker.num_workers} loader workers would each give every training step: use one, or none")
-        step = self.start
-        while True:
-            yield self.step(step)
-            step += 1
+        readers = ThreadPoolExecutor(READERS, "training patches")
+        try:
+            ahead = deque(readers.submit(self.step, self.start + i) for i in range(AHEAD))
+            for step in count(self.start + AHEAD):
+                ready = ahead.popleft()
+                ahead.append(readers.submit(self.step, step))
+                yield ready.result()
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
 
     def step(self, step: int) -> Patches:
         """The patches of one step; (N, C, patch, patch) float32 each."""
@@ -165,12 +184,13 @@ class TrainSteps(IterableDataset[Patches]):
 
     def _image_of(self, draw: int) -> int:
         cycle, position = divmod(draw, len(self.images.names))
-        if self._order is None or self._order[0] != cycle:
+        order = self._order
+        if order is None or order[0] != cycle:
             rng = np.random.default_rng(seed_from(self.seed, "order", cycle))
-            self._order = cycle, rng.permutation(len(self.images.names))
-        return int(self._order[1][position])
+            self._order = order = cycle, rng.permutation(len(self.images.names))
+        return int(order[1][position])
 
-    def _patch(self, index: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def _patch(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
         """A patch of the clean image, of its noisy view and of its second noisy view, each or None."""
         views, size = self._views(index), self.training.patch
         height, width = views[0].shape[:2]
@@ -180,7 +200,7 @@ class TrainSteps(IterableDataset[Patches]):
                 f"training.patch={size}: lower it, or take the image out of the training set"
             )
         top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-        cut = [_to_tensor(view[top : top + size, left : left + size], torch.float32) for view in views]
+        cut = [_planes(view[top : top + size, left : left + size], np.float32) for view in views]
         if not self.fixed:
             return cut[0], None, None
         return (cut[1] if self.need_clean else None), cut[0], (cut[-1] if self.need_second else None)
@@ -191,9 +211,10 @@ class TrainSteps(IterableDataset[Patches]):
             return self._cache[index]
         views = self._read(index)
         size = sum(view.nbytes for view in views)
-        if self._cached_bytes + size <= CACHE_BYTES:
-            self._cached_bytes += size
-            self._cache[index] = views
+        with self._caching:
+            if index not in self._cache and self._cached_bytes + size <= CACHE_BYTES:
+                self._cached_bytes += size
+                self._cache[index] = views
         return views
 
     def _read(self, index: int) -> list[np.ndarray]:
@@ -207,5 +228,6 @@ class TrainSteps(IterableDataset[Patches]):
         return fixed_view(self.images, self.noise, index, self.seed, repeat)[0][0].permute(1, 2, 0).numpy()
 
 
-def _joined(views: Sequence[Tensor | None]) -> Tensor | None:
-    return None if views[0] is None else torch.cat([view for view in views if view is not None])
+def _joined(views: Sequence[np.ndarray | None]) -> Tensor | None:
+    # By NumPy: PyTorch's threads, started from several of ours, would be more than there are cores.
+    return None if views[0] is None else torch.from_numpy(np.stack([view for view in views if view is not None]))

@@ -1,0 +1,130 @@
+"""Archives from elsewhere, unpacked as if each were out to do harm.
+
+Nothing of an archive is obeyed but names and bytes of plain files: no link, device or place outside the target is made,
+and neither owners nor rights are taken over.
+"""
+
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+CHUNK = 1 << 20
+MAX_MEMBERS = 200_000
+
+Place = Callable[[PurePosixPath], str | None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A plain file of an archive."""
+
+    path: PurePosixPath
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, place: Place, to: Path, limit: int, advance: Callable[[float, str], None]) -> list[Path]:
+    """Write the files that `place` gives a place below `to` there; returns the places. What is there already is kept.
+
+    limit: bytes in all. advance: told how many files are out. What is below `to` after an error is not to be used.
+
+    Raises: ValueError, naming the archive, if it is damaged, holds a link, a device or a path that leads out, has two
+    files for one place, or more than `limit` bytes.
+    """
+    placed: dict[str, Path] = {}
+    try:
+        with _members(archive) as members:
+            for member in members:
+                if (where := place(member.path)) is None:
+                    continue
+                if where.lower() in placed:
+                    raise ValueError(f"two files for {where}")
+                placed[where.lower()] = target = to / where
+                limit -= _copy(member, target, limit)
+                advance(len(placed), target.name)
+    except (ValueError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, LZMAError, RuntimeError) as error:
+        raise ValueError(f"{archive}: nothing of it is used: {error}") from error
+    return list(placed.values())
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            yield _of_zip(file)
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive, "r:*") as file:
+            yield _of_tar(file)
+    else:
+        raise ValueError("it is neither a zip nor a tar archive")
+
+
+def _of_zip(file: zipfile.ZipFile) -> Iterator[Member]:
+    if len(file.infolist()) > MAX_MEMBERS:
+        raise ValueError(f"it has more than {MAX_MEMBERS} members")
+    for info in file.infolist():
+        path = _safe(info.filename)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if info.flag_bits & 1:
+            raise ValueError(f"{info.filename} is encrypted")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ValueError(f"{info.filename} is a link or no file")
+        if not info.is_dir() and kind != stat.S_IFDIR:
+            yield Member(path, lambda info=info: file.open(info))
+
+
+def _of_tar(file: tarfile.TarFile) -> Iterator[Member]:
+    for number, info in enumerate(file):
+        if number >= MAX_MEMBERS:
+            raise ValueError(f"it has more than {MAX_MEMBERS} members")
+        path = _safe(info.name)
+        if not (info.isreg() or info.isdir()) or info.issparse():
+            raise ValueError(f"{info.name} is a link or no plain file")
+        if info.isreg():
+            yield Member(path, lambda info=info: _opened(file, info))
+
+
+def _opened(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    opened = file.extractfile(info)
+    assert opened is not None
+    return opened
+
+
+def _safe(name: str) -> PurePosixPath:
+    """A member's path; as Windows reads it, `\\` parts folders and `C:` is a drive."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+        raise ValueError(f"the path {name!r} leads out of it")
+    return path
+
+
+def _copy(member: Member, target: Path, limit: int) -> int:
+    """Bytes written; what an archive says of its sizes is not believed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with member.open() as source, target.open("xb") as out:
+        while chunk := source.read(CHUNK):
+            written += len(chunk)
+            if written > limit:
+                raise ValueError(f"{member.path}: larger unpacked than this data set can be")
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    return written
+
+
+def move_into(folder: Path, root: Path) -> None:
+    """Move what a folder holds to the same places below root: whole folders at once where they are new there."""
+    for entry in sorted(folder.iterdir()):
+        target = root / entry.name
+        if entry.is_dir() and target.is_dir():
+            move_into(entry, target)
+        else:
+            os.replace(entry, target)
