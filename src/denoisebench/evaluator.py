@@ -228,11 +228,19 @@ def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path
     for row in rows:
         values = None
         if row["status"] == "done":
-            denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
-            psnr_db, similarity = protocol.score(_batched(denoised), _batched(_kept_clean(inputs, row["clean_sha"])))
+            psnr_db, similarity = protocol.score(*kept_pair(row, folder, inputs))
             values = (psnr_db.item(), similarity.item())
         result.append({**row, "protocol": protocol.name, **_metrics(values)})
     return result
+
+
+def kept_pair(row: Row, folder: Path, inputs: Path) -> tuple[Tensor, Tensor]:
+    """The kept output and the clean image of a scored row: (1, C, H, W) float64 each.
+
+    Raises: FileNotFoundError for images that are gone.
+    """
+    denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
+    return _batched(denoised), _batched(_kept_clean(inputs, row["clean_sha"]))
 
 
 def _kept_clean(inputs: Path, sha: str) -> np.ndarray:

@@ -371,6 +371,21 @@ def _with_protocols(cell: Cell, protocols: Sequence[Protocol]) -> Sequence[Row]:
     return rows
 
 
+def rescore(planned: Sequence[Cell], protocols: Sequence[Protocol]) -> int:
+    """Score the kept outputs of finished cells under further protocols; returns how many cells could not be."""
+    failures = 0
+    for cell in planned:
+        if cell.state != "done":
+            continue
+        try:
+            with FileLock(cell.folder / ".lock"):
+                _with_protocols(cell, protocols)
+        except (OSError, ValueError) as error:
+            failures += 1
+            console.print(f"not scored  {cell}: {error}", style="red", markup=False)
+    return failures
+
+
 def read_rows(cell: Cell) -> list[Row]:
     with (cell.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
