@@ -124,7 +124,8 @@ class Evaluator(pl.Callback):
     ) -> None:
         if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
             with trainer.precision_plugin.forward_context():
-                pl_module.test_step(batch._replace(noisy=batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]), batch_idx)
+                corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]
+                pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
         self._meter = Meter(batch.noisy.device)
         self._meter.start()
 

@@ -21,7 +21,7 @@ from denoisebench import cells, config
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Training, impossible, no_target
+from denoisebench.datasets.views import NoisyViews, Training, impossible, no_target
 from denoisebench.files import remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
@@ -255,6 +255,7 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser, ImageDenoiser
     from denoisebench.evaluator import Evaluator
+    from denoisebench.evidence import ReadCount
     from denoisebench.training import load_weights, quiet, trained, trainer_for
 
     began = time.monotonic()
@@ -289,6 +290,7 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     tested = time.monotonic()
     identity = _identity_columns(job, cell, parts, method, training)
     total = len(data.test_views) + len(finished)
+    reads = ReadCount()
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, pictures=job.pictures, done=len(finished), advance=advance
@@ -297,16 +299,35 @@ def _compute(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
             method.on_image_step = _step_reporter(method, evaluator, advance)
         if total > len(finished):
             with quiet():
-                trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
+                trainer_for(device, precision, [reads, evaluator]).test(method, data, verbose=False)
     # An image finished under another commit, before an interruption, keeps that commit.
     rows = [{**row, **identity, "commit": row["commit"]} for image in partial.read() for row in image]
     ended = time.monotonic()
     about = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+    about["evidence"] = _evidence(job, parts, method, training, reads.summary())
     cells.write_atomic(cell.folder / "manifest.json", json.dumps(about, indent=1))
     partial.finish(rows)
     cell.set_status("done", images=total)
     partial.forget()
     return rows
+
+
+def _evidence(
+    job: DictConfig, parts: Parts, method: Any, training: dict[str, Any] | None, test_reads: dict[str, int]
+) -> dict[str, Any]:
+    """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
+    from denoisebench.evidence import blind_spot
+
+    first = NoisyViews(parts.test_set, parts.noise, job.seed, 1, ())[0]
+    trained_on = parts.train_set.sources if parts.train_set else None
+    return {
+        "training_reads": training.get("reads") if training else None,
+        "test_reads": test_reads,
+        "images": trained_on and {
+            "training": len(trained_on), "test": len(parts.test_set.sources), "shared": len(trained_on & parts.test_set.sources)
+        },
+        "blind_spot": blind_spot(method, first.noisy, first.seed),
+    }  # fmt: skip
 
 
 def _step_reporter(method: Any, evaluator: Any, advance: Advance) -> Callable[[int, float], None]:

@@ -28,6 +28,7 @@ from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
+from denoisebench.evidence import ReadCount
 from denoisebench.files import remove_orphans, whole_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.protocol import Protocol
@@ -252,9 +253,9 @@ def _fit(
     with track(title, training.steps, start) as advance, isolated_rng(seed_from(seed, "training")), quiet():
         log = TrainingLog(folder, checkpoint_s, advance)
         validation = Validation(data.validation_views, validate_every, training.selection == "oracle")
-        trainer = trainer_for(
-            device, precision, [SeededSteps(seed), validation, log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
-        )
+        reads = ReadCount()
+        callbacks = [SeededSteps(seed), reads, validation, log]
+        trainer = trainer_for(device, precision, callbacks, max_steps=training.steps, max_epochs=-1, limit_val_batches=0)
         trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     with whole_file(folder / "weights.pt") as part:
         torch.save(validation.best or method.state_dict(), part)
@@ -263,6 +264,7 @@ def _fit(
         on = {"on": data.validation_name, "images": len(data.validation_views)}
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
-    about = {"steps": training.steps, "seconds": log.seconds - validation.seconds, "source": source_hash(method)}
+    seconds = log.seconds - validation.seconds
+    about = {"steps": training.steps, "seconds": seconds, "source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))
     checkpoint.unlink(missing_ok=True)

@@ -92,7 +92,7 @@ def _noise(result: Result) -> Tick:
     if not result.train_noise:
         return Tick("noise", "unknown", NOT_RECORDED)
     fresh = result.train_noise.endswith("fresh")
-    told = "drawn anew each time an image is seen" if fresh else "fixed for each image"
+    told = "drawn anew each time an image is seen, which needs clean images to draw it on" if fresh else "fixed for each image"
     return Tick("noise", "ok" if not fresh else "note", f"{result.train_noise}: {told}")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from denoisebench.cells import Row, read_status
 from denoisebench.evaluator import kept_pair
+from denoisebench.metrics import UNIFORM_WINDOW
 from denoisebench.progress import Advance, output_console, track
 from denoisebench.protocol import Protocol
 from denoisebench.report.rows import read_rows, runs_root
@@ -83,14 +84,15 @@ def _said(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-def alternatives(protocol: Protocol, images: int) -> list[Convention]:
-    """What else papers and released codes do, each alone beside `protocol`."""
+def alternatives(protocol: Protocol, images: int, side: int) -> list[Convention]:
+    """What else papers and released codes do, each alone beside `protocol`; side: the least one of the images."""
     roundings = [r for r in ("none", "round", "truncate") if r != protocol.rounding]
     windows = [w for w in ("gaussian", "uniform", "volume") if w != protocol.ssim]
     found = [Convention(f"rounding to 8 bit: {r}", replace(protocol, rounding=r)) for r in roundings]  # type: ignore[arg-type]
     found += [Convention(f"window of SSIM: {w}", replace(protocol, ssim=w)) for w in windows]  # type: ignore[arg-type]
+    border = [Convention("border of 8 pixels cut off", replace(protocol, border=protocol.border + 8))]
     found += [
-        Convention("border of 8 pixels cut off", replace(protocol, border=protocol.border + 8)),
+        *(border if side >= 2 * (protocol.border + 8) + UNIFORM_WINDOW else []),
         Convention("luma (Y of BT.601) alone", protocol, change=luma),
         Convention("middle row and column left out (Self2Self+)", protocol, change=without_middle),
         Convention("pooled: PSNR of the mean error of all images", protocol, pooled=True),
@@ -146,7 +148,8 @@ def explain(cell: Path, protocol: Protocol, against: Protocol | None = None) -> 
     if not first:
         raise ValueError(f"{cell}: it has no clean images, and so no scores")
     steps = ladder(protocol, against or protocol)
-    others = alternatives(protocol, len(first))
+    side = min(min(pair[1].shape[-2:]) for pair in _pairs(first[:1], cell))
+    others = alternatives(protocol, len(first), side)
     with track(f"scoring {cell.name}", len(first)) as advance:
         found = scores(lambda: _pairs(first, cell), [*steps, *others], advance)
     _print(first[0], len(first), steps, others, found, against)

@@ -19,6 +19,7 @@ from denoisebench.report.viewer import Group, View, groups_of, output_of
 
 PICTURED_IMAGES = 3
 PICTURED_SIDE = 256
+FEW_GROUPS = 6  # with more of them, one image of each
 
 NOTES = """\
 The best score that needs no clean image is bold, the second underlined (in the page and in LaTeX). `supervised` methods
@@ -99,8 +100,9 @@ def _published(report: Report) -> str:
 def _pictures(report: Report, folder: Path) -> list[str]:
     """A strip noisy | each method | clean for the first images of each data set and noise; their Markdown."""
     lines = []
-    for group in groups_of(report):
-        for view in group.views[:PICTURED_IMAGES]:
+    groups = groups_of(report)
+    for group in groups:
+        for view in group.views[: PICTURED_IMAGES if len(groups) <= FEW_GROUPS else 1]:
             told = f"{group.dataset}, {group.noise}, {view.image}"
             name = output_name(f"{group.dataset}_{group.noise}_{view.image}", 0)
             try:
