@@ -319,7 +319,7 @@ function lagTable([name, one]) {
 function show(image) {
   state.image = image;
   state.width = state.height = 0;
-  fill(byId("image"), ordered().map((i) => [i, groupNow().images[i].name]), image);
+  fill(byId("image"), ordered().map((i) => [i, groupNow().images[i].name + (groupNow().images[i].sheet ? "" : " (no crops)")]), image);
   const known = choices();
   if (!known.includes(state.left)) state.left = NOISY;
   if (!known.includes(state.right)) state.right = known[Math.min(1, known.length - 1)];
@@ -330,6 +330,12 @@ function show(image) {
   drawResiduals();
 }
 
+// Images with crops first: they show what the viewer can do.
+function first() {
+  const order = ordered();
+  return order.find((i) => groupNow().images[i].sheet) ?? order[0];
+}
+
 function step(by) {
   const order = ordered(), at = order.indexOf(state.image);
   show(order[(at + by + order.length) % order.length]);
@@ -338,7 +344,7 @@ function step(by) {
 function startViewer() {
   fill(byId("group"), groups.map((group, i) => [i, `${group.dataset}, ${group.noise}`]), 0);
   byId("viewer").hidden = false;
-  byId("group").addEventListener("change", (event) => { state.group = Number(event.target.value); show(ordered()[0]); });
+  byId("group").addEventListener("change", (event) => { state.group = Number(event.target.value); show(first()); });
   byId("image").addEventListener("change", (event) => show(Number(event.target.value)));
   byId("order").addEventListener("change", () => show(ordered()[0]));
   byId("previous").addEventListener("click", () => step(-1));
@@ -356,9 +362,9 @@ function startViewer() {
     if (String(paneSize()) !== before) fit();
   }));
   startStage(byId("stage"));
-  const best = groupNow().methods.length - 1;
-  state.right = Math.max(best, NOISY);
-  show(ordered()[0]);
+  const rivals = [...groupNow().methods.keys()].filter((i) => !groupNow().methods[i].tags.includes("supervised"));
+  state.right = rivals.at(-1) ?? CLEAN;
+  show(first());
 }
 
 function startStage(stage) {

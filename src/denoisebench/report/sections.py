@@ -23,7 +23,7 @@ def grid_section(report: Report, grid: Grid) -> Markup:
     places = [(grid.dataset, noise, grid.protocol) for noise in grid.noises]
     heading = element("h2", f"{grid.dataset} ", element("small", f"{grid.images} images, protocol {grid.protocol}"))
     parts = [heading, main_table(report, grid)]
-    parts += [_plots(grid, report.at(place), place[1]) for place in places]
+    parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
     parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
     parts += [published_section([b for b in report.published if b.result in report.at(place)], place) for place in places]
     parts += [_unverified(grid), audit_section(report, grid)]
@@ -117,7 +117,7 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
         whole = points_of(results, all_seconds)
         plots.append(cost_plot(whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {grid.images} images"))
     caption = element("figcaption", f"{noise}: quality against cost", legend(apart))
-    return element("figure", element("div", *plots, class_="plots"), caption)
+    return element("figure", element("div", *plots, class_="plots"), caption, class_="two" if len(plots) > 1 else None)
 
 
 # --- Statistics --------------------------------------------------------------------------------------------------
