@@ -8,11 +8,11 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-demo: .venv/core  ## compare seven methods on photographs: runs/demo/report.md (minutes the first time, seconds the second)
+demo: .venv/core  ## compare seven methods on photographs: runs/demo/report.html (minutes the first time, seconds the second)
 	$(BIN)/denoisebench run -m experiment=demo
 	$(BIN)/denoisebench report demo
 
-test: .venv/dev  ## the tests, about 3 minutes on 2 cores
+test: .venv/dev  ## the tests, about 4 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-slow: .venv/dev  ## learning and kill tests

@@ -1,6 +1,8 @@
 """What flows from the data to a method and to the evaluator."""
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Self, SupportsIndex
 
 from torch import Tensor
 
@@ -22,3 +24,33 @@ class Batch(NamedTuple):
     name: tuple[str, ...] = ()
     repeat: int = 0
     seed: int = 0
+
+
+class WatchedBatch(Batch):
+    """A batch that counts in `reads` how often its `clean` and its `target` are read: by name, by place, or with all."""
+
+    reads: Counter[str]
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        watched = cls._make(batch)
+        watched.reads = Counter()
+        return watched
+
+    def held(self) -> list[str]:
+        """Which of the two are there, without reading them."""
+        return [name for name in ("clean", "target") if tuple.__getitem__(self, self._fields.index(name)) is not None]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("clean", "target"):
+            self.reads[name] += 1
+        return super().__getattribute__(name)
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        chosen = self._fields[index]
+        self.reads.update({"clean", "target"} & {chosen} if isinstance(chosen, str) else {"clean", "target"} & set(chosen))
+        return tuple.__getitem__(self, index)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.reads.update(("clean", "target"))
+        return super().__iter__()

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    import argparse
+
     from denoisebench.cells import Cell
     from denoisebench.config import Job
+    from denoisebench.protocol import Protocol
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
 
   denoisebench run [KEY=VALUE ...]        one cell: a method on a data set under a noise
   denoisebench run -m [KEY=A,B,... ...]   a sweep: every combination
-  denoisebench report STUDY               table, results.csv, report.md and pictures of a study
+  denoisebench report STUDY...            tables, statistics and pictures: report.html, report.md, results.csv, table.tex
+  denoisebench explain CELL               a cell's scores under other conventions, step by step
   denoisebench status STUDY               what is done, failed, skipped, missing
   denoisebench retry STUDY                compute its failed cells again
   denoisebench dashboard STUDY            make its Weights & Biases workspace, on the server
@@ -68,11 +72,29 @@ Exit code: 0 if every cell is done or skipped with a reason, 1 if one failed, 2 
 """
 
 REPORT_HELP = """\
-denoisebench report STUDY: read the rows of all finished cells of a study (a name under runs/, or a path);
-print the table, and write results.csv, report.md and its pictures into the study's folder.
+denoisebench report STUDY...: read the rows of all finished cells of one or several studies (names under runs/, or paths);
+print the tables, and write report.html, report.md, results.csv and table.tex. One study's report goes into its own
+folder, that of several into runs/a+b/.
 
   denoisebench report demo
-  denoisebench report runs/demo
+  denoisebench report classical quick --baseline bm3d
+  denoisebench report demo --protocol apbsn
+
+  --protocol NAME   score the kept outputs under this protocol too (again for several)
+  --baseline NAME   the method that differences are taken to beside the best (default: noisy)
+  --pictures N      images of each data set and noise with crops and residuals, or `all` (default: as many as take seconds)
+  --out DIR         where to write
+
+report.html opens from the disk and fetches nothing. It links the kept images of the study, so move it with them.
+"""
+
+EXPLAIN_HELP = """\
+denoisebench explain CELL [--against PROTOCOL]: why your number is not the paper's. Prints the scores of a finished cell
+(its folder, or the beginning of its key) under its own protocol, then step by step under another one, and what every
+other convention of the field would change, each alone.
+
+  denoisebench explain 3c1f09 --against apbsn
+  denoisebench explain runs/demo/nlm/photos-crop128/gaussian25/seed0-80d72494d0ac
 """
 
 RETRY_HELP = """\
@@ -305,10 +327,80 @@ def _study_verb(text: str, act: Callable[[Path], int]) -> Callable[[Sequence[str
     return verb
 
 
-def _report(study: Path) -> int:
-    from denoisebench.report.markdown import write_report
+def _report(arguments: Sequence[str]) -> int:
+    import argparse
 
-    return write_report(study)
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(REPORT_HELP, end="")
+        return 0 if arguments else 2
+    parser = argparse.ArgumentParser("denoisebench report", add_help=False)
+    parser.add_argument("studies", nargs="+", metavar="STUDY")
+    parser.add_argument("--protocol", action="append", default=[])
+    parser.add_argument("--baseline", default="noisy")
+    parser.add_argument("--pictures", type=_count, default=None)
+    parser.add_argument("--out", type=Path, default=None)
+    given = _parsed(parser, arguments)
+    if given is None:
+        return 2
+    from denoisebench.report.rows import find_study
+    from denoisebench.report.write import write_report
+
+    try:
+        studies = [find_study(name) for name in dict.fromkeys(given.studies)]
+        failures = _rescored(studies, given.protocol) if given.protocol else 0
+        written = write_report(studies, given.out, baseline=given.baseline, pictures=given.pictures)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+    return max(written, int(failures > 0))
+
+
+def _count(text: str) -> int:
+    return sys.maxsize if text == "all" else max(int(text), 0)
+
+
+def _parsed(parser: "argparse.ArgumentParser", arguments: Sequence[str]) -> "argparse.Namespace | None":
+    """The parsed arguments; None, with the reason printed, where they cannot be."""
+    try:
+        return parser.parse_args(arguments)
+    except SystemExit:
+        return None
+
+
+def _protocols(names: Sequence[str]) -> "list[Protocol]":
+    from denoisebench import config, run
+
+    [job] = config.jobs([f"protocol=[{','.join(names)}]"], multirun=False)
+    return run.protocols_of(job.config)
+
+
+def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
+    from denoisebench import run
+    from denoisebench.cells import read_plan
+
+    return run.rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
+
+
+def _explain(arguments: Sequence[str]) -> int:
+    import argparse
+
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(EXPLAIN_HELP, end="")
+        return 0 if arguments else 2
+    parser = argparse.ArgumentParser("denoisebench explain", add_help=False)
+    parser.add_argument("cell")
+    parser.add_argument("--protocol", default="default")
+    parser.add_argument("--against", default=None)
+    given = _parsed(parser, arguments)
+    if given is None:
+        return 2
+    from denoisebench.report.explain import explain, find_cell
+
+    try:
+        protocols = _protocols(list(dict.fromkeys([given.protocol, given.against or given.protocol])))
+        explain(find_cell(given.cell), protocols[0], protocols[-1] if given.against else None)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+    return 0
 
 
 def _status(study: Path) -> int:
@@ -418,7 +510,8 @@ def _completion(arguments: Sequence[str]) -> int:
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
-    "report": _study_verb(REPORT_HELP, _report),
+    "report": _report,
+    "explain": _explain,
     "status": _study_verb(STATUS_HELP, _status),
     "retry": _retry,
     "dashboard": _dashboard,

@@ -127,7 +127,8 @@ class Evaluator(pl.Callback):
     ) -> None:
         if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
             with trainer.precision_plugin.forward_context():
-                pl_module.test_step(batch._replace(noisy=batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]), batch_idx)
+                corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]
+                pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
         self._meter = Meter(batch.noisy.device)
         self._meter.start()
 
@@ -233,11 +234,19 @@ def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path
     for row in rows:
         values = None
         if row["status"] == "done":
-            denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
-            psnr_db, similarity = protocol.score(_batched(denoised), _batched(_kept_clean(inputs, row["clean_sha"])))
+            psnr_db, similarity = protocol.score(*kept_pair(row, folder, inputs))
             values = (psnr_db.item(), similarity.item())
         result.append({**row, "protocol": protocol.name, **_metrics(values)})
     return result
+
+
+def kept_pair(row: Row, folder: Path, inputs: Path) -> tuple[Tensor, Tensor]:
+    """The kept output and the clean image of a scored row: (1, C, H, W) float64 each.
+
+    Raises: FileNotFoundError for images that are gone.
+    """
+    denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
+    return _batched(denoised), _batched(_kept_clean(inputs, row["clean_sha"]))
 
 
 def _kept_clean(inputs: Path, sha: str) -> np.ndarray:

@@ -20,7 +20,7 @@ from denoisebench import cells, config, loggers
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Training, impossible, no_target
+from denoisebench.datasets.views import NoisyViews, Training, impossible, no_target
 from denoisebench.files import BusyError, held, remove_orphans
 from denoisebench.manifest import commit, manifest
 from denoisebench.noise import NoiseModel
@@ -292,6 +292,7 @@ def _compute(
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser, ImageDenoiser
     from denoisebench.evaluator import Evaluator
+    from denoisebench.evidence import ReadCount
     from denoisebench.training import load_weights, quiet, trained, trainer_for
 
     began = time.monotonic()
@@ -325,6 +326,7 @@ def _compute(
     total = job.repeats * len(parts.test_set.names)
     for image in finished:
         log.image(image)
+    reads = ReadCount()
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
             cell.folder, cell.inputs, identity, protocols, shard=shard, pictures=job.pictures, done=len(finished),
@@ -334,7 +336,7 @@ def _compute(
             method.on_image_step = _step_reporter(method, evaluator, advance)
         if len(data.test_views):
             with quiet():
-                trainer_for(device, precision, [evaluator]).test(method, data, verbose=False)
+                trainer_for(device, precision, [reads, evaluator]).test(method, data, verbose=False)
     with _gate(cell, shard):
         done = partial.all()
         if len(done) < total:
@@ -346,6 +348,7 @@ def _compute(
         rows = [{**row, **identity, "commit": row["commit"]} for image in _in_order(done, parts.test_set) for row in image]
         ended = time.monotonic()
         made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+        made_with["evidence"] = _evidence(job, parts, method, training, reads.summary())
         cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
         partial.finish(rows)
         cell.set_status("done", images=total)
@@ -371,6 +374,24 @@ def _in_order(images: Sequence[list[Row]], test_set: ImageSet) -> list[list[Row]
     """As the data set has them, repeats outside, whichever process finished first."""
     place = {name: number for number, name in enumerate(test_set.names)}
     return sorted(images, key=lambda rows: (rows[0]["repeat"], place[rows[0]["image"]]))
+
+
+def _evidence(
+    job: DictConfig, parts: Parts, method: Any, training: dict[str, Any] | None, test_reads: dict[str, int]
+) -> dict[str, Any]:
+    """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
+    from denoisebench.evidence import blind_spot
+
+    first = NoisyViews(parts.test_set, parts.noise, job.seed, 1, ())[0]
+    trained_on = parts.train_set.sources if parts.train_set else None
+    return {
+        "training_reads": training.get("reads") if training else None,
+        "test_reads": test_reads,
+        "images": trained_on and {
+            "training": len(trained_on), "test": len(parts.test_set.sources), "shared": len(trained_on & parts.test_set.sources)
+        },
+        "blind_spot": blind_spot(method, first.noisy, first.seed),
+    }  # fmt: skip
 
 
 def _step_reporter(method: Any, evaluator: Any, advance: Advance) -> Callable[[int, float], None]:
@@ -431,6 +452,21 @@ def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     if new:
         cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
+
+
+def rescore(planned: Sequence[Cell], protocols: Sequence[Protocol]) -> int:
+    """Score the kept outputs of finished cells under further protocols; returns how many cells could not be."""
+    failures = 0
+    for cell in planned:
+        if cell.state != "done":
+            continue
+        try:
+            with held(cell.folder / ".lock"):
+                _score_under(cell, protocols)
+        except (BusyError, OSError, ValueError) as error:
+            failures += 1
+            console.print(f"not scored  {cell}: {error}", style="red", markup=False)
+    return failures
 
 
 def read_rows(cell: Cell) -> list[Row]:

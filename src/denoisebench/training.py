@@ -27,6 +27,7 @@ from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
+from denoisebench.evidence import ReadCount
 from denoisebench.files import held, remove_orphans, whole_file
 from denoisebench.loggers import Live, Log, no_log
 from denoisebench.progress import Advance, console, track
@@ -267,9 +268,9 @@ def _fit(
     ):  # fmt: skip
         log = TrainingLog(folder, checkpoint_s, advance, loggers.curve)
         validation = Validation(data.validation_views, validate_every, training.selection == "oracle", loggers.curve)
-        trainer = trainer_for(
-            device, precision, [SeededSteps(seed), validation, log], max_steps=training.steps, max_epochs=-1, limit_val_batches=0
-        )
+        reads = ReadCount()
+        callbacks = [SeededSteps(seed), reads, validation, log]
+        trainer = trainer_for(device, precision, callbacks, max_steps=training.steps, max_epochs=-1, limit_val_batches=0)
         trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     with whole_file(folder / "weights.pt") as part:
         torch.save(validation.best or method.state_dict(), part)
@@ -278,6 +279,7 @@ def _fit(
         on = {"on": data.validation_name, "images": len(data.validation_views)}
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
-    about = {"steps": training.steps, "seconds": log.seconds - validation.seconds, "source": source_hash(method)}
+    seconds = log.seconds - validation.seconds
+    about = {"steps": training.steps, "seconds": seconds, "source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))
     checkpoint.unlink(missing_ok=True)

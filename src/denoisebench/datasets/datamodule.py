@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from denoisebench.batch import Batch
+from denoisebench.batch import Batch, WatchedBatch
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, too_small
 from denoisebench.noise import NoiseModel
@@ -60,8 +60,9 @@ class DataModule(pl.LightningDataModule):
         return _one_by_one(steps)
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
-        if isinstance(batch, Batch):
-            return batch
+        return WatchedBatch.of(batch if isinstance(batch, Batch) else self._training_batch(batch))
+
+    def _training_batch(self, batch: Patches) -> Batch:
         if batch.noisy is not None:
             targets = {"clean": batch.clean, "noisy": batch.second, None: None}
             return Batch(batch.noisy, target=targets[self.target])

@@ -1,4 +1,4 @@
-"""`denoisebench report`: table, results.csv, report.md and pictures of a study."""
+"""report.md: the same tables, statistics and published numbers for a README or a pull request, with strips of pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,88 +6,124 @@ from urllib.parse import quote
 
 import numpy as np
 
-from denoisebench.cells import Row, read_plan, write_atomic
+from denoisebench.cells import Row, write_atomic
 from denoisebench.pictures import output_name, read_png, strip, write_png
-from denoisebench.progress import output_console
-from denoisebench.report.rows import Result, read_study, summarise
+from denoisebench.report.published import UNVERIFIED, base_of
+from denoisebench.report.rows import Result
+from denoisebench.report.sections import difference_text, interval_text, p_text
+from denoisebench.report.statistics import Difference
 from denoisebench.report.status import counts, explained
-from denoisebench.report.table import markdown_tables, print_tables, write_results
+from denoisebench.report.study import Place, Report
+from denoisebench.report.table import markdown_table, markdown_tables, markdown_text
+from denoisebench.report.viewer import Group, View, groups_of, output_of
 
 PICTURED_IMAGES = 3
 PICTURED_SIDE = 256
+FEW_GROUPS = 6  # with more of them, one image of each
 
 NOTES = """\
-The best score that needs no clean image is bold. `supervised` methods were trained on clean images: they are bounds.
-`oracle_sigma`: the method was told the true noise level. `oracle_selected`: its weights were chosen by clean images.
-`second_view`: trained on pairs of noisy views. `transductive`: the test photographs were among its training images
-(noisy as the method is given them; never their clean side). `stale_training`: the code has changed since its training.
+The best score that needs no clean image is bold, the second underlined (in the page and in LaTeX). `supervised` methods
+were trained on clean images: they are bounds. `oracle_sigma`: the method was told the true noise level.
+`oracle_selected`: its weights were chosen by clean images. `second_view`: trained on pairs of noisy views.
+`transductive`: the test photographs were among its training images (noisy as the method is given them; never their
+clean side). `stale_training`: the code has changed since its training. `per image`: learns anew from each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the
 method saw that set.
-Scores are means over images of per-image values. Under protocol `default` outputs are clipped to [0, 1] and not
-rounded (but kept, and scored as kept, in 16 bit); SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over
-channels. Time per image is the method's own, without reading and scoring.
+
+Scores are means over images of per-image values. Under protocol `default` outputs are clipped to [0, 1] and not rounded
+(but kept, and scored as kept, in 16 bit); SSIM has an 11 x 11 Gaussian window (1.5), valid region, mean over channels.
+"± images" is the standard deviation over images, "± seeds" that of the means over seeds. Time per image is the method's
+own, without reading and scoring; memory is the peak of one image (on a CPU, what the process grew by).
+
+Statistics are paired by image: all views of an image give one difference. Intervals of the mean difference are
+bias-corrected and accelerated bootstrap intervals over images (9999 resamples, scipy.stats.bootstrap); "corrected" is
+the level 1 - 0.05 / m of m comparisons (Bonferroni). A rank is shared where the corrected interval of the difference to
+the rank's leader holds zero; "the best" is the best in the same images, so a lead over it is slightly flattered. p is
+the two-sided Wilcoxon signed-rank test (scipy.stats.wilcoxon), corrected by Holm over the methods. Nothing is compared
+where the hashes of the noisy images differ. Bounds have no rank.
+
+Published numbers carry a grade: A seen in an official figure or README, or in a peer-reviewed follow-up's table; B the
+text of one paper; C secondary. A difference is printed only where data set, noise, protocol, training set, budget and
+tags agree.
 """
 
 
-def write_report(study: Path) -> int:
-    """Print the table of a study and write its report; 1 if there is no finished cell."""
-    console = output_console()
-    rows = read_study(study)
-    if not rows:
-        console.print(f"{study}: no finished cell yet; `denoisebench status {study.name}` says why", markup=False)
-        return 1
-    results = summarise(rows)
-    print_tables(results, console)
-    write_results(results, study / "results.csv")
-    cells = list(read_plan(study).values())
-    sections = [
-        f"# {study.name}",
-        markdown_tables(results),
-        NOTES,
-        f"Commits: {', '.join(sorted({row['commit'] for row in rows}))}. {counts(cells)}.",
+def write_markdown(report: Report, path: Path) -> None:
+    """Write report.md, and its pictures into `report/` beside it."""
+    sections = [f"# {markdown_text(report.title)}", markdown_tables(report.results)]
+    sections += [f"> Mind: {markdown_text(note)}" for note in report.notes]
+    sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
+    sections += ["## Beside the published numbers", _published(report), "## How to read this", NOTES.strip()]
+    sections.append(f"Commits: {', '.join(report.commits)}. {counts(report.cells)}.")
+    if reasons := explained(report.cells):
+        sections.append("## Not done\n\n" + "\n".join(f"- {markdown_text(reason)}" for reason in reasons))
+    sections.append("## Pictures\n\n" + "\n\n".join(_pictures(report, path.parent)))
+    write_atomic(path, "\n\n".join(sections) + "\n")
+
+
+def _statistics(report: Report, place: Place) -> str:
+    comparison = report.comparisons[place]
+    results = report.at(place)
+    if comparison.best is None or len(results) < 2:
+        return f"{markdown_text(f'{place[0]}, {place[1]}')}: nothing to compare."
+    best = comparison.best.method
+    title = f"**{markdown_text(place[0])}**, {markdown_text(place[1])}, protocol `{place[2]}`, less {markdown_text(best)} in dB:"
+    head = ["method", "rank", "difference", "95 % interval", "corrected", "p (Holm)", "wins"]
+    body = [
+        [markdown_text(r.method), str(comparison.ranks.get(r.id, "")), *_cells(comparison.to_best.get(r.id))] for r in results
     ]
-    if reasons := explained(cells):
-        sections.append("## Not done\n\n" + "\n".join(f"- {reason}" for reason in reasons))
-    sections.append("## Pictures\n\n" + "\n\n".join(_pictures(study, rows, results)))
-    write_atomic(study / "report.md", "\n\n".join(sections) + "\n")
-    console.print(f"wrote {study / 'report.md'} and {study / 'results.csv'}", markup=False)
-    return 0
+    return f"{title}\n\n{markdown_table(head, body)}"
 
 
-def _pictures(study: Path, rows: Sequence[Row], results: Sequence[Result]) -> list[str]:
+def _cells(found: Difference | str | None) -> list[str]:
+    if not isinstance(found, Difference):
+        return [found or "", "", "", "", ""]
+    intervals = [
+        interval_text(found.low_db, found.high_db), interval_text(found.corrected_low_db, found.corrected_high_db),
+    ]  # fmt: skip
+    return [f"{found.mean_db:+.2f}", *intervals, p_text(found.p_holm), f"{found.wins} of {found.images}"]
+
+
+def _published(report: Report) -> str:
+    head = ["published", "data set, noise", "PSNR", "SSIM", "ours", "difference", "grade", "source"]
+    body = []
+    for b in report.published:
+        p, ours = b.published, b.result.psnr_db
+        scores = [f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", "" if ours is None else f"{ours:.2f}"]
+        place = f"{b.result.dataset}, {b.result.noise}"
+        texts = [p.method, place, *scores, difference_text(b), p.grade, p.source]
+        body.append([markdown_text(text) for text in texts])
+    parts = [markdown_table(head, body, texts=(0, 1, 5, 6, 7)) if body else "None of these methods on these sets and noises."]
+    bases = dict.fromkeys(base_of(r.method) for r in report.results)
+    return "\n\n".join([*parts, *(f"{base}: {UNVERIFIED[base]}." for base in bases if base in UNVERIFIED)])
+
+
+def _pictures(report: Report, folder: Path) -> list[str]:
     """A strip noisy | each method | clean for the first images of each data set and noise; their Markdown."""
     lines = []
-    results = [result for result in results if result.scored_by == "local"]
-    for dataset, noise in dict.fromkeys((r.dataset, r.noise) for r in results):
-        protocol = next(r.protocol for r in results if (r.dataset, r.noise) == (dataset, noise))
-        shown = [r for r in results if (r.dataset, r.noise, r.protocol) == (dataset, noise, protocol)]
-        own = [
-            row for row in rows if row["cell"] in {r.cell for r in shown} and row["protocol"] == protocol and row["repeat"] == "0"
-        ]
-        for image in list(dict.fromkeys(row["image"] for row in own))[:PICTURED_IMAGES]:
-            name = output_name(f"{dataset}_{noise}_{image}", 0)
+    groups = groups_of(report)
+    for group in groups:
+        for view in group.views[: PICTURED_IMAGES if len(groups) <= FEW_GROUPS else 1]:
+            told = f"{group.dataset}, {group.noise}, {view.image}"
+            name = output_name(f"{group.dataset}_{group.noise}_{view.image}", 0)
             try:
-                picture = _strip(study, image, [row for row in own if row["image"] == image], shown)
+                write_png(folder / "report" / name, _strip(group, view))
             except (OSError, ValueError) as error:
-                lines.append(f"{dataset}, {noise}, {image}: no picture ({error})")
+                lines.append(markdown_text(f"{told}: no picture ({error})"))
                 continue
-            write_png(study / "report" / name, picture)
-            lines.append(f"{dataset}, {noise}, {image}\n\n![{image} under {noise}](report/{quote(name)})")
+            lines.append(f"{markdown_text(told)}\n\n![{markdown_text(told)}](report/{quote(name)})")
     return lines
 
 
-def _strip(study: Path, image: str, rows: Sequence[Row], shown: Sequence[Result]) -> np.ndarray:
-    inputs = study / ".inputs"
-    at = {row["cell"]: row for row in rows}
-    methods = [r for r in shown if r.cell in at]
-    sha = at[methods[0].cell]["noisy_sha"]
-    panels = [] if methods[0].method == "noisy" else [("noisy", read_png(inputs / f"{sha}-noisy.png"))]
-    for result in methods:
-        psnr_db = at[result.cell]["psnr_db"]
-        label = result.method + ("" if psnr_db is None else f" {psnr_db:.2f} dB")
-        panels.append((label, read_png(result.cell / "images" / output_name(image, 0))))
-    clean_sha = at[methods[0].cell]["clean_sha"]
-    clean = [("clean", read_png(inputs / f"{clean_sha}-clean.png"))] if clean_sha else []
+def _strip(group: Group, view: View) -> np.ndarray:
+    shown: list[tuple[Result, Row]] = [
+        (r, row) for r, row in zip(group.results, view.rows, strict=True) if row is not None and r.method != "noisy"
+    ]
+    panels = [("noisy", read_png(view.noisy))]
+    for result, row in shown:
+        score: Sequence[str] = [] if row["psnr_db"] is None else [f"{row['psnr_db']:.2f} dB"]
+        panels.append((" ".join([result.method, *score]), read_png(output_of(row))))
+    clean = [("clean", read_png(view.clean))] if view.clean else []
     return strip([*panels, *clean], PICTURED_SIDE)

@@ -3,14 +3,16 @@
 import csv
 import math
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from denoisebench.cells import Cell, Row, computation_of, read_server_rows, read_status
 
 LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
+VIEW = ("key", "image", "repeat", "protocol", "scored_by")
 NUMBERS = ("psnr_db", "ssim", "seconds", "peak_mib", "train_seconds")
 
 
@@ -36,12 +38,29 @@ def find_study(name: str) -> Path:
 def read_study(study: Path) -> list[Row]:
     """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
     files = sorted(study.glob("*/*/*/seed*/rows.csv"))
-    return [row for path in files if read_status(path.parent)["state"] == "done" for row in _read(path.parent)]
+    return [row for path in files if read_status(path.parent)["state"] == "done" for row in read_rows(path.parent)]
+
+
+def read_studies(studies: Sequence[Path]) -> tuple[list[Row], list[str]]:
+    """The rows of several studies, a cell that lies in two of them once; and what a reader must know of that.
+
+    The first study named wins. Where a later one scored the same view of the same cell differently, a note says so.
+    """
+    seen: dict[tuple[str, ...], Row] = {}
+    differing: Counter[str] = Counter()
+    for study in studies:
+        for row in read_study(study):
+            first = seen.setdefault(tuple(row[name] for name in VIEW), row)
+            differing[f"{row['method']} on {row['dataset']}, {row['noise']} (key {row['key']})"] += (
+                first["psnr_db"] != row["psnr_db"] or first["noisy_sha"] != row["noisy_sha"]
+            )
+    notes = [f"{cell}: {count} scores differ between the studies; the first study's count" for cell, count in differing.items()]
+    return list(seen.values()), [note for note, count in zip(notes, differing.values(), strict=True) if count]
 
 
 def read_cells(cells: Iterable[Cell]) -> list[Row]:
     """The same of given cells, as far as they are done."""
-    return [row for cell in cells if cell.state == "done" for row in _read(cell.folder)]
+    return [row for cell in cells if cell.state == "done" for row in read_rows(cell.folder)]
 
 
 def read_local(folder: Path) -> list[Row]:
@@ -50,8 +69,9 @@ def read_local(folder: Path) -> list[Row]:
         return [{"scored_by": "local", **row} for row in csv.DictReader(file)]
 
 
-def _read(folder: Path) -> list[Row]:
-    """The rows of a finished cell, and after them what servers answered to its outputs."""
+def read_rows(folder: Path) -> list[Row]:
+    """The rows of a finished cell, and after them what servers answered to its outputs: numbers as floats, empty ones None,
+    `cell` its folder."""
     rows = [*read_local(folder), *_answers(folder)]
     return [{**row, **_numbers(row), "scored_by": row["scored_by"] or "local", "cell": folder} for row in rows]
 
@@ -71,7 +91,11 @@ def _numbers(row: Row) -> Row:
 
 @dataclass(frozen=True)
 class Result:
-    """One method on one data set under one noise and one protocol: means over images, repeats and seeds."""
+    """One method on one data set under one noise and one protocol: means over images, repeats and seeds.
+
+    *_sd_images: standard deviation over the images of each image's mean. *_sd_seeds: over the seeds of each seed's
+    mean, None of one seed: what drawing weights, patches and noise anew changes. rows: what all of it was made of.
+    """
 
     method: str
     dataset: str
@@ -96,6 +120,17 @@ class Result:
     keys: str
     commits: str
     cell: Path
+    setup: str
+    psnr_sd_images: float | None
+    psnr_sd_seeds: float | None
+    ssim_sd_images: float | None
+    ssim_sd_seeds: float | None
+    rows: tuple[Row, ...] = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Names this result among all others, also where two studies gave one setup two labels."""
+        return " | ".join((self.method, self.budget, self.dataset, self.noise, self.protocol, self.setup))
 
     @property
     def saw_clean(self) -> bool:
@@ -111,6 +146,20 @@ def mean(values: Iterable[float | None]) -> float | None:
     """The mean of what is there; infinite if one value is (an image returned without error), None of nothing."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known and math.inf not in known else math.inf if known else None
+
+
+def spread(values: Iterable[float | None]) -> float | None:
+    """The sample standard deviation; None of fewer than two values, or with an infinite one."""
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 and math.inf not in known else None
+
+
+def spread_over(rows: Sequence[Row], metric: str, unit: str) -> float | None:
+    """The spread of the means of a metric over each image (`unit="image"`) or each seed (`unit="seed"`)."""
+    groups: dict[str, list[float | None]] = {}
+    for row in rows:
+        groups.setdefault(row[unit], []).append(row[metric])
+    return spread(mean(values) for values in groups.values())
 
 
 def summarise(rows: Sequence[Row]) -> list[Result]:
@@ -141,12 +190,26 @@ def _images(rows: Sequence[Row]) -> int:
 
 def _result(rows: Sequence[Row], label: str) -> Result:
     first = rows[0]
-    same = ("learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "cell", "scored_by")
+    same = (
+        "learns",
+        "trained_on",
+        "train_noise",
+        "train_steps",
+        "selection",
+        "budget",
+        "tags",
+        "precision",
+        "cell",
+        "scored_by",
+        "setup",
+    )
     return Result(
         method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
         psnr_db=mean(row["psnr_db"] for row in rows), ssim=mean(row["ssim"] for row in rows),
         images=_images(rows), seeds=len({row["seed"] for row in rows}),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted({row["key"] for row in rows})),
-        commits=" ".join(sorted({row["commit"] for row in rows})), **{name: first[name] for name in same},
+        commits=" ".join(sorted({row["commit"] for row in rows})), rows=tuple(rows), **{name: first[name] for name in same},
+        psnr_sd_images=spread_over(rows, "psnr_db", "image"), psnr_sd_seeds=spread_over(rows, "psnr_db", "seed"),
+        ssim_sd_images=spread_over(rows, "ssim", "image"), ssim_sd_seeds=spread_over(rows, "ssim", "seed"),
     )  # fmt: skip

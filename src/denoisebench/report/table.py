@@ -1,8 +1,10 @@
-"""Results as tables: in the terminal and in Markdown."""
+"""Results as a grid of methods x noises, and the grid in the terminal, in Markdown and as CSV."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,26 +15,96 @@ from denoisebench.progress import duration
 from denoisebench.report.rows import Result, mean
 
 FIELDS = (
-    "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "images", "seeds", "seconds", "train_seconds",
-    "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys",
-    "commits",
+    "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "psnr_sd_images", "psnr_sd_seeds",
+    "ssim_sd_images", "ssim_sd_seeds", "images", "seeds", "seconds", "train_seconds", "peak_mib", "learns", "trained_on",
+    "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys", "commits",
 )  # fmt: skip
+TAG_TEXTS = {
+    "supervised": "trained on targets that no noisy image gives: a bound, no rival",
+    "second_view": "trained on pairs of independent noisy views",
+    "oracle_sigma": "told the true noise level",
+    "oracle_selected": "its weights were chosen by clean images",
+    "transductive": "the noisy test images (or others of the same photographs) were among its training images",
+    "stale_training": "the code has changed since its training",
+    "refinement": "its output is refined by further passes",
+    "per image": "learns anew from each image",
+}
+
+Mark = Literal["", "best", "second"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method and budget: its result and its mark under each noise."""
+
+    method: str
+    budget: str
+    results: dict[str, Result]
+    marks: dict[str, Mark]
+
+    @property
+    def bound(self) -> bool:
+        return any(result.supervised for result in self.results.values())
+
+    @property
+    def seconds(self) -> float | None:
+        return mean(result.seconds for result in self.results.values())
+
+    @property
+    def train_seconds(self) -> float | None:
+        return mean(result.train_seconds for result in self.results.values())
+
+    @property
+    def peak_mib(self) -> float:
+        return max(result.peak_mib for result in self.results.values())
+
+    def said(self, images: int) -> dict[str, list[str]]:
+        """Each tag and the noises under which it holds."""
+        found: dict[str, list[str]] = {}
+        for noise, result in self.results.items():
+            for tag in tags_of(result, images):
+                found.setdefault(tag, []).append(noise)
+        return found
+
+    def notes(self, images: int) -> str:
+        """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
+        said = self.said(images).items()
+        return ", ".join(tag if len(noises) == len(self.results) else f"{tag} ({', '.join(noises)})" for tag, noises in said)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Methods x noises on one data set under one protocol, as texts; `best` marks the best unsupervised score."""
+    """Methods x noises on one data set under one protocol; bounds come last."""
 
     dataset: str
     protocol: str
     images: int
     noises: list[str]
-    lines: list[tuple[str, list[tuple[str, bool]], str, str, str]]  # method, (score, best), per image, training, notes
-    bounds_from: int
+    lines: list[Line]
+
+    @property
+    def bounds_from(self) -> int:
+        """The number of lines before the first bound."""
+        return next((i for i, line in enumerate(self.lines) if line.bound), len(self.lines))
+
+    @property
+    def commits(self) -> list[str]:
+        return sorted({commit for line in self.lines for r in line.results.values() for commit in r.commits.split()})
+
+
+def tags_of(result: Result, images: int) -> list[str]:
+    """Budget, tags, what it learns from, missing images and seeds of a result, as a reader must see them."""
+    tags = [f"budget {result.budget}"] if result.budget else []
+    tags += result.tags.split()
+    tags += ["per image"] if result.learns == "image" else []
+    tags += ["scored by server"] if result.scored_by == "server" else []
+    tags += [f"{result.images} images only"] if result.images < images else []
+    tags += [f"precision {result.precision}"] if result.precision not in ("", "32") else []
+    return tags + ([f"{result.seeds} seeds"] if result.seeds > 1 else [])
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
-    """One grid for each data set and protocol, rows in the order of the results' kinds."""
+    """One grid for each data set and protocol, lines in the order of the results' kinds."""
     pairs = list(dict.fromkeys((r.dataset, r.protocol) for r in results))
     return [_grid([r for r in results if (r.dataset, r.protocol) == pair]) for pair in pairs]
 
@@ -42,51 +114,43 @@ def _grid(results: Sequence[Result]) -> Grid:
     images = max(r.images for r in results)
     # The order of the first noise's results; a method that it lacks comes where its own noise puts it.
     methods = list(dict.fromkeys((r.method, r.budget) for r in sorted(results, key=lambda r: r.supervised)))
-    at = {(r.method, r.budget, r.noise): r for r in results}
-    rivals = [r for r in results if not r.saw_clean and r.images == images]
-    best = {noise: max((_psnr(r) for r in rivals if r.noise == noise), default=None) for noise in noises}
+    marks = {noise: marks_of([r for r in results if r.noise == noise], images) for noise in noises}
     lines = []
     for method, budget in methods:
-        own = [at[method, budget, noise] for noise in noises if (method, budget, noise) in at]
-        scores = [_score(at.get((method, budget, noise)), best[noise]) for noise in noises]
-        train_s = mean(r.train_seconds for r in own)
-        training = "" if train_s is None else duration(train_s)
-        lines.append((method, scores, _seconds(mean(r.seconds for r in own)), training, _notes(own, images)))
-    bounds = [any(r.supervised for r in results if (r.method, r.budget) == method) for method in methods]
-    bounds_from = bounds.index(True) if True in bounds else len(methods)
-    return Grid(results[0].dataset, results[0].protocol, images, noises, lines, bounds_from)
+        own = {r.noise: r for r in results if (r.method, r.budget) == (method, budget)}
+        lines.append(Line(method, budget, own, {noise: marks[noise].get(r.id, "") for noise, r in own.items()}))
+    lines.sort(key=lambda line: line.bound)
+    return Grid(results[0].dataset, results[0].protocol, images, noises, lines)
 
 
-def _psnr(result: Result) -> float:
-    return float("-inf") if result.psnr_db is None else result.psnr_db
+def marks_of(results: Sequence[Result], images: int) -> dict[str, Mark]:
+    """The best and the second score among those that saw no clean image and all images, by id."""
+    rivals = [r for r in results if not r.saw_clean and r.images == images and r.psnr_db is not None]
+    places: tuple[Mark, Mark] = ("best", "second")
+    levels = dict(zip(sorted({r.psnr_db or -math.inf for r in rivals}, reverse=True), places, strict=False))
+    return {r.id: levels[r.psnr_db] for r in rivals if r.psnr_db in levels}
 
 
-def _score(result: Result | None, best: float | None) -> tuple[str, bool]:
+def score_text(result: Result | None) -> str:
+    """PSNR (± over seeds) / SSIM."""
     if result is None:
-        return "", False
+        return ""
     similarity = "" if result.ssim is None else f" / {result.ssim:.4f}"
     if result.psnr_db is None:
-        return f"?{similarity}" if similarity else "no clean images", False
-    return f"{result.psnr_db:.2f}{similarity}", not result.saw_clean and result.psnr_db == best
+        return f"?{similarity}" if similarity else "no clean images"
+    seeds = "" if result.psnr_sd_seeds is None else f" ± {result.psnr_sd_seeds:.2f}"
+    return f"{result.psnr_db:.2f}{seeds}{similarity}"
 
 
-def _seconds(value: float | None) -> str:
+def seconds_text(value: float | None) -> str:
+    """1.6 ms, 32 ms, 780 ms, 22 s."""
     if value is None:
         return ""
     return f"{1e3 * value:.2g} ms" if value < 0.0995 else f"{1e3 * value:.0f} ms" if value < 1 else duration(value)
 
 
-def _notes(results: Sequence[Result], images: int) -> str:
-    """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
-    said: dict[str, list[str]] = {}
-    for result in results:
-        server = ["scored by server"] if result.scored_by == "server" else []
-        partial = [f"{result.images} images only"] if result.images < images else []
-        for tag in [*([f"budget {result.budget}"] if result.budget else []), *result.tags.split(), *server, *partial]:
-            said.setdefault(tag, []).append(result.noise)
-    notes = [tag if len(noises) == len(results) else f"{tag} ({', '.join(noises)})" for tag, noises in said.items()]
-    seeds = max(r.seeds for r in results)
-    return ", ".join(notes + ([f"{seeds} seeds"] if seeds > 1 else []))
+def training_text(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def print_tables(results: Sequence[Result], console: Console) -> None:
@@ -101,32 +165,49 @@ def print_tables(results: Sequence[Result], console: Console) -> None:
         for name in ("per image", "training"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("notes", overflow="fold")
-        for i, (method, scores, per_image, training, notes) in enumerate(grid.lines):
+        for i, line in enumerate(grid.lines):
             if i == grid.bounds_from and i:
                 table.add_section()
-            shown = [f"[bold]{text}[/bold]" if best else text for text, best in scores]
-            table.add_row(escape(method), *shown, per_image, training, notes)
+            texts = _texts(grid, line, "[bold]{}[/bold]")
+            table.add_row(escape(line.method), *texts, escape(line.notes(grid.images)))
         console.print(table)
+
+
+def _texts(grid: Grid, line: Line, best: str) -> Iterator[str]:
+    """A line's scores, the best in the format `best`, its time per image and of its training."""
+    for noise in grid.noises:
+        text = score_text(line.results.get(noise))
+        yield best.format(text) if line.marks.get(noise) == "best" else text
+    yield seconds_text(line.seconds)
+    yield training_text(line.train_seconds)
 
 
 def markdown_tables(results: Sequence[Result]) -> str:
     parts = []
     for grid in grids(results):
-        head = ["method", *grid.noises, "per image", "training", "notes"]
-        lines = [f"**{grid.dataset}**, {grid.images} images, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
-        lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
-        for method, scores, per_image, training, notes in grid.lines:
-            shown = [f"**{text}**" if best else text for text, best in scores]
-            lines.append("| " + " | ".join([_escaped(method), *shown, per_image, training, notes]) + " |")
-        parts.append("\n".join(lines))
+        lines = [f"**{markdown_text(grid.dataset)}**, {grid.images} images, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
+        head = ["method", *map(markdown_text, grid.noises), "per image", "training", "notes"]
+        body = [[markdown_text(line.method), *_texts(grid, line, "**{}**"), line.notes(grid.images)] for line in grid.lines]
+        parts.append("\n".join([*lines, markdown_table(head, body, texts=(0, len(head) - 1))]))
     return "\n\n".join(parts)
 
 
-def _escaped(text: str) -> str:
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]], texts: Sequence[int] = (0,)) -> str:
+    """A table of ready Markdown; `texts` are the columns set left, numbers are set right."""
+    rules = "|".join("---" if i in texts else "---:" for i in range(len(head)))
+    rows = ["| " + " | ".join(cells) + " |" for cells in body]
+    return "\n".join(["| " + " | ".join(head) + " |", f"|{rules}|", *rows])
+
+
+def markdown_text(text: str) -> str:
+    """A name as Markdown shows it unchanged, on one line."""
     for mark in "\\|[]*_<`":
         text = text.replace(mark, "\\" + mark)
-    return text
+    return " ".join(text.split())
 
 
-def write_results(results: Sequence[Result], path: Path) -> None:
-    write_csv(path, FIELDS, [{name: getattr(result, name) for name in FIELDS} for result in results])
+def write_results(results: Sequence[Result], path: Path, further: Sequence[dict[str, object]] = ()) -> None:
+    """results.csv: a line for each result; further: more columns of each, in the same order."""
+    more = list(further[0]) if further else []
+    rows = [{name: getattr(result, name) for name in FIELDS} for result in results]
+    write_csv(path, (*FIELDS, *more), [row | extra for row, extra in zip(rows, further or [{}] * len(rows), strict=True)])

@@ -1,0 +1,104 @@
+"""What of each method's claims was measured: ticks with their evidence, from what the run recorded.
+
+A tick is `ok`, `note` (a reader must know it) or `unknown` (nothing was recorded: no claim is made).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from denoisebench.report.health import cells_of, read_json
+from denoisebench.report.rows import Result
+
+NOT_RECORDED = "not recorded"
+BLIND = 1e-6  # response of a pixel to itself, as a part of the largest response elsewhere
+
+
+@dataclass(frozen=True)
+class Tick:
+    name: str
+    state: Literal["ok", "note", "unknown"]
+    evidence: str
+
+
+def audit(result: Result) -> list[Tick]:
+    """The ticks of one result, over all its seeds: one seed without a record is none for the whole."""
+    records = [read_json(cell / "manifest.json").get("evidence") or {} for cell in cells_of(result)]
+    return [_noisy_only(result, records), _blind(result, records), _disjoint(result, records), _noise(result), _selection(result)]
+
+
+def _all(records: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    found = [record.get(name) for record in records]
+    return [one for one in found if one] if all(found) else []
+
+
+def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
+    name = "noisy only"
+    if result.learns == "nothing":
+        return Tick(name, "ok", "learns nothing")
+    if "weights given" in result.trained_on:
+        return Tick(name, "unknown", f"weights given: their training is {NOT_RECORDED}")
+    reads = _all(records, "training_reads" if result.learns == "dataset" else "test_reads")
+    if not reads:
+        return Tick(name, "unknown", f"reads of clean images and targets during training: {NOT_RECORDED}")
+    counts = {key: sum(read[key] for read in reads) for key in ("batches", "clean", "target", "given_clean", "given_target")}
+    told = (
+        f"{counts['batches']:,} batches: clean read {counts['clean']:,} times, target {counts['target']:,} times; "
+        f"{counts['given_clean'] + counts['given_target']:,} held one"
+    )
+    return Tick(name, "note" if counts["clean"] or counts["target"] else "ok", told)
+
+
+def _blind(result: Result, records: list[dict[str, Any]]) -> Tick:
+    name = "blind spot"
+    found = _all(records, "blind_spot")
+    if not found:
+        return Tick(name, "unknown", NOT_RECORDED)
+    if reason := next((one["reason"] for one in found if "reason" in one), None):
+        return Tick(name, "unknown", f"not measured: {reason}")
+    networks = [one["network"] for one in found if one.get("network")]
+    of_output = max(_own_part(one) for one in found)
+    of_network = max((_own_part(one) for one in networks), default=None)
+    told = f"a pixel of its output answers to the same input pixel {of_output:.2g} times as much as the pixel that answers most"
+    if of_network is not None:
+        told += f"; in its network, by the Jacobian: {of_network:.2g} times"
+    blind = min(of_output, of_output if of_network is None else of_network) <= BLIND
+    return Tick(name, "ok" if blind else "note", told if blind else f"none: {told}")
+
+
+def _own_part(one: dict[str, float]) -> float:
+    return one["own"] / max(one["others"], 1e-30)
+
+
+def _disjoint(result: Result, records: list[dict[str, Any]]) -> Tick:
+    name = "disjoint"
+    if result.learns != "dataset":
+        return Tick(name, "ok", "no training set" if result.learns == "nothing" else "each image is its own training set")
+    if "weights given" in result.trained_on:
+        return Tick(name, "unknown", f"weights given: their training set is {NOT_RECORDED}")
+    found = _all(records, "images")
+    if not found:
+        shared = "transductive" in result.tags.split()
+        told = f"the run compared {result.trained_on} with {result.dataset}: {'some' if shared else 'no'} photographs in common"
+        return Tick(name, "note" if shared else "ok", told)
+    shared_count = max(one["shared"] for one in found)
+    told = f"{found[0]['training']:,} training and {found[0]['test']:,} test photographs, {shared_count:,} in common"
+    return Tick(name, "note" if shared_count else "ok", told)
+
+
+def _noise(result: Result) -> Tick:
+    if result.learns != "dataset":
+        return Tick("noise", "ok", "no training noise")
+    if not result.train_noise:
+        return Tick("noise", "unknown", NOT_RECORDED)
+    fresh = result.train_noise.endswith("fresh")
+    told = "drawn anew each time an image is seen, which needs clean images to draw it on" if fresh else "fixed for each image"
+    return Tick("noise", "ok" if not fresh else "note", f"{result.train_noise}: {told}")
+
+
+def _selection(result: Result) -> Tick:
+    if result.learns != "dataset":
+        return Tick("selection", "ok", "nothing to select")
+    told = {"last": "the last weights", "oracle": "the weights that scored best on clean images", "given": "weights given"}
+    state = {"last": "ok", "oracle": "note", "given": "unknown"}
+    return Tick("selection", state.get(result.selection, "unknown"), told.get(result.selection, NOT_RECORDED))  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""Results as a LaTeX table to paste into a paper."""
+
+from collections.abc import Sequence
+
+from denoisebench.report.rows import Result
+from denoisebench.report.table import TAG_TEXTS, Grid, Line, grids
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "[": "{[}", "]": "{]}",
+}  # fmt: skip
+MARKS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
+
+
+def latex_text(text: str) -> str:
+    """A name as LaTeX prints it unchanged; signs that T1 fonts may lack become question marks."""
+    return "".join(SPECIAL.get(sign, sign if sign.isprintable() and ord(sign) < 0x250 else "?") for sign in text)
+
+
+def latex_tables(results: Sequence[Result]) -> str:
+    """One booktabs table for each data set and protocol: PSNR and SSIM, the best bold, the second underlined."""
+    head = "% Needs \\usepackage{booktabs}. Written by denoisebench report.\n"
+    return head + "\n".join(_table(grid) for grid in grids(results))
+
+
+def _table(grid: Grid) -> str:
+    letters = _letters(grid)
+    body = [_line(grid, line, letters) for line in grid.lines]
+    bounds = grid.bounds_from
+    if 0 < bounds < len(body):
+        body.insert(bounds, r"\midrule")
+    spans = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(noise)}}}" for noise in grid.noises)
+    rules = "".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(grid.noises)))
+    lines = [
+        r"\begin{table}", r"\centering",
+        rf"\caption{{{_caption(grid, letters)}}}",
+        rf"\begin{{tabular}}{{l{'rr' * len(grid.noises)}}}", r"\toprule",
+        f"Method & {spans} \\\\", rules, " & ".join(["", *["PSNR & SSIM"] * len(grid.noises)]) + r" \\", r"\midrule",
+        *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _letters(grid: Grid) -> dict[str, str]:
+    """A small letter for each tag of the table."""
+    tags = list(dict.fromkeys(tag for line in grid.lines for tag in line.said(grid.images)))
+    return {tag: chr(ord("a") + i) if i < 26 else f"z{i}" for i, tag in enumerate(tags)}
+
+
+def _line(grid: Grid, line: Line, letters: dict[str, str]) -> str:
+    everywhere = [letters[tag] for tag, noises in line.said(grid.images).items() if len(noises) == len(line.results)]
+    name = latex_text(line.method) + _superscript(everywhere)
+    cells = [cell for noise in grid.noises for cell in _score(grid, line, noise, letters, everywhere)]
+    return " & ".join([name, *cells]) + r" \\"
+
+
+def _superscript(letters: Sequence[str]) -> str:
+    return rf"\textsuperscript{{{','.join(letters)}}}" if letters else ""
+
+
+def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhere: Sequence[str]) -> tuple[str, str]:
+    result = line.results.get(noise)
+    if result is None or result.psnr_db is None:
+        return "--", "--"
+    own = [letters[tag] for tag, noises in line.said(grid.images).items() if noise in noises and letters[tag] not in everywhere]
+    mark = MARKS[line.marks[noise]]
+    similarity = "--" if result.ssim is None else mark.format(f"{result.ssim:.4f}")
+    return mark.format(f"{result.psnr_db:.2f}") + _superscript(own), similarity
+
+
+def _caption(grid: Grid, letters: dict[str, str]) -> str:
+    said = "; ".join(f"{letter}: {latex_text(tag)}{_explained(tag)}" for tag, letter in letters.items())
+    known = rf" {said}." if said else ""
+    return (
+        f"PSNR (dB) and SSIM on {latex_text(grid.dataset)}, {grid.images} images, means of per-image values under protocol "
+        f"{latex_text(grid.protocol)}. Best bold, second underlined, by PSNR, among methods that saw no clean image.{known}"
+    )
+
+
+def _explained(tag: str) -> str:
+    return f" ({TAG_TEXTS[tag]})" if tag in TAG_TEXTS else ""

@@ -1,0 +1,41 @@
+"""HTML and SVG elements that cannot be broken by what is written into them."""
+
+from html import escape
+
+
+class Markup(str):
+    """Text that is HTML already; any other text is escaped on its way into an element."""
+
+    __slots__ = ()
+
+
+VOID = {"br", "hr", "img", "input", "link", "meta", "circle", "line", "path", "polyline", "polygon", "rect"}
+
+
+def joined(*children: str) -> Markup:
+    """Children one after the other, those that are no Markup escaped."""
+    return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))
+
+
+def element(name: str, *children: str, **attributes: str | float | bool | None) -> Markup:
+    """`<name attribute="value">children</name>`.
+
+    `class_` and `for_` lose their underscore, other underscores become hyphens; True is an attribute without value,
+    None and False leave it out.
+    """
+    told = "".join(_attribute(key, value) for key, value in attributes.items() if value is not None and value is not False)
+    if name in VOID and not children:
+        return Markup(f"<{name}{told}/>" if name not in ("br", "hr", "img", "input") else f"<{name}{told}>")
+    return Markup(f"<{name}{told}>{joined(*children)}</{name}>")
+
+
+def _attribute(key: str, value: str | float | bool) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{escape(f"{value:g}" if isinstance(value, float) else str(value))}"'
+
+
+def table(head: list[Markup], body: list[list[Markup]], **attributes: str | float | bool | None) -> Markup:
+    """A table of ready cells (`th`, `td`) in a box that scrolls sideways on a narrow screen."""
+    rows = [element("tr", *cells) for cells in body]
+    inner = element("table", element("thead", element("tr", *head)), element("tbody", *rows), **attributes)
+    return element("div", inner, class_="scroll")

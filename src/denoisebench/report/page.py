@@ -1,0 +1,69 @@
+"""report.html: one file that opens from the disk, with pictures beside it; nothing is fetched from anywhere."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from denoisebench.cells import write_atomic
+from denoisebench.report.markup import Markup, element, joined
+from denoisebench.report.sections import grid_section, health_section, tags_in
+from denoisebench.report.study import Report
+
+
+def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, path: Path) -> None:
+    """Write the page. viewer: what `viewer.write_pictures` returned; notes: how to read it, in paragraphs."""
+    script, style = _asset("page.js"), _asset("page.css")
+    text = Template(_asset("page.html")).substitute(
+        title=joined(report.title),
+        script=script,
+        script_hash=_digest(script),
+        style=style,
+        summary=joined(_summary(report)),
+        warnings=_warnings(report.notes),
+        tags=joined(*(_chip(tag) for tag in tags_in(report))),
+        tables=joined(*(grid_section(report, grid) for grid in report.grids)),
+        health=health_section(report),
+        notes=joined(*(element("p", part) for part in notes.strip().split("\n\n"))),
+        data=_embedded(viewer),
+    )
+    write_atomic(path, text)
+
+
+def _asset(name: str) -> str:
+    return files("denoisebench.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    """What the page's content policy knows its one script by: no other runs, wherever it came from."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _embedded(value: object) -> str:
+    """JSON inside a script element, which no text in it can end."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _summary(report: Report) -> str:
+    methods, places = len({r.method for r in report.results}), len(report.comparisons)
+    scores = sum(len(r.rows) for r in report.results)
+    return (
+        f"{methods} methods, {places} tables of a data set under a noise, {scores:,} scores. Commit {', '.join(report.commits)}."
+    )
+
+
+def _warnings(notes: Sequence[str]) -> Markup:
+    if not notes:
+        return Markup("")
+    return element(
+        "div", element("strong", "Mind:"), element("ul", *(element("li", n) for n in notes)), class_="warning", role="note"
+    )
+
+
+def _chip(tag: str) -> Markup:
+    return element("button", tag, type="button", class_="chip", data_tag=tag, aria_pressed="false")

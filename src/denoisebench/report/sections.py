@@ -1,0 +1,292 @@
+"""The parts of the page: tables, statistics, published numbers, audits, health. Readable without script."""
+
+from collections.abc import Sequence
+
+from denoisebench.report.audit import Tick
+from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
+from denoisebench.report.health import curves, manifests
+from denoisebench.report.markup import Markup, element, joined, table
+from denoisebench.report.published import UNVERIFIED, Beside, base_of, context
+from denoisebench.report.rows import Result
+from denoisebench.report.statistics import Comparison, Difference
+from denoisebench.report.status import STATES, counts
+from denoisebench.report.study import Place, Report
+from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
+
+FEW_IMAGES = 6  # fewer cannot make a signed-rank test significant, and leave bootstrap intervals too narrow
+SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
+CURVES = 24
+
+
+def grid_section(report: Report, grid: Grid) -> Markup:
+    """One data set under one protocol: the table, plots, statistics, published numbers and the audit."""
+    places = [(grid.dataset, noise, grid.protocol) for noise in grid.noises]
+    heading = element("h2", f"{grid.dataset} ", element("small", f"{grid.images} images, protocol {grid.protocol}"))
+    parts = [heading, main_table(report, grid)]
+    parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
+    parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
+    parts += [published_section([b for b in report.published if b.result in report.at(place)], place) for place in places]
+    parts += [_unverified(grid), audit_section(report, grid)]
+    return element("section", *parts, class_="grid-section")
+
+
+def main_table(report: Report, grid: Grid) -> Markup:
+    head = [_th("method", "text"), *(_th(f"{noise}, PSNR / SSIM", "number") for noise in grid.noises)]
+    head += [_th("per image", "number"), _th("training", "number"), _th("memory", "number"), element("th", "audit")]
+    body = [_line(report, grid, line) for line in grid.lines]
+    rows = [
+        element("tr", *cells, class_="bound" if line.bound else None, data_tags=" ".join(line.said(grid.images)))
+        for line, cells in zip(grid.lines, body, strict=True)
+    ]
+    bounds = grid.bounds_from
+    bodies = [element("tbody", *rows[:bounds])]
+    if rows[bounds:]:
+        title = element("tr", element("th", "bounds: trained with targets, no rivals", colspan=len(head)), class_="divider")
+        bodies.append(element("tbody", title, *rows[bounds:]))
+    inner = element("table", element("thead", element("tr", *head)), *bodies, class_="main sortable")
+    return element("div", inner, class_="scroll")
+
+
+def _th(text: str, kind: str) -> Markup:
+    return element("th", element("button", text, type="button"), class_=kind, aria_sort="none")
+
+
+def _line(report: Report, grid: Grid, line: Line) -> list[Markup]:
+    name = element("th", element("span", line.method, class_="name"), _tags(grid, line), scope="row", data_value=line.method)
+    scores = [_score(report, line, (grid.dataset, noise, grid.protocol)) for noise in grid.noises]
+    costs = [
+        _number(line.seconds, seconds_text(line.seconds)),
+        _number(line.train_seconds, training_text(line.train_seconds)),
+        _number(line.peak_mib, f"{line.peak_mib:,.0f} MiB"),
+    ]
+    return [name, *scores, *costs, element("td", ticks(report.audits, line), class_="ticks")]
+
+
+def _tags(grid: Grid, line: Line) -> Markup:
+    said = line.said(grid.images).items()
+    every = len(line.results)
+    tags = [(tag, tag if len(noises) == every else f"{tag} ({', '.join(noises)})") for tag, noises in said]
+    return joined(*(element("span", text, class_="tag", title=TAG_TEXTS.get(tag)) for tag, text in tags))
+
+
+def _score(report: Report, line: Line, place: Place) -> Markup:
+    result = line.results.get(place[1])
+    if result is None:
+        return element("td", "", class_="number")
+    if result.psnr_db is None:
+        return element("td", element("small", "no clean images"), class_="number")
+    rank = report.comparisons[place].ranks.get(result.id)
+    mark = {"best": "strong", "second": "u", "": "span"}[line.marks[place[1]]]
+    ssim = [element("span", f" / {result.ssim:.4f}", class_="ssim")] if result.ssim is not None else []
+    badge = (
+        [element("span", f"#{rank}", class_="rank", title=f"rank {rank}, shared where no difference is shown")] if rank else []
+    )
+    inside = [element(mark, f"{result.psnr_db:.2f}"), *ssim, *badge, element("br"), element("small", _spreads(result))]
+    return element("td", *inside, class_="number", data_value=result.psnr_db)
+
+
+def _spreads(result: Result) -> str:
+    """Over images and over seeds, apart."""
+    images = "" if result.psnr_sd_images is None else f"± {result.psnr_sd_images:.2f} images"
+    return images + ("" if result.psnr_sd_seeds is None else f", ± {result.psnr_sd_seeds:.2f} seeds")
+
+
+def _number(value: float | None, text: str) -> Markup:
+    return element("td", text, class_="number", data_value="" if value is None else float(value))
+
+
+def ticks(audits: dict[str, list[Tick]], line: Line) -> Markup:
+    """The worst tick over a line's noises, with its evidence to hover over; told in full below the table."""
+    order = ["ok", "unknown", "note"]
+    columns = zip(*(audits[result.id] for result in line.results.values()), strict=True)
+    worst = [max(column, key=lambda tick: order.index(tick.state)) for column in columns]
+    return joined(*(_tick(tick) for tick in worst))
+
+
+def _tick(tick: Tick) -> Markup:
+    told = f"{tick.name}: {tick.evidence}"
+    return element("span", SIGNS[tick.state], class_=f"tick {tick.state}", title=told, role="img", aria_label=told)
+
+
+def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
+    apart = points_of(results, lambda r: r.seconds)
+    if not apart:
+        return Markup("")
+    plots = [cost_plot(apart, f"{grid.dataset}, {noise}: PSNR against time per image", "time per image")]
+    if any(r.train_seconds for r in results):
+        whole = points_of(results, all_seconds)
+        plots.append(cost_plot(whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {grid.images} images"))
+    caption = element("figcaption", f"{noise}: quality against cost", legend(apart))
+    return element("figure", element("div", *plots, class_="plots"), caption, class_="two" if len(plots) > 1 else None)
+
+
+# --- Statistics --------------------------------------------------------------------------------------------------
+
+
+def statistics_section(results: Sequence[Result], comparison: Comparison, place: Place) -> Markup:
+    if not comparison.best or len(results) < 2:
+        return Markup("")
+    base = comparison.baseline
+    head = [_th(text, kind) for text, kind in (("method", "text"), ("rank", "number"))]
+    head += _heads(f"less {comparison.best.method}")
+    head += _heads(f"less {base.method}") if base else []
+    body = [_statistics_line(r, comparison) for r in results]
+    count = max(r.images for r in results)
+    said = f"{count} images, {comparison.m} comparisons corrected for. "
+    if count < FEW_IMAGES:
+        said += f"With {count} images no signed-rank test can be significant and intervals are too narrow: take them as hints."
+    summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
+    return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
+
+
+def _heads(text: str) -> list[Markup]:
+    return [_th(f"{text}, dB", "number"), element("th", "95 % interval"), element("th", "corrected"), _th("p (Holm)", "number"),
+            _th("wins", "number")]  # fmt: skip
+
+
+def _statistics_line(result: Result, comparison: Comparison) -> list[Markup]:
+    rank = comparison.ranks.get(result.id)
+    cells = [element("th", result.method, scope="row", data_value=result.method)]
+    cells.append(_number(rank, str(rank or ("bound" if result.saw_clean else ""))))
+    cells += _difference(comparison.to_best.get(result.id), result is comparison.best)
+    if comparison.baseline:
+        cells += _difference(comparison.to_baseline.get(result.id), result is comparison.baseline)
+    return cells
+
+
+def _difference(found: Difference | str | None, itself: bool) -> list[Markup]:
+    if not isinstance(found, Difference):
+        return [element("td", "—" if itself else (found or ""), class_="refused"), *[element("td")] * 4]
+    return [
+        _number(found.mean_db, f"{found.mean_db:+.2f}"),
+        element("td", interval_text(found.low_db, found.high_db), class_="number"),
+        element("td", interval_text(found.corrected_low_db, found.corrected_high_db), class_="number"),
+        _number(found.p_holm, p_text(found.p_holm)),
+        _number(found.wins, f"{found.wins} of {found.images}"),
+    ]
+
+
+def interval_text(low: float, high: float) -> str:
+    return f"[{low:+.2f}, {high:+.2f}]"
+
+
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+# --- Published numbers -------------------------------------------------------------------------------------------
+
+
+def published_section(beside: Sequence[Beside], place: Place) -> Markup:
+    """Ours beside the same method's published numbers, then everything published of this data set and noise."""
+    others = context(place[0], place[1])
+    if not others:
+        return Markup("")
+    head = [element("th", text) for text in ("published", "PSNR", "SSIM", "ours", "difference", "grade", "source")]
+    own = table(head, [_beside_line(b) for b in beside], class_="published") if beside else element("p", "None of these methods.")
+    whole = [
+        [element("th", p.method, scope="row"), *(element("td", text) for text in (
+            f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", p.protocol, p.tags, p.trained_on, p.grade,
+            p.source + (f"; {p.note}" if p.note else "")))]
+        for p in others
+    ]  # fmt: skip
+    heads = [element("th", text) for text in ("method", "PSNR", "SSIM", "protocol", "tags", "trained on", "grade", "source")]
+    every = element("details", element("summary", f"All {len(others)} published numbers of {others[0].dataset}, "
+                    f"{others[0].noise}: not comparable unless said so above"), table(heads, whole))  # fmt: skip
+    summary = element("summary", f"Beside the published numbers, {place[1]}")
+    return element("details", summary, own, every, open=bool(beside))
+
+
+def _beside_line(b: Beside) -> list[Markup]:
+    p, r = b.published, b.result
+    texts = [f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", "" if r.psnr_db is None else f"{r.psnr_db:.2f}"]
+    return [
+        element("th", p.method, scope="row"),
+        *(element("td", text, class_="number") for text in texts),
+        element("td", difference_text(b), class_="refused" if b.reasons else "number"),
+        element("td", p.grade),
+        element("td", p.source + (f"; {p.note}" if p.note else "")),
+    ]
+
+
+def difference_text(b: Beside) -> str:
+    """The difference in dB (and SSIM), or why there is none."""
+    psnr, ssim = b.psnr_difference_db, b.ssim_difference
+    if psnr is None:
+        return "not comparable: " + "; ".join(b.reasons)
+    return f"{psnr:+.2f} dB" + ("" if ssim is None else f", {ssim:+.4f}")
+
+
+def _unverified(grid: Grid) -> Markup:
+    told = dict.fromkeys(UNVERIFIED[base_of(line.method)] for line in grid.lines if base_of(line.method) in UNVERIFIED)
+    return joined(*(element("p", f"Published: {text}.", class_="remark") for text in told))
+
+
+# --- Audit and health --------------------------------------------------------------------------------------------
+
+
+def audit_section(report: Report, grid: Grid) -> Markup:
+    """Each tick with its evidence, told once where the noises agree."""
+    names = [tick.name for tick in next(iter(report.audits.values()), [])]
+    head = [element("th", text) for text in ("method", *names)]
+    body = []
+    for line in grid.lines:
+        columns = zip(*(report.audits[r.id] for r in line.results.values()), strict=True)
+        body.append([element("th", line.method, scope="row"), *(_evidence(column, list(line.results)) for column in columns)])
+    return element("details", element("summary", "Audit: what was measured, and what was not"), table(head, body, class_="audit"))
+
+
+def _evidence(column: Sequence[Tick], noises: Sequence[str]) -> Markup:
+    said: dict[Tick, list[str]] = {}
+    for tick, noise in zip(column, noises, strict=True):
+        said.setdefault(tick, []).append(noise)
+    parts = []
+    for tick, where in said.items():
+        told = tick.evidence if len(said) == 1 else f"{', '.join(where)}: {tick.evidence}"
+        parts.append(element("div", _tick(tick), " ", told))
+    return element("td", *parts)
+
+
+def health_section(report: Report) -> Markup:
+    parts = [element("h2", "Health", id="health"), element("p", counts(report.cells) + "." if report.cells else "No plan.")]
+    for cell in report.cells:
+        if cell.state in ("failed", "skipped"):
+            status = cell.status()
+            title = element("strong", f"{STATES[cell.state]} ")
+            told = joined(title, f"{cell}: {status.get('reason', '')}")
+            trace = status.get("traceback")
+            parts.append(
+                element("details", element("summary", told), element("pre", str(trace))) if trace else element("p", told)
+            )
+    missing = [str(cell) for cell in report.cells if cell.state in ("planned", "running")]
+    if missing:
+        items = [element("li", text) for text in missing]
+        parts.append(element("details", element("summary", f"Not finished: {len(missing)}"), element("ul", *items)))
+    return element("section", *parts, _curves(report), _manifests(report))
+
+
+def _curves(report: Report) -> Markup:
+    found = curves(report.cells)
+    if not found:
+        return Markup("")
+    figures = [element("figure", curve_plot(c), element("figcaption", c.label), class_="small") for c in found[:CURVES]]
+    more = [element("p", f"{len(found) - CURVES} more are not shown.")] if len(found) > CURVES else []
+    summary = element("summary", f"Learning curves of {len(found)} trainings")
+    return element("details", summary, element("div", *figures, class_="figures"), *more)
+
+
+def _manifests(report: Report) -> Markup:
+    parts = []
+    for about, methods in manifests(report.results):
+        versions, hardware = about["versions"], about["hardware"]
+        lines = [("methods", ", ".join(methods)), ("commit", str(about["commit"]))]
+        lines += [(name, str(value)) for one in (versions, hardware) if isinstance(one, dict) for name, value in one.items()]
+        body = [[element("th", name, scope="row"), element("td", value)] for name, value in lines]
+        parts.append(table([element("th", "what"), element("th", "value")], body))
+    return element("details", element("summary", f"Made with: {len(parts)} environment(s)"), *parts)
+
+
+def tags_in(report: Report) -> list[str]:
+    """All tags of the report's tables, each once."""
+    sizes = {(g.dataset, g.protocol): g.images for g in report.grids}
+    return list(dict.fromkeys(tag for r in report.results for tag in tags_of(r, sizes[r.dataset, r.protocol])))

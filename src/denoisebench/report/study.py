@@ -1,0 +1,97 @@
+"""All that a report says of one or several studies, computed once; every format is a view of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from denoisebench.cells import Cell, Row, read_plan
+from denoisebench.report.audit import Tick, audit
+from denoisebench.report.published import Beside, beside
+from denoisebench.report.rows import Result, read_studies, summarise
+from denoisebench.report.statistics import Comparison, Difference, compare
+from denoisebench.report.table import Grid, grids
+
+Place = tuple[str, str, str]
+"""Data set, noise, protocol."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """notes: what a reader must know of the whole. audits and published are by a result's id."""
+
+    title: str
+    studies: tuple[Path, ...]
+    rows: list[Row]
+    results: list[Result]
+    grids: list[Grid]
+    comparisons: dict[Place, Comparison]
+    published: list[Beside]
+    audits: dict[str, list[Tick]]
+    cells: list[Cell]
+    notes: list[str]
+
+    def at(self, place: Place) -> list[Result]:
+        """The results of one data set, noise and protocol."""
+        return [r for r in self.results if place_of(r) == place]
+
+    @property
+    def commits(self) -> list[str]:
+        return sorted({commit for result in self.results for commit in result.commits.split()})
+
+
+def place_of(result: Result) -> Place:
+    return result.dataset, result.noise, result.protocol
+
+
+def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
+    """Read the finished cells of studies and compare what they hold. Raises: ValueError for an unknown baseline."""
+    rows, notes = read_studies(studies)
+    results = summarise(rows)
+    methods = {result.method for result in results}
+    if results and baseline not in methods and baseline != "noisy":
+        raise ValueError(f"no method {baseline} to compare with; there are: {', '.join(sorted(methods))}")
+    places = list(dict.fromkeys(place_of(r) for r in results))
+    grouped = {place: [r for r in results if place_of(r) == place] for place in places}
+    cells = {cell.key: cell for study in studies for cell in read_plan(study).values()}
+    return Report(
+        title=" + ".join(study.resolve().name for study in studies), studies=tuple(studies), rows=rows, results=results,
+        grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
+        published=beside(results), audits={r.id: audit(r) for r in results}, cells=list(cells.values()),
+        notes=[*notes, *_warnings(results)],
+    )  # fmt: skip
+
+
+def _warnings(results: Sequence[Result]) -> list[str]:
+    return [note for grid in grids(results) for note in (*_mixed_commits(grid), *_dirty(grid))]
+
+
+def _mixed_commits(grid: Grid) -> list[str]:
+    if len(grid.commits) < 2:
+        return []
+    used = {line.method: {c for r in line.results.values() for c in r.commits.split()} for line in grid.lines}
+    told = "; ".join(f"{commit}: {', '.join(m for m, own in used.items() if commit in own)}" for commit in grid.commits)
+    return [f"{grid.dataset}, protocol {grid.protocol}: computed at {len(grid.commits)} commits ({told})"]
+
+
+def _dirty(grid: Grid) -> list[str]:
+    dirty = [commit for commit in grid.commits if commit.endswith("+dirty")]
+    return [f"{grid.dataset}, protocol {grid.protocol}: computed with uncommitted changes ({', '.join(dirty)})"] if dirty else []
+
+
+def comparison_columns(report: Report) -> list[dict[str, object]]:
+    """The statistics of each result as columns of results.csv."""
+    return [_columns(report.comparisons[place_of(result)], result) for result in report.results]
+
+
+def _columns(comparison: Comparison, result: Result) -> dict[str, object]:
+    columns: dict[str, object] = {"rank": comparison.ranks.get(result.id)}
+    for name, other, found in (
+        ("best", comparison.best, comparison.to_best.get(result.id)),
+        ("baseline", comparison.baseline, comparison.to_baseline.get(result.id)),
+    ):
+        columns[name] = other.method if other else None
+        known = found if isinstance(found, Difference) else None
+        for field in ("mean_db", "low_db", "high_db", "corrected_low_db", "corrected_high_db", "p", "p_holm", "wins"):
+            columns[f"to_{name}_{field}"] = getattr(known, field) if known else None
+        columns[f"to_{name}_refused"] = found if isinstance(found, str) else None
+    return columns

@@ -1,0 +1,95 @@
+"""What the audit rests on is measured: it finds a method that cheats, and says so where nothing was recorded."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from denoisebench.batch import Batch, WatchedBatch
+from denoisebench.cli import main
+from denoisebench.denoiser import DatasetDenoiser
+from denoisebench.evidence import blind_spot
+from denoisebench.report.audit import Tick, audit
+from denoisebench.report.health import cells_of
+from denoisebench.report.rows import find_study, read_study, summarise
+from studies import STUDY, add_cell
+
+
+class Neighbours(DatasetDenoiser):
+    """The mean of the four neighbours; with `centre`, of the pixel itself too."""
+
+    def __init__(self, centre: bool) -> None:
+        super().__init__()
+        self.lr, self.centre = 1e-3, centre
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        return noisy.mean()
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        x = nn.functional.pad(noisy, (1, 1, 1, 1), mode="replicate")
+        total = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
+        return (total + noisy) / 5 if self.centre else total / 4
+
+
+def test_the_blind_spot_of_a_denoiser_is_measured() -> None:
+    noisy = torch.rand(1, 3, 40, 40)
+    blind = blind_spot(Neighbours(centre=False), noisy, 0)
+    assert blind["own"] == 0
+    assert blind["others"] == pytest.approx(0.25, rel=1e-4)
+    assert blind["network"] is None
+    assert blind_spot(Neighbours(centre=True), noisy, 0)["own"] == pytest.approx(0.2, rel=1e-4)
+
+
+def test_every_way_of_reading_a_batch_is_counted() -> None:
+    images = torch.zeros(1, 1, 2, 2)
+    batch = WatchedBatch.of(Batch(images, images, None, ("a",)))
+    assert batch.noisy is images
+    assert batch.held() == ["clean"]
+    assert batch.reads == Counter()
+    assert batch.clean is images
+    assert batch[1] is images
+    assert batch[0] is images
+    assert batch.target is None
+    assert batch.reads == Counter(clean=2, target=1)
+    _, *_ = batch
+    assert batch.reads == Counter(clean=3, target=2)
+
+
+def ticks_of(study: str, method: str) -> dict[str, Tick]:
+    results = summarise(read_study(find_study(study)))
+    return {tick.name: tick for tick in audit(next(r for r in results if r.method == method))}
+
+
+def test_a_run_records_what_its_ticks_say(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["budget=smoke", "dataset.crop=48", "trainer=cpu", "study=small"]
+    assert main(["run", "-m", "method=sdap,noise2clean", *settings]) == 0
+    ours, bound = ticks_of("small", "sdap"), ticks_of("small", "noise2clean")
+    assert {tick.state for name, tick in ours.items() if name != "noise"} == {"ok"}
+    assert "clean read 0 times, target 0 times; 0 held one" in ours["noisy only"].evidence
+    assert ours["blind spot"].evidence.endswith("by the Jacobian: 0 times")
+    assert "0 in common" in ours["disjoint"].evidence
+    assert bound["noisy only"].state == "note"
+    assert bound["blind spot"].state == "note"
+    capsys.readouterr()
+
+
+def test_what_was_not_recorded_is_not_claimed() -> None:
+    add_cell("old", {"a": 30.0}, learns="dataset", trained_on="bsds500", train_noise="gaussian25 fresh", selection="last")
+    found = ticks_of(str(STUDY), "old")
+    assert found["noisy only"].state == found["blind spot"].state == "unknown"
+    assert "not recorded" in found["noisy only"].evidence
+    add_cell("given", {"a": 30.0}, learns="dataset", trained_on="unknown: weights given", selection="given")
+    assert {ticks_of(str(STUDY), "given")[name].state for name in ("noisy only", "disjoint", "selection")} == {"unknown"}
+
+
+def test_one_seed_without_a_record_is_none_for_the_whole() -> None:
+    reads = {"batches": 5, "clean": 0, "target": 0, "given_clean": 0, "given_target": 0}
+    cells = [add_cell("m", {"a": 30.0}, seed=seed, learns="dataset", trained_on="bsds500") for seed in (0, 1)]
+    (cells[0].folder / "manifest.json").write_text(json.dumps({"evidence": {"training_reads": reads}}))
+    assert ticks_of(str(STUDY), "m")["noisy only"].state == "unknown"
+    (cells[1].folder / "manifest.json").write_text(json.dumps({"evidence": {"training_reads": {**reads, "target": 7}}}))
+    assert ticks_of(str(STUDY), "m")["noisy only"].state == "note"
+    [result] = summarise(read_study(STUDY))
+    assert len(cells_of(result)) == 2

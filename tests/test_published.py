@@ -1,0 +1,78 @@
+"""Published numbers: what is in the file, and that ours stands beside them only where it may."""
+
+import dataclasses
+
+import pytest
+
+from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
+from denoisebench.report.rows import Result, read_study, summarise
+from denoisebench.report.sections import difference_text
+from denoisebench.report.write import write_report
+from studies import STUDY, add_cell
+
+
+def ours(**columns: object) -> Result:
+    learned = {"learns": "dataset", "budget": "paper", "trained_on": "imagenet_val", "protocol": "neighbor2neighbor"}
+    add_cell("neighbor2neighbor", {"a": 32.0, "b": 32.2}, dataset="kodak", ssim=0.88, **{**learned, **columns})  # type: ignore[arg-type]
+    [result] = summarise(read_study(STUDY))
+    return result
+
+
+def test_every_number_has_a_source_a_grade_and_is_there_once() -> None:
+    rows = read_published()
+    assert len(rows) > 200
+    assert {row.grade for row in rows} == set(GRADES)
+    assert all(row.source for row in rows)
+    keys = [(r.method, r.dataset, r.noise, r.tags, r.source, r.protocol) for r in rows]
+    assert len(set(keys)) == len(keys)
+    assert not [row for row in rows if row.base == "self2self_plus"]
+
+
+def test_numbers_of_the_fact_sheet_are_as_they_were_read() -> None:
+    found = {(r.method, r.dataset, r.noise, r.tags): (r.psnr_db, r.ssim, r.grade) for r in read_published()}
+    assert found["neighbor2neighbor", "kodak", "gaussian25", ""] == (32.08, 0.879, "C")
+    assert found["sdap[enhance=true]", "sidd_benchmark", "real", "oracle_selected"] == (37.24, 0.936, "A")
+    assert ("tbsn", "sidd_benchmark", "real", "") not in found  # known from memory alone
+
+
+def test_the_same_thing_gives_a_difference() -> None:
+    found = {b.published.method: b for b in beside([ours()])}
+    assert found["neighbor2neighbor"].reasons == ()
+    assert found["neighbor2neighbor"].psnr_difference_db == pytest.approx(0.02)
+    assert difference_text(found["neighbor2neighbor"]) == "+0.02 dB, +0.0010"
+    assert "it is neighbor2neighbor[regularizer=0.0]" in difference_text(found["neighbor2neighbor[regularizer=0.0]"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"protocol": "default"}, "protocol neighbor2neighbor, ours default"),
+        ({"budget": "quick"}, "budget quick"),
+        ({"tags": "transductive"}, "tags: none, ours transductive"),
+        ({"tags": "stale_training"}, "code has changed"),
+        ({"trained_on": "bsds500"}, "training set imagenet_val, ours bsds500"),
+    ],
+)
+def test_another_thing_says_why_not(columns: dict[str, object], reason: str) -> None:
+    result = ours(**columns)
+    found = next(b for b in beside([result]) if b.published.method == "neighbor2neighbor")
+    assert found.psnr_difference_db is None
+    assert reason in difference_text(found)
+
+
+def test_a_part_of_a_set_and_another_noise_are_no_match() -> None:
+    published = next(p for p in context("kodak", "gaussian25") if p.method == "neighbor2neighbor")
+    result = ours()
+    part = dataclasses.replace(result, dataset="kodak-first10")
+    assert not_comparable(published, part) == ["ours is a part of the data set (kodak-first10)"]
+    clipped = dataclasses.replace(result, noise="gaussian25-clip")
+    assert not_comparable(published, clipped) == ["noise gaussian25, ours gaussian25-clip"]
+    assert beside([part])
+    assert beside([clipped])
+
+
+def test_what_could_not_be_verified_is_said() -> None:
+    add_cell("self2self_plus", {"a": 30.0}, learns="image", budget="paper")
+    assert write_report([STUDY]) == 0
+    for name in ("report.html", "report.md"):
+        assert "no number of Self2Self+" in (STUDY / name).read_text()

@@ -1,0 +1,254 @@
+"""The page: offline, deaf to hostile names, and driven in a real browser where there is one."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browser import Browser, browser
+from denoisebench.cells import Cell, add_to_plan, write_csv
+from denoisebench.pictures import read_png
+from denoisebench.report.charts import Point, cost_plot, pareto
+from denoisebench.report.latex import latex_tables, latex_text
+from denoisebench.report.markup import Markup, element
+from denoisebench.report.rows import read_study, summarise
+from denoisebench.report.study import build
+from denoisebench.report.viewer import chosen, groups_of, hardest, residual
+from denoisebench.report.write import write_report
+from studies import STUDY, add_cell
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&${title}"
+PAGE = STUDY / "report.html"
+
+
+@pytest.fixture
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def three_methods() -> None:
+    for noise in ("gaussian25", "camera"):
+        add_cell("noisy", {"a": 20.0, "b": 21.0}, noise=noise)
+        add_cell("alpha", {"a": 30.0, "b": 29.0}, noise=noise, tags="oracle_sigma")
+        add_cell("beta", {"a": 28.0, "b": 31.5}, noise=noise, learns="dataset", budget="quick", train_seconds=60.0)
+
+
+def test_the_page_fetches_nothing_and_links_what_is_there() -> None:
+    three_methods()
+    assert write_report([STUDY]) == 0
+    text = PAGE.read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    assert "default-src 'none'" in text
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert found
+    data = json.loads(found[1])
+    assert [(g["dataset"], g["noise"], len(g["images"])) for g in data] == [("set", "camera", 2), ("set", "gaussian25", 2)]
+    for group in data:
+        for image in group["images"]:
+            links = [group["inputs"] + image["noisy"], image["sheet"], *(m["base"] + image["file"] for m in group["methods"])]
+            assert all((STUDY / link).is_file() for link in links)
+
+
+def test_all_formats_hold_the_same_numbers() -> None:
+    three_methods()
+    write_report([STUDY])
+    for name in ("report.html", "report.md", "table.tex"):
+        text = (STUDY / name).read_text()
+        for score in ("20.50", "29.50", "29.75"):
+            assert score in text, (name, score)
+
+
+def test_several_studies_make_one_report_and_a_cell_in_both_counts_once() -> None:
+    three_methods()
+    write_csv(Path("runs/other/plan.json.csv"), ("a",), [])
+    for path in sorted(STUDY.glob("noisy/*/*/seed*")):
+        target = Path("runs/other").joinpath(*path.parts[2:])
+        target.mkdir(parents=True)
+        for name in ("rows.csv", "status.json"):
+            (target / name).write_bytes((path / name).read_bytes())
+    assert write_report([STUDY, Path("runs/other")]) == 0
+    assert (Path("runs/study+other") / "report.html").is_file()
+    report = build([STUDY, Path("runs/other")])
+    assert len(report.rows) == 12
+    assert report.notes == []
+
+
+def test_mixed_commits_are_told() -> None:
+    add_cell("alpha", {"a": 30.0}, commit="abc")
+    add_cell("beta", {"a": 30.0}, commit="def+dirty")
+    write_report([STUDY])
+    assert "computed at 2 commits (abc: alpha; def+dirty: beta)" in PAGE.read_text()
+    assert "uncommitted changes" in PAGE.read_text()
+
+
+def test_hostile_names_are_text_everywhere() -> None:
+    cell = add_cell(HOSTILE, {HOSTILE: 20.0}, tags="supervised")
+    add_cell("alpha", {HOSTILE: 21.0})
+    broken = Cell("runs", "study", "broken", "set", HOSTILE, 0, "b" * 12, "b")
+    add_to_plan(STUDY, [broken])
+    broken.set_status("failed", reason=HOSTILE, traceback=HOSTILE)
+    (cell.folder / "manifest.json").write_text(json.dumps({"commit": HOSTILE, "versions": {HOSTILE: HOSTILE}}))
+    write_report([STUDY])
+    text = PAGE.read_text()
+    assert "<img src=x" not in text
+    assert "<script>alert" not in text
+    assert text.count("<script") == 2
+    assert element("p", HOSTILE, title=HOSTILE).count("<") == 2
+    assert "alert(1)" not in (STUDY / "table.tex").read_text().replace(latex_text(HOSTILE), "")
+
+
+def test_hostile_names_run_nothing_in_a_browser(driven: Browser) -> None:
+    add_cell(HOSTILE, {HOSTILE: 20.0, "javascript:alert(3)": 22.0})
+    add_cell("alpha", {HOSTILE: 21.0, "javascript:alert(3)": 20.0})
+    write_report([STUDY])
+    driven.open(PAGE)
+    driven.value("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    for mode in ("flip", "all", "error", "residual"):
+        driven.click(f"[data-mode={mode}]")
+    driven.click("#next")
+    assert driven.value("document.querySelectorAll('script').length") == 2
+    assert not driven.problems
+    # The policy stops what gets in nevertheless.
+    driven.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked=1\">')")
+    driven.value("new Promise((done) => setTimeout(done, 200))")
+    assert driven.value("window.hacked") is None
+
+
+def search(driven: Browser, text: str) -> None:
+    """Type into the filter of methods."""
+    driven.value(f"document.querySelector('#search').value = {json.dumps(text)}")
+    driven.value("document.querySelector('#search').dispatchEvent(new Event('input'))")
+
+
+def test_tables_sort_and_filter(driven: Browser) -> None:
+    three_methods()
+    write_report([STUDY])
+    driven.open(PAGE)
+    names = "[...document.querySelectorAll('table.main tbody tr:not([hidden]) .name')].map((node) => node.textContent)"
+    assert driven.value(names) == ["noisy", "alpha", "beta"]
+    driven.click("table.main thead th:nth-child(3) button")
+    assert driven.value(names) == ["beta", "alpha", "noisy"]
+    driven.click("table.main thead th:nth-child(3) button")
+    assert driven.value(names) == ["noisy", "alpha", "beta"]
+    driven.value(
+        "document.querySelector('#search').value = 'ALP'; document.querySelector('#search').dispatchEvent(new Event('input'))"
+    )
+    assert driven.value(names) == ["alpha"]
+    driven.value(
+        "document.querySelector('#search').value = ''; document.querySelector('#search').dispatchEvent(new Event('input'))"
+    )
+    driven.click("[data-tag='budget quick']")
+    assert driven.value(names) == ["noisy", "alpha"]
+    assert not driven.problems
+
+
+def test_slider_zoom_flip_and_images_in_the_viewer(driven: Browser) -> None:
+    three_methods()
+    write_report([STUDY])
+    driven.open(PAGE)
+    loaded = "[...document.querySelectorAll('#stage img')].every((one) => one.complete && one.naturalWidth === 16)"
+    driven.wait(f"document.querySelectorAll('#stage img').length === 2 && {loaded}")
+    x, y = driven.centre("#divider")
+    driven.drag((x, y), (x - 200, y))
+    assert driven.value("document.querySelector('#over').style.clipPath").startswith("inset(0")
+    assert 5 < driven.value("state.split * 100") < 45
+    scale = driven.value("state.scale")
+    driven.mouse("mouseWheel", x - 100, y, deltaX=0, deltaY=400)
+    driven.wait(f"state.scale < {scale} / 1.5")
+    transforms = "[...new Set([...document.querySelectorAll('#stage .layers')].map((one) => one.style.transform))].length"
+    assert driven.value(transforms) == 1
+    before = driven.value("[state.x, state.y]")
+    driven.drag((x - 100, y), (x - 70, y + 20))
+    assert driven.value("[state.x, state.y]") == pytest.approx([before[0] + 30, before[1] + 20])
+    driven.click("[data-mode=flip]")
+    driven.click("[data-mode=flip]")
+    assert driven.value("[...document.querySelectorAll('#stage .pane')].map((one) => one.hidden)") == [True, False]
+    driven.click("[data-mode=all]")
+    assert driven.value("document.querySelectorAll('#stage .pane').length") == 4
+    assert driven.value(transforms) == 1
+    driven.click("#next")
+    assert driven.value("document.querySelector('#image').selectedOptions[0].textContent") == "b"
+    assert driven.value("document.querySelectorAll('#crops button.crop').length") == 4
+    assert not driven.problems
+
+
+def test_the_blended_error_is_the_absolute_error(driven: Browser, tmp_path: Path) -> None:
+    add_cell("alpha", {"a": 30.0})
+    write_report([STUDY])
+    driven.open(PAGE)
+    driven.value("state.gain = 1")
+    driven.click("[data-mode=error]")
+    driven.wait("[...document.querySelectorAll('#stage img')].every((one) => one.complete && one.naturalWidth)")
+    driven.value("document.querySelectorAll('.caption').forEach((one) => one.remove()); look(0, 0, 16, 12, 160, 120)")
+    driven.value("state.x = 0; state.y = 0; state.scale = 8; place()")
+    driven.picture(tmp_path / "error.png", "#stage .pane:last-child .layers")
+    seen = read_png(tmp_path / "error.png")[4::8, 4::8]
+    [output] = STUDY.glob("alpha/*/*/*/images/a.png")
+    [clean] = STUDY.glob(".inputs/*-clean.png")
+    assert seen[:12, :16] == pytest.approx(abs(read_png(output) - read_png(clean)), abs=2 / 255)
+
+
+def test_the_page_fits_a_phone_in_the_dark(driven: Browser) -> None:
+    three_methods()
+    write_report([STUDY])
+    driven.open(PAGE, 390, 844, dark=True, phone=True)
+    assert driven.value("document.documentElement.scrollWidth") <= 390
+    red, green, blue = map(int, re.findall(r"\d+", driven.value("getComputedStyle(document.body).backgroundColor"))[:3])
+    assert max(red, green, blue) < 60
+
+
+def test_the_pareto_front_leaves_out_what_is_beaten_and_bounds() -> None:
+    points = [
+        Point("fast", 0.01, 25, "nothing"), Point("beaten", 1.0, 24, "dataset"), Point("slow", 10, 30, "image"),
+        Point("bound", 0.1, 40, "bound"),
+    ]  # fmt: skip
+    assert [p.label for p in pareto(points)] == ["fast", "slow"]
+    plot = cost_plot(points, HOSTILE, "time")
+    assert isinstance(plot, Markup)
+    assert "<script" not in plot
+    assert cost_plot([], "none", "time") == ""
+
+
+def test_the_hardest_crops_lie_where_the_error_is_and_do_not_overlap() -> None:
+    errors = np.zeros((40, 60))
+    errors[5:9, 40:44], errors[30:34, 3:7] = 2.0, 1.0
+    corners = hardest(errors, 8, 2)
+    assert [5 - 4 <= corners[0][0] <= 5, 36 <= corners[0][1] <= 40] == [True, True]
+    assert abs(corners[0][0] - corners[1][0]) >= 8 or abs(corners[0][1] - corners[1][1]) >= 8
+    assert 26 <= corners[1][0] <= 30
+    assert len(hardest(errors[:8, :8], 8, 3)) == 1
+
+
+def test_the_residual_of_white_noise_is_white_and_of_a_blur_is_not() -> None:
+    rng = np.random.default_rng(0)
+    white = rng.normal(0, 0.1, (64, 64, 3)).astype(np.float32) + 0.02
+    found = residual(white, np.zeros_like(white))
+    assert found["mean"] == pytest.approx(5.1, abs=0.5)
+    assert found["std"] == pytest.approx(25.5, abs=1)
+    assert found["lags"][0] == 1
+    assert max(map(abs, found["lags"][1:])) < 0.05
+    smooth = (white + np.roll(white, 1, 1)) / 2
+    assert residual(smooth, np.zeros_like(white))["lags"][1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_images_are_chosen_from_the_hardest_to_the_easiest() -> None:
+    add_cell("alpha", {f"i{k}": 20.0 + k for k in range(9)})
+    [group] = groups_of(build([STUDY]))
+    assert [view.image for view in chosen(group.views, 3)] == ["i0", "i4", "i8"]
+    assert len(chosen(group.views, 100)) == 9
+
+
+def test_latex_marks_the_best_and_the_second_and_escapes() -> None:
+    three_methods()
+    add_cell("b_o%und", {"a": 40.0, "b": 40.0}, tags="supervised", learns="dataset")
+    text = latex_tables(summarise(read_study(STUDY)))
+    assert r"\textbf{29.75}" in text
+    assert r"\underline{29.50}" in text
+    assert r"\midrule" + "\n" + r"b\_o\%und" in text
+    assert text.count("{") == text.count("}")
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "textsuperscript" in line]
+    assert len({line.count("&") for line in rows}) == 1
