@@ -16,7 +16,7 @@ import torch
 from denoisebench import config, run
 from denoisebench.cells import Cell, Row
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 COSTS = ("seconds", "train_seconds", "peak_mib", "commit", "study")
 
 
