@@ -311,6 +311,26 @@ def interrupted(step: int, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> 
             computed(*overrides)
 
 
+def test_a_finished_cell_that_a_logger_lacks_is_logged_from_its_rows(study: Study, tmp_path: Path) -> None:
+    """It was done before the logger was asked for, or killed between its rows and the end of its run."""
+    wanted = (*LEARNED, "study=multi", f"root={tmp_path}", "protocol=[default,neighbor2neighbor]")
+    [cell] = computed(*wanted)
+    rows = (cell.folder / "rows.csv").stat().st_mtime_ns
+    [job] = config.jobs([*SMALL, *wanted, "logger=wandb"], multirun=False)
+    assert run.is_left(job, cell)
+    run.main(job.config)
+    assert not run.is_left(job, cell)
+    [told] = offline_runs(tmp_path / "multi").values()
+    live = study.run(study.cell("neighbor2neighbor", "gaussian25"))
+    assert (told.id, told.exit_code, told.tags) == (live.id, 0, live.tags)
+    own = numbers(cell.folder / "rows.csv", "psnr_db", "ssim", "seconds")[::2]
+    assert told.curve("test") == [{**row, "image": i + 1} for i, row in enumerate(own)]
+    assert told.summary["psnr_db"] == live.summary["psnr_db"]
+    table = json.loads(told.artifact_files["per_image.table.json"].read_text())
+    assert [len(line) for line in table["data"]] == [7] * 6
+    assert (cell.folder / "rows.csv").stat().st_mtime_ns == rows, "it was computed again"
+
+
 def test_a_resumed_training_goes_on_in_its_run(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = study.cell("neighbor2neighbor", "gaussian25")
     again = (*LEARNED, "logger=[wandb,csv]", "study=multi", f"root={tmp_path}", "protocol=[default,neighbor2neighbor]")

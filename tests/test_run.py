@@ -483,3 +483,25 @@ def test_the_same_berkeley_photograph_is_known_in_every_set(data_root: Path) -> 
     assert len([each for each in sets["cbsd68"].sources & sets["bsd300"].sources if each.startswith("bsd/")]) == 68
     for name in ("cbsd68", "bsd300", "kodak", "set14"):
         assert not sets["bsds500"].sources & sets[name].sources
+
+
+@pytest.mark.parametrize(
+    ("overrides", "helps"),
+    [
+        (("method=self2self_plus",), ("method.passes_per_batch=1", "method.features below 4")),
+        (("method=neighbor2neighbor",), ("training.batch below 2, training.patch below 32", "method.features below 8")),
+        (("method=noisy", "precision=bf16-mixed"), ("needs less memory: dataset.crop=256, trainer=cpu",)),
+    ],
+)
+def test_a_gpu_too_small_fails_its_cell_and_says_what_helps(
+    overrides: Sequence[str], helps: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(self: object, batch: object, index: int) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr("denoisebench.denoiser.Denoiser.test_step", too_much)
+    [cell] = study(*overrides)
+    status = cell.status()
+    assert status["state"] == "failed"
+    assert status["reason"].startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB; what needs less")
+    assert all(help_ in status["reason"] for help_ in helps)

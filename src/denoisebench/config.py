@@ -7,6 +7,7 @@ import copy
 import difflib
 import functools
 import itertools
+import json
 import os
 import re
 import sys
@@ -22,11 +23,14 @@ from typing import Any, Literal, get_args, get_origin
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -209,9 +213,40 @@ def _is_value(override: Override, known: Mapping[str, Any]) -> bool:
     )
 
 
+class _ReadOnce(ConfigRepository):
+    """Hydra's and our files, each read once in a process: a composition would read and parse two dozen."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        self._read: dict[str, ConfigResult | None] = {}
+        super().__init__(config_search_path)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_ReadOnce":
+        return copy.copy(self)  # Hydra copies it for each composition: what was read is for all of them
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        super().initialize_sources(config_search_path)
+        self._read = {}  # a copy with another search path reads for itself
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path not in self._read:
+            self._read[config_path] = super().load_config(config_path)
+        return copy.deepcopy(self._read[config_path])  # Hydra merges into it
+
+
+@functools.cache
+def _files(_conf_dir: str) -> _ReadOnce:
+    return _ReadOnce(_loader().config_search_path)
+
+
+def _loader() -> Any:
+    """Hydra's, while it is initialised."""
+    return GlobalHydra.instance().config_loader()
+
+
 @functools.cache
 def _composed_groups(overrides: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
+        _loader().repository = _files(conf_dir())
         config = compose("config", list(overrides), return_hydra_config=True)
     with flag_override(config, "struct", False):
         own = config.pop("hydra")
@@ -321,34 +356,50 @@ def _job(overrides: Sequence[str]) -> Job:
     config, hydra_own = _composed(overrides)
     choices = dict(hydra_own.runtime.choices)
     _check_settings(config)
-    named = (
-        *(o for o in overrides if o.startswith(SEARCH_PATH[0])),
-        *(f"{group}={choices[group]}" for group in ("method", "dataset", "noise", "budget")),
-        f"protocol=[{','.join(map(str, config.protocols))}]",
-    )
-    plain, bare = _compose(named), _compose((*named, "recipe=none"))
+    own = tuple(o for o in overrides if o.startswith(SEARCH_PATH[0]))
+    named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
+    plain = _plain((*own, *named, f"protocol=[{','.join(map(str, config.protocols))}]"), (*own, named[0], "recipe=none"),
+                   *(json.dumps(_resolved(config[part])) for part in ("dataset", "noise")))  # fmt: skip
+    _same_protocols(config, plain.protocols)
+    changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), plain.labelled[part], part)]
+    own_train_set = _resolved(config.get("train_set")) != plain.train_set
+    if "train_set" not in config and not choices["train_set"].startswith("for_"):
+        raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
+    return Job(config, tuple(overrides), choices["method"], tuple(changed), own_train_set, plain.has_recipe)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """What a job's choices of groups alone give, on its data and noise. labelled: by part."""
+
+    labelled: dict[str, Any]
+    train_set: Any
+    protocols: dict[str, Any]
+    has_recipe: bool
+
+
+@functools.cache
+def _plain(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str) -> _Plain:
+    """dataset, noise: as JSON. Jobs that differ in other settings share it."""
+    plain, bare = _compose(named), _compose(without_recipe)
     has_recipe = plain.training.steps > 0
     for reference in (plain, bare):
-        reference.dataset, reference.noise = config.dataset, config.noise
+        reference.dataset, reference.noise = json.loads(dataset), json.loads(noise)
     with flag_override(plain, "struct", False):
         for key in (bare.method.keys() | plain.method.keys()) - RECIPE_KEYS:
             if key in bare.method:
                 plain.method[key] = bare.method[key]
             else:
                 del plain.method[key]
-    _same_protocols(config, plain)
-    changed = [change for part in LABELLED for change in _differences(_resolved(config[part]), _resolved(plain[part]), part)]
-    own_train_set = _resolved(config.get("train_set")) != _resolved(plain.get("train_set"))
-    if "train_set" not in config and not choices["train_set"].startswith("for_"):
-        raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
-    return Job(config, tuple(overrides), choices["method"], tuple(changed), own_train_set, has_recipe)
+    labelled = {part: _resolved(plain[part]) for part in LABELLED}
+    return _Plain(labelled, _resolved(plain.get("train_set")), _resolved(plain.protocols), has_recipe)
 
 
-def _same_protocols(config: DictConfig, plain: DictConfig) -> None:
+def _same_protocols(config: DictConfig, plain: Mapping[str, Any]) -> None:
     """A protocol's name stands in every row: whoever changes one gives it another name."""
-    for name, node in config.protocols.items():
-        if node != plain.protocols[name] or node.get("name") != name:
-            changed = ", ".join(_differences(_resolved(node), {**_resolved(plain.protocols[name]), "name": name}, str(name)))
+    for name, node in _resolved(config.protocols).items():
+        if node != plain[name] or node.get("name") != name:
+            changed = ", ".join(_differences(node, {**plain[name], "name": name}, str(name)))
             raise ConfigError(
                 f"protocols.{changed}: what protocol={name} means is fixed; write one of another name, as "
                 "DIR/protocol/mine.yaml with `# @package protocols.mine` and `name: mine`, and add --config-dir DIR "

@@ -198,6 +198,8 @@ def _is_number(value: Any) -> bool:
 @contextmanager
 def opened(loggers: Sequence[Logger], about: About) -> Iterator[Log]:
     """A run in each logger, finished whatever happens: with what an exception said, if one came through."""
+    for logger in loggers:
+        _mark(about, logger.name).unlink(missing_ok=True)
     log = Log(about, loggers)
     try:
         yield log
@@ -236,6 +238,11 @@ def _mark(about: About, name: str) -> Path:
     return about.folder / f".{name}" / f"{about.id}.done"
 
 
+def lacking(loggers: Sequence[Logger], about: About) -> list[Logger]:
+    """Those that have not got all of a run."""
+    return [logger for logger in loggers if not _mark(about, logger.name).is_file()]
+
+
 class Shared:
     """The run of a training: logged live by the process that trains, from its files by one that finds it done."""
 
@@ -247,15 +254,12 @@ class Shared:
         self.live = True
         return opened(self.loggers, self.about)
 
-    def _lacking(self) -> list[Logger]:
-        return [logger for logger in self.loggers if not _mark(self.about, logger.name).is_file()]
-
     def catch_up(self, folder: Path) -> None:
         """Log it where a logger has not got it: trained in another study, or before that logger was asked for."""
-        if self.live or not self._lacking():
+        if self.live or not lacking(self.loggers, self.about):
             return
         self.about.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.about.folder / f".{self.about.id}.lock"), opened(self._lacking(), self.about) as log:
+        with FileLock(self.about.folder / f".{self.about.id}.lock"), opened(lacking(self.loggers, self.about), self.about) as log:
             for part, file in (("validation", "validation.csv"), ("train", "curve.csv")):
                 log.curve(part, _read_curve(folder / file))
 

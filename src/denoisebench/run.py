@@ -7,8 +7,8 @@ import csv
 import json
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,29 +33,59 @@ PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
 
 @dataclass(frozen=True)
 class Parts:
-    """The objects of one job, but for the method; the training ones are None for what learns from no data set."""
+    """The objects of one job, but for the method; the training ones are None for what learns from no data set.
+
+    test_images, train_images: the fingerprints of the sets.
+    """
 
     test_set: ImageSet
     noise: NoiseModel
     train_set: ImageSet | None
     train_noise: NoiseModel | None
     training: Training | None
+    test_images: str
+    train_images: str | None
 
 
-def parts_of(job: DictConfig) -> Parts:
+class Made:
+    """What jobs are made of, each thing once however many jobs of one command share it."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Any] = {}
+        self._fingerprints: dict[int, str] = {}
+
+    def object(self, node: DictConfig, key: str) -> Any:
+        identity = f"{key} {json.dumps(_plain(node), sort_keys=True)}"
+        if identity not in self._objects:
+            self._objects[identity] = config.instantiate(node, key)
+        return self._objects[identity]
+
+    def fingerprint(self, images: ImageSet) -> str:
+        """Of a set that was made here."""
+        if id(images) not in self._fingerprints:
+            self._fingerprints[id(images)] = images.fingerprint
+        return self._fingerprints[id(images)]
+
+
+def parts_of(job: DictConfig, made: Made | None = None) -> Parts:
     """The parts of a job; the training ones only where the method learns from a data set.
 
     Raises: ConfigError or FileNotFoundError for what cannot be.
     """
+    made = made or Made()
     learns = job.checkpoint is None and job.training.steps > 0 and learns_of(job) == "dataset"
     if learns and "train_set" not in job:
         raise config.ConfigError("this data set has no training set of its own: choose one, as train_set=bsds500")
+    test_set: ImageSet = made.object(job.dataset, "dataset")
+    train_set: ImageSet | None = made.object(job.train_set, "train_set") if learns else None
     return Parts(
-        config.instantiate(job.dataset, "dataset"),
-        config.instantiate(job.noise, "noise"),
-        config.instantiate(job.train_set, "train_set") if learns else None,
-        config.instantiate(job.train_noise, "train_noise") if learns else None,
+        test_set,
+        made.object(job.noise, "noise"),
+        train_set,
+        made.object(job.train_noise, "train_noise") if learns else None,
         Training(**OmegaConf.to_container(job.training)) if learns else None,  # type: ignore[arg-type]
+        made.fingerprint(test_set),
+        train_set and made.fingerprint(train_set),
     )
 
 
@@ -98,7 +128,7 @@ def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[
         | {
             "method": _plain(job.method),
             "training": training and {**training, "budget": job.budget},
-            "test": {"set": parts.test_set.name, "images": parts.test_set.fingerprint, "noise": _plain(job.noise)},
+            "test": {"set": parts.test_set.name, "images": parts.test_images, "noise": _plain(job.noise)},
             "repeats": job.repeats,
             "precision": job.precision,
         }
@@ -127,13 +157,13 @@ def _training_identity(job: DictConfig, parts: Parts) -> dict[str, Any] | None:
     if parts.train_set is None:
         return None
     oracle = {} if job.training.selection == "last" else {
-        "validation": _plain(job.validation), "on": parts.test_set.fingerprint, "under": _plain(job.noise)
+        "validation": _plain(job.validation), "on": parts.test_images, "under": _plain(job.noise)
     }  # fmt: skip
     return oracle | {
         "method": _plain(job.method),
         "training": _plain(job.training),
         "set": parts.train_set.name,
-        "images": parts.train_set.fingerprint,
+        "images": parts.train_images,
         "noise": _plain(job.train_noise),
         "precision": job.precision,
     }
@@ -150,8 +180,9 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
     Raises: ConfigError or FileNotFoundError for what cannot be.
     """
     planned: list[Cell] = []
+    made = Made()
     for job in jobs:
-        parts = parts_of(job.config)
+        parts = parts_of(job.config, made)
         protocols_of(job.config)
         loggers_of(job.config)
         cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
@@ -194,14 +225,15 @@ def _check_method(job: Job) -> None:
 Outcome = Literal["done", "partly", "skipped", "failed", "busy"]
 
 
-def main(job: DictConfig, shard: str | None = None) -> Outcome:
+def main(job: DictConfig, shard: str | None = None, planned: Mapping[str, Cell] | None = None) -> Outcome:
     """Compute one planned cell as far as it is not done; what goes wrong inside it is kept in its status, not raised.
 
     shard: `i/n`, only these of its images; it is done once all shards are. `busy`: another process has it in hand.
+    planned: the cells of its study by key, where they were read already.
     """
     parts = parts_of(job)
     key = cell_of(job, parts).key
-    cell = cells.read_plan(cells.study_folder(job.root, job.study)).get(key)
+    cell = (cells.read_plan(cells.study_folder(job.root, job.study)) if planned is None else planned).get(key)
     if cell is None:
         console.print(f"cell {key} is not in the plan: its files or code changed while this ran; start it again", style="red")
         return "failed"
@@ -214,7 +246,7 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         with held(cell.folder / (f".lock.{shard.replace('/', 'of')}" if shard else ".lock")):
             if ended := _begun(job, cell, parts, protocols, shard):
                 return ended
-            with loggers.opened(loggers_of(job), loggers.about_cell(cell, _plain(job), learns_of(job), shard)) as log:
+            with loggers.opened(loggers_of(job), _about(job, cell, shard)) as log, _memory_advice(job, parts):
                 rows = _compute(job, cell, parts, protocols, shard, log)
     except BusyError:
         return "busy"
@@ -232,6 +264,31 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
     return "done"
 
 
+@contextmanager
+def _memory_advice(job: DictConfig, parts: Parts) -> Iterator[None]:
+    """A GPU that was too small says what of this job can be made smaller. Images are tested one at a time anyway."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        torch.cuda.empty_cache()  # for the cells that follow
+        raise torch.cuda.OutOfMemoryError(f"{error}; what needs less memory: {', '.join(_smaller(job, parts))}") from error
+
+
+def _smaller(job: DictConfig, parts: Parts) -> Iterator[str]:
+    """Settings of this job that need less memory."""
+    if parts.training:
+        yield f"training.batch below {job.training.batch}, training.patch below {job.training.patch}"
+    if "passes_per_batch" in job.method:
+        yield "method.passes_per_batch=1"
+    if job.precision == 32:
+        yield "precision=bf16-mixed"
+    if "features" in job.method:
+        yield f"method.features below {job.method.features}"
+    if "crop" in job.dataset:
+        yield "dataset.crop=256"
+    yield "trainer=cpu"
+
+
 def _gate(cell: Cell, shard: str | None) -> AbstractContextManager[None]:
     """Shards of one cell begin and end one at a time; without shards the cell is locked anyway."""
     return held(cell.folder / ".lock", wait_s=60.0) if shard else nullcontext()
@@ -242,6 +299,8 @@ def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protoc
     with _gate(cell, shard):
         if cell.state == "done" and not job.force:
             _score_under(cell, protocols)
+            if not shard:
+                _log_from_rows(job, cell)
             return "done"
         if reason := _impossible(job, parts):
             cell.set_status("skipped", reason=reason)
@@ -257,6 +316,28 @@ def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protoc
                 partial.forget()
         _repair(partial, protocols)
         return None
+
+
+def _about(job: DictConfig, cell: Cell, shard: str | None = None) -> loggers.About:
+    return loggers.about_cell(cell, _plain(job), learns_of(job), shard)
+
+
+def _log_from_rows(job: DictConfig, cell: Cell) -> None:
+    """Log a finished cell where a logger has not got all of it: it was done before that logger was asked for, or its
+    process was killed between its rows and the end of its run."""
+    about = _about(job, cell)
+    if lacking := loggers.lacking(loggers_of(job), about):
+        rows = [_typed(row) for row in read_rows(cell)]
+        with loggers.opened(lacking, about) as log:
+            for image in {(row["image"], row["repeat"]): None for row in rows}:
+                log.image([row for row in rows if (row["image"], row["repeat"]) == image])
+            log.done(rows, cell.folder)
+
+
+def _typed(row: Row) -> Row:
+    """A row of a file as it was before it was written, as far as loggers look at it."""
+    numbers = {name: float(row[name]) if row[name] else None for name in loggers.METRICS}
+    return {**row, **numbers, "repeat": int(row["repeat"])}
 
 
 def _fail(cell: Cell, error: Exception) -> None:
@@ -475,8 +556,13 @@ def read_rows(cell: Cell) -> list[Row]:
 
 
 def is_left(job: Job, cell: Cell) -> bool:
-    """Whether there is something to do: the cell is not done, or not scored under a protocol that its job asks for."""
-    return cell.state != "done" or job.config.force or lacks_protocols(job, cell)
+    """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
+    return cell.state != "done" or job.config.force or lacks_protocols(job, cell) or _lacks_log(job, cell)
+
+
+def _lacks_log(job: Job, cell: Cell) -> bool:
+    own = loggers_of(job.config)
+    return bool(own) and not job.shard and bool(loggers.lacking(own, _about(job.config, cell)))
 
 
 def lacks_protocols(job: Job, cell: Cell) -> bool:
@@ -484,9 +570,9 @@ def lacks_protocols(job: Job, cell: Cell) -> bool:
     return cell.state == "done" and bool(set(job.config.protocols) - {row["protocol"] for row in read_rows(cell)})
 
 
-def impossible_reason(job: Job) -> str | None:
+def impossible_reason(job: Job, made: Made | None = None) -> str | None:
     """Why this cell cannot be, and the way out; None for a possible one."""
-    return _impossible(job.config, parts_of(job.config))
+    return _impossible(job.config, parts_of(job.config, made))
 
 
 def notes_of(jobs: Sequence[Job], planned: Sequence[Cell]) -> list[str]:

@@ -70,10 +70,10 @@ def _job(cell: Cell, overrides: Sequence[str]) -> Job:
 
 def print_plan(jobs: Sequence[Job], planned: Sequence[Cell]) -> None:
     """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
-    out = output_console()
+    out, made = output_console(), run.Made()
     table = Table("method", "dataset", "noise", "seed", "state", "training")
     for job, cell in zip(jobs, planned, strict=True):
-        reason = run.impossible_reason(job) if cell.state != "done" else None
+        reason = run.impossible_reason(job, made) if cell.state != "done" else None
         state = f"impossible: {reason}" if reason else STATES[cell.state]
         texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
         table.add_row(*map(escape, texts), style="yellow" if reason else None)
@@ -106,7 +106,7 @@ def work(settings: DictConfig) -> None:
     waiting, busy = deque(plan[key] for key in settings.cells), 0
     while waiting:
         cell = waiting.popleft()
-        outcome = run.main(_job(cell, cell.overrides).config, settings.shard)
+        outcome = run.main(_job(cell, cell.overrides).config, settings.shard, plan)
         if outcome == "failed" and settings.on_error == "stop":
             raise StoppedError(f"{cell} failed, and on_error=stop; the same command goes on with the others")
         busy = busy + 1 if outcome == "busy" else 0

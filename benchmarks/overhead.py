@@ -1,0 +1,219 @@
+"""What the framework costs beside the work: until the first training step, for each cell, for finished cells, for each step.
+
+.venv/bin/python benchmarks/overhead.py                        # about five minutes
+.venv/bin/python benchmarks/overhead.py --quick                # few cells and steps: does it run?
+.venv/bin/python benchmarks/overhead.py start cells finished step      # some of it only
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import torch
+
+START = """
+import sys, time
+began = float(sys.argv[1])
+def tell(what): print(f"{time.time() - began:.2f} {what}", flush=True)
+tell("Python started")
+from denoisebench import config
+tell("Hydra imported")
+jobs = config.jobs(sys.argv[2:], multirun=False)
+tell("configuration composed")
+import torch
+tell("PyTorch imported")
+import pytorch_lightning
+tell("Lightning imported")
+from denoisebench import cli, run, sweep, training
+import denoisebench.datasets.datamodule, denoisebench.evaluator
+tell("the rest imported")
+cells = run.plan(jobs)
+tell("planned")
+def first(*_): tell("first training step begins"); raise KeyboardInterrupt
+training.SeededSteps.on_train_batch_start = first
+sweep.launcher(jobs, cells)()
+"""
+SWEEP = "import sys; from denoisebench.cli import main; sys.exit(main())"
+CHEAP = ("method=noisy", "dataset.crop=32", "dataset.part=test", "pictures=0", "trainer=cpu", "trainer.threads=1")
+ROWS = ("astronaut", "chelsea", "rocket")
+
+
+def timed(command: list[str], folder: Path) -> float:
+    """Seconds of a process that ends well."""
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return time.perf_counter() - began
+
+
+# --- From the command to the first training step -------------------------------------------------------------------
+
+
+def start(quick: bool) -> None:
+    """The moments of a run of Neighbor2Neighbor; of several runs the median of each."""
+    print("\nfrom the command to the first training step, seconds since the command")
+    moments: dict[str, list[float]] = {}
+    for _ in range(1 if quick else 5):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-c", START, repr(time.time()), "method=neighbor2neighbor", "budget=quick", "trainer=cpu"]
+            printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+        for line in printed.splitlines():
+            seconds, _, what = line.partition(" ")
+            moments.setdefault(what, []).append(float(seconds))
+    if "first training step begins" not in moments:
+        raise RuntimeError("no training step began")
+    for what, seconds in moments.items():
+        print(f"  {statistics.median(seconds):6.2f}  {what}")
+
+
+# --- Cells -----------------------------------------------------------------------------------------------------------
+
+
+def cells(quick: bool) -> None:
+    """Cells of three crops of 32 x 32 that nothing denoises: what is left is planning, files, scoring, Lightning."""
+    from denoisebench import config, run
+
+    count = 5 if quick else 100
+    print(f"\na sweep of {count} cells in one process: noisy, three images of 32 x 32")
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        torch.set_num_threads(1)
+        [warm] = config.jobs([*CHEAP, "study=warm"], multirun=False)
+        run.plan([warm])
+        run.main(warm.config)
+        jobs, composing = _measured(lambda: config.jobs([*CHEAP, f"seed=range(0,{count})"], multirun=True))
+        planned, planning = _measured(lambda: run.plan(jobs))
+        plan = {cell.key: cell for cell in planned}
+        _, computing = _measured(lambda: [run.main(job.config, planned=plan) for job in jobs])
+        tested = sum(float(row["seconds"]) for cell in planned for row in run.read_rows(cell))
+    for what, seconds in (("composing", composing), ("planning", planning), ("computing", computing)):
+        print(f"  {1000 * seconds / count:7.1f} ms a cell {what}")
+    print(f"  {1000 * tested / count:7.1f} ms of them in the method")
+
+
+def _measured(act: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    result = act()
+    return result, time.perf_counter() - began
+
+
+def finished(quick: bool) -> None:
+    """A sweep that is done already, started again; its cells were written by the library, not computed."""
+    from denoisebench import config, run
+
+    seeds = 1 if quick else 50
+    grid = [
+        "method=noisy,nlm,wavelet,tv,neighbor2neighbor", "noise=gaussian15,gaussian25,gaussian50,poisson30",
+        f"seed=range(0,{seeds})", "budget=smoke",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        jobs, composing = _measured(lambda: config.jobs(grid, multirun=True))
+        planned, planning = _measured(lambda: run.plan(jobs))
+        for cell in planned:
+            _write_as_done(cell)
+        print(f"\na sweep of {len(planned)} finished cells, started again")
+        seconds = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
+        few = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid[:2], "seed=0", "budget=smoke"], Path(folder))
+    print(f"  {seconds:7.1f} s the command; {few:.1f} s the one for {len(planned) // seeds} of them")
+    print(f"  {1000 * composing / len(planned):7.1f} ms a cell composing, {1000 * planning / len(planned):.1f} ms planning")
+
+
+def _write_as_done(cell: Any) -> None:
+    """A finished cell's folder."""
+    from denoisebench.cells import COLUMNS, write_csv
+
+    same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
+        "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,
+        "protocol": "default", "psnr_db": 20.0, "ssim": 0.5, "seconds": 0.1, "peak_mib": 1.0, "key": cell.key,
+        "setup": cell.setup, "status": "done", "scored_by": "local",
+    }  # fmt: skip
+    write_csv(cell.folder / "rows.csv", COLUMNS, [{**same, "image": image} for image in ROWS])
+    cell.set_status("done", images=len(ROWS))
+
+
+# --- Steps -----------------------------------------------------------------------------------------------------------
+
+
+def step(quick: bool) -> None:
+    """Neighbor2Neighbor's quick recipe at 3 x 128 x 128: the training of a run against a bare loop on the same patches."""
+    steps, rounds = (10, 1) if quick else (100, 5)
+    torch.set_num_threads(1)
+    print(f"\na training step of neighbor2neighbor, one patch of 128 x 128, one thread; {rounds} times {steps} steps each")
+    bare, ours = [], []
+    _in_lightning(3)  # imports
+    for _ in range(rounds):
+        bare.append(1000 * _bare(steps))
+        ours.append(1000 * _in_lightning(steps))
+    differences = sorted(b - a for a, b in zip(bare, ours, strict=True))
+    print(f"  {statistics.median(bare):7.1f} ms a bare loop")
+    print(f"  {statistics.median(ours):7.1f} ms a run's training")
+    print(f"  {statistics.median(differences):7.1f} ms more ({differences[0]:.1f} to {differences[-1]:.1f})")
+
+
+def _method_and_data(steps: int) -> tuple[Any, Any]:
+    from denoisebench import config, run
+    from denoisebench.datasets.datamodule import DataModule
+
+    wanted = ["method=neighbor2neighbor", "budget=quick", f"training.steps={steps}", "training.patch=128"]
+    job = config.jobs(wanted, multirun=False)[0].config
+    parts = run.parts_of(job)
+    torch.manual_seed(0)
+    data = DataModule(
+        parts.test_set, parts.noise, 0, train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training
+    )
+    return config.instantiate(job.method, "method"), data
+
+
+def _bare(steps: int) -> float:
+    """Seconds of a step: read a patch, add noise, loss, gradient, Adam."""
+    from denoisebench.noise import Gaussian
+
+    method, data = _method_and_data(steps)
+    optimizer, noise = method.configure_optimizers(), Gaussian(sigma=25)
+    generator = torch.Generator().manual_seed(0)
+    patches = iter(data.train_dataloader())
+    began = time.perf_counter()
+    for number in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = method.learning_rate(number / steps)
+        loss = method.loss(noise(next(patches).clean, generator), number / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - began) / steps
+
+
+def _in_lightning(steps: int) -> float:
+    from denoisebench.training import trained
+
+    method, data = _method_and_data(steps)
+    with tempfile.TemporaryDirectory() as folder:
+        about = trained(method, data, Path(folder), title="", seed=0, device="cpu", precision="32-true", checkpoint_s=60.0)
+    return about["seconds"] / steps
+
+
+PARTS: Mapping[str, Callable[[bool], None]] = {"start": start, "cells": cells, "finished": finished, "step": step}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="does it run?")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for part in given.parts or PARTS:
+        PARTS[part](given.quick)
+
+
+if __name__ == "__main__":
+    main()

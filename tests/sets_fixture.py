@@ -1,0 +1,29 @@
+"""Stand-ins of the public data sets: every file of theirs by its name and place, with a few pixels in it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from denoisebench.datasets.prepared import prepare
+from denoisebench.datasets.sidd import SIDDMedium
+from denoisebench.datasets.standard import SETS
+from dnd_fixture import make_dnd
+from sidd_fixture import make_blocks, make_frames
+
+
+def make_sets(root: Path) -> Path:
+    """The standard sets, SIDD's validation blocks and prepared patches, and DND, below `root`; a second's work."""
+    rng = np.random.default_rng(0)
+    for which, own in SETS.items():
+        for part, folders in own.folders.items():
+            folder = root / folders[0]
+            folder.mkdir(parents=True)
+            for name in own.names or [f"{which}-{part}{number:03d}" for number in range(own.count)]:
+                for suffix in {own.clean_suffix, own.noisy_suffix or own.clean_suffix}:
+                    image = cv2.imencode(".png", rng.integers(0, 256, (3, 4, 3), dtype=np.uint8))[1]
+                    (folder / f"{name}{suffix}.png").write_bytes(image.tobytes())
+    make_blocks(root)
+    make_dnd(root)
+    prepare(SIDDMedium(root=str(make_frames(root))), root / "SIDD" / "sidd_medium.h5", patch=32)
+    return root
