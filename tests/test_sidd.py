@@ -151,7 +151,7 @@ def test_prepared_patches_are_those_of_the_frames(tmp_path: Path) -> None:
         Prepared(root=str(tmp_path))
     out = prepare(frames, tmp_path / "SIDD" / "sidd_medium.h5", patch=32)
     images = Prepared(root=str(tmp_path))
-    assert (images.name, len(images.names), images.size(0)) == ("sidd_medium-patch32", 6 * 2 * 3, (32, 32))
+    assert (images.name, len(images.names), images.size(0)) == ("sidd_medium-patch32-frames6", 6 * 2 * 3, (32, 32))
     assert len(set(images.names)) == len(images.names)
     assert images.names[4] == "0001_NOISY_SRGB_010_32_32"
     for patch in (4, 35):
@@ -164,7 +164,7 @@ def test_prepared_patches_are_those_of_the_frames(tmp_path: Path) -> None:
         assert isinstance(stored, h5py.Dataset)
         np.testing.assert_array_equal(stored[4], images.noisy(4))
     few = Prepared(root=str(tmp_path), first=3)
-    assert (few.name, len(few.names)) == ("sidd_medium-patch32-first3", 3)
+    assert (few.name, len(few.names)) == ("sidd_medium-patch32-frames6-first3", 3)
     assert few.fingerprint != images.fingerprint
     written = out.stat().st_mtime_ns
     prepare(frames, out, patch=32)
@@ -229,13 +229,13 @@ def test_train_sets(
     overrides = ["method=sdap", "budget=smoke", f"dataset=sidd_{part}", "noise=real", "dataset.blocks=1"]
     default = parts_of(config.jobs(overrides, multirun=False)[0].config)
     assert default.train_set is not None
-    assert default.train_set.name == "sidd_medium-patch32"
+    assert default.train_set.name == "sidd_medium-patch32-frames6"
     assert not default.train_set.sources & default.test_set.sources
     parts = parts_of(config.jobs([*overrides, f"train_set={train_set}"], multirun=False)[0].config)
     own = f"sidd_{part}-3x4x32x32-blocks1"
     assert parts.train_set is not None
     assert parts.train_set.name == {
-        "sidd_validation": "sidd_validation-3x4x32x32", "transductive": own, "mixed": f"sidd_medium-patch32+{own}",
+        "sidd_validation": "sidd_validation-3x4x32x32", "transductive": own, "mixed": f"sidd_medium-patch32-frames6+{own}",
         "sidd_medium_frames": "sidd_medium_frames",
     }[train_set]  # fmt: skip
     shares = train_set in ("transductive", "mixed") or train_set == f"sidd_{part}"

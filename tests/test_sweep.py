@@ -185,3 +185,64 @@ def test_processes_share_the_work_of_a_sweep() -> None:
     grid = ("method=noisy,nlm", "noise=gaussian25,camera,real", "launcher=joblib", "hydra.launcher.n_jobs=2")
     assert denoisebench(*grid) == 0
     assert sorted(states()) == ["done"] * 4 + ["skipped"] * 2
+
+
+def test_protocols_one_at_a_time_for_one_cell_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert denoisebench("method=noisy", "protocol=default,apbsn") == 2
+    assert "write protocol=[apbsn,default]" in capsys.readouterr().err
+    assert denoisebench("method=noisy", "protocol=[default,apbsn]") == 0
+
+
+def test_the_whole_waits_for_shards_and_a_shard_for_the_whole() -> None:
+    [job] = config.jobs([*SMALL, "method=noisy"], multirun=False)
+    [cell] = run.plan([job])
+    cell.folder.mkdir(parents=True)
+    with FileLock(cell.folder / ".lock.1of2"):
+        assert run.main(job.config) == "busy"
+        assert run.main(job.config, "2/2") == "partly"
+    assert run.main(job.config, "1/2") == "done"
+
+
+def test_a_shard_that_failed_stays_failed_while_others_finish(tmp_path: Path) -> None:
+    folder = corrupt_folder(tmp_path)
+    own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
+    assert cli.main(["run", "-m", "method=noisy", *own, "shard=2/2,1/2"]) == 1
+    [cell] = planned()
+    assert cell.state == "failed"
+    assert "b.png" in cell.status()["reason"]
+    assert len(rows_done(cell)) == 1
+
+
+def rows_done(cell: Cell) -> list[Path]:
+    return [path for path in cell.folder.glob("images/*.png")]
+
+
+def test_force_makes_a_shard_forget_what_it_had() -> None:
+    assert denoisebench("method=noisy", "shard=1/3") == 1
+    [cell] = planned()
+    [part] = cell.folder.glob("rows.part*")
+    part.write_text(part.read_text().replace('"psnr_db": 2', '"psnr_db": 9'))
+    assert denoisebench("method=noisy", "shard=1/3", "force=true") == 1
+    assert '"psnr_db": 9' not in part.read_text()
+
+
+def test_on_error_stop_stops_other_jobs_of_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = corrupt_folder(tmp_path)
+    own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
+    monkeypatch.setattr(sweep, "BASIC", "none")  # as a parallel launcher: a job for each cell
+    assert cli.main(["run", "-m", "method=noisy,wavelet,tv", *own, "on_error=stop"]) == 1
+    assert states() == ["failed", "planned", "planned"]
+
+
+def test_the_same_words_elsewhere_take_no_unfinished_cell_out_of_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = []
+    for place in ("here", "there"):
+        photos_in(tmp_path / place / "pics", place)
+        Image.new("RGB", (30, 40), "red" if place == "here" else "blue").save(tmp_path / place / "pics" / "a.png")
+        monkeypatch.chdir(tmp_path / place)
+        words = ["dataset=folder", "dataset.clean=pics", "dataset.noisy=null", f"root={tmp_path / 'runs'}"]
+        plans += run.plan(config.jobs(words, multirun=False))
+    assert set(read_plan(tmp_path / "runs" / "default")) == {cell.key for cell in plans}
+    assert len({cell.key for cell in plans}) == 2

@@ -147,6 +147,7 @@ class PartialRows:
     """
 
     def __init__(self, folder: Path, shard: str | None = None) -> None:
+        self.shard = shard
         self.path = folder / (f"rows.part.{shard.replace('/', 'of')}.jsonl" if shard else "rows.part.jsonl")
 
     def all(self) -> list[list[Row]]:
@@ -213,14 +214,14 @@ def add_to_plan(study: Path, cells: Sequence[Cell]) -> list[Cell]:
     """Add cells to a study's `plan.json`; safe against another process that does the same.
 
     Returns them as the plan has them: a cell keeps the folder and label under which it was planned first. What the same
-    command line meant before its files changed, and did not finish, leaves the plan.
+    command line meant before its files changed, and failed, leaves the plan.
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".plan.lock"):
         plan = read_plan(study)
         asked = [replace(plan.get(cell.key, cell), overrides=cell.overrides) for cell in cells]
         now = {cell.overrides: cell.key for cell in asked if cell.overrides}
-        plan = {key: old for key, old in plan.items() if now.get(old.overrides, key) == key or old.state == "done"}
+        plan = {key: old for key, old in plan.items() if now.get(old.overrides, key) == key or old.state != "failed"}
         plan |= {cell.key: cell for cell in asked}
         text = json.dumps({key: asdict(cell) for key, cell in plan.items()}, indent=1)
         write_atomic(study / "plan.json", text)

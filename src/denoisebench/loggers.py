@@ -136,6 +136,8 @@ class Log:
         self._logged: dict[str, int] = {}
         for logger in loggers:
             with self._guarded(logger.name):
+                if about.id:
+                    _mark(about, logger.name).unlink(missing_ok=True)
                 self._runs[logger.name] = logger.start(about)
 
     @contextmanager
@@ -180,6 +182,13 @@ class Log:
         pictures = {image: path for image, path in kept.items() if path.is_file()}
         self._each(lambda run: run.table(rows, pictures))
 
+    def mark(self, name: str) -> None:
+        """Say that a logger has all of this run."""
+        with self._guarded(name):
+            mark = _mark(self.about, name)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
     def finish(self, exit_code: int = 0, reason: str = "", state: str = "") -> None:
         state = state or {0: "done", 130: "interrupted"}.get(exit_code, "failed")
         summary = {**self.summary, "state": state, **({"reason": reason} if reason else {})}
@@ -198,8 +207,6 @@ def _is_number(value: Any) -> bool:
 @contextmanager
 def opened(loggers: Sequence[Logger], about: About) -> Iterator[Log]:
     """A run in each logger, finished whatever happens: with what an exception said, if one came through."""
-    for logger in loggers:
-        _mark(about, logger.name).unlink(missing_ok=True)
     log = Log(about, loggers)
     try:
         yield log
@@ -212,7 +219,7 @@ def opened(loggers: Sequence[Logger], about: About) -> Iterator[Log]:
         raise
     log.finish()
     for logger in log.working:
-        _mark(about, logger.name).touch()
+        log.mark(logger.name)
 
 
 def means(rows: Sequence[Row]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -190,6 +190,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
             _check_method(job)
             _device(job.config)
         planned.append(cell)
+    _check_asked_once(jobs, planned)
     if not keep:
         return planned
     result: dict[tuple[str, str, str], Cell] = {}
@@ -197,6 +198,16 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
         own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
         result |= {(root, study, cell.key): cell for cell in cells.add_to_plan(cells.study_folder(root, study), own)}
     return [result[cell.root, cell.study, cell.key] for cell in planned]
+
+
+def _check_asked_once(jobs: Sequence[Job], planned: Sequence[Cell]) -> None:
+    """That one cell is not asked for under several protocols by several jobs: the last alone would count."""
+    asked: dict[tuple[str, str, str], set[str]] = {}
+    for job, cell in zip(jobs, planned, strict=True):
+        protocols = set(map(str, job.config.protocols))
+        if protocols != asked.setdefault((cell.root, cell.study, cell.key), protocols):
+            both = ",".join(sorted(protocols | asked[cell.root, cell.study, cell.key]))
+            raise ConfigError(f"{cell} is asked for under several protocols, one at a time: write protocol=[{both}]")
 
 
 def _check_method(job: Job) -> None:
@@ -243,7 +254,7 @@ def main(job: DictConfig, shard: str | None = None, planned: Mapping[str, Cell] 
 def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None) -> Outcome:
     was_done = cell.state == "done" and not job.force
     try:
-        with held(cell.folder / (f".lock.{shard.replace('/', 'of')}" if shard else ".lock")):
+        with _own(cell, shard), _network_free(cell):
             if ended := _begun(job, cell, parts, protocols, shard):
                 return ended
             with loggers.opened(loggers_of(job), _about(job, cell, shard)) as log, _memory_advice(job, parts):
@@ -256,7 +267,7 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         if was_done:
             console.print(f"not scored  {cell}: {error}", style="red", markup=False)
         else:
-            _fail(cell, error)
+            _fail(cell, error, shard)
         return "failed"
     if rows is None:
         return "partly"
@@ -289,6 +300,30 @@ def _smaller(job: DictConfig, parts: Parts) -> Iterator[str]:
     yield "trainer=cpu"
 
 
+@contextmanager
+def _own(cell: Cell, shard: str | None) -> Iterator[None]:
+    """A cell for this process, or a part of it. Raises: BusyError if another has it, or one of its parts."""
+    with ExitStack() as locks:
+        parts = [] if shard else sorted(cell.folder.glob(".lock.*of*"))
+        for lock in (cell.folder / (f".lock.{_of(shard)}" if shard else ".lock"), *parts):
+            locks.enter_context(held(lock))
+        yield
+
+
+def _of(shard: str) -> str:
+    return shard.replace("/", "of")
+
+
+@contextmanager
+def _network_free(cell: Cell) -> Iterator[None]:
+    """Raises: BusyError where another process trains this cell's network, before anything of the cell is begun."""
+    lock = cell.training / ".lock"
+    if cell.train_key and lock.is_file() and not (cell.training / "training.json").is_file():
+        with held(lock):
+            pass
+    yield
+
+
 def _gate(cell: Cell, shard: str | None) -> AbstractContextManager[None]:
     """Shards of one cell begin and end one at a time; without shards the cell is locked anyway."""
     return held(cell.folder / ".lock", wait_s=60.0) if shard else nullcontext()
@@ -306,14 +341,14 @@ def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protoc
             cell.set_status("skipped", reason=reason)
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return "skipped"
-        cell.set_status("running")
+        _say_running(cell, shard)
         cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
         partial = PartialRows(cell.folder, shard)
         (cell.folder / "rows.csv").unlink(missing_ok=True)
         if not shard:
             remove_orphans(cell.folder)
-            if job.force:
-                partial.forget()
+        if job.force:
+            partial.forget() if not shard else partial.path.unlink(missing_ok=True)
         _repair(partial, protocols)
         return None
 
@@ -340,9 +375,24 @@ def _typed(row: Row) -> Row:
     return {**row, **numbers, "repeat": int(row["repeat"])}
 
 
-def _fail(cell: Cell, error: Exception) -> None:
+def _say_running(cell: Cell, shard: str | None) -> None:
+    """That one shard failed stays said while others run, until it is computed itself."""
+    failures = list(cell.folder.glob("failed.*of*")) if shard is None else [_failure(cell, shard)]
+    for failure in failures:
+        failure.unlink(missing_ok=True)
+    if not list(cell.folder.glob("failed.*of*")):
+        cell.set_status("running")
+
+
+def _failure(cell: Cell, shard: str) -> Path:
+    return cell.folder / f"failed.{_of(shard)}"
+
+
+def _fail(cell: Cell, error: Exception, shard: str | None) -> None:
     console.print(f"failed   {cell}: {error}", style="red", markup=False)
     try:
+        if shard:
+            _failure(cell, shard).touch()
         cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     except OSError as unwritten:  # as on a full disk: the cell then counts as unfinished
         console.print(f"         and could not note it: {unwritten}", style="red", markup=False)
@@ -486,6 +536,8 @@ def _repair(partial: PartialRows, protocols: Sequence[Protocol]) -> None:
     """A torn last line goes; an interrupted test that was scored under other protocols starts anew."""
     wanted = [protocol.name for protocol in protocols]
     if any([row["protocol"] for row in image] != wanted for image in partial.all()):
+        if partial.shard:
+            raise ValueError("other shards of this cell were scored under other protocols: use theirs, or leave shard out")
         partial.forget()
     partial.begin()
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +15,9 @@ from denoisebench.cells import STATES, Cell, read_plan, study_folder
 from denoisebench.config import ConfigError, Job
 from denoisebench.progress import console, output_console
 
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 BASIC = "BasicLauncher"
+STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
 
 
 class StoppedError(Exception):
@@ -42,6 +43,7 @@ def launcher(jobs: Sequence[Job], planned: Sequence[Cell]) -> Callable[[], None]
             key = (cell.root, cell.study, job.shard, None if alone else cell.train_key or cell.key)
             items.setdefault(key, []).append(cell)
     threads = [] if settings.threads is None else [f"threads={settings.threads}"]
+    (study_folder(planned[0].root, planned[0].study) / STOP).unlink(missing_ok=True)
     work_items = [[*_item(cells, shard), *threads] for (_, _, shard, _), cells in items.items()]
     return lambda: launch(work_items) if work_items else None
 
@@ -102,17 +104,30 @@ def work(settings: DictConfig) -> None:
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    plan = read_plan(study_folder(settings.root, settings.study))
-    waiting, busy = deque(plan[key] for key in settings.cells), 0
+    study = study_folder(settings.root, settings.study)
+    plan = read_plan(study)
+    waiting, busy, pause = deque(_known(plan, settings.cells)), 0, SECONDS_BETWEEN_LOOKS[0]
     while waiting:
+        if settings.on_error == "stop" and (study / STOP).is_file():
+            raise StoppedError("a cell failed, and on_error=stop; the same command goes on with the others")
         cell = waiting.popleft()
         outcome = run.main(_job(cell, cell.overrides).config, settings.shard, plan)
         if outcome == "failed" and settings.on_error == "stop":
-            raise StoppedError(f"{cell} failed, and on_error=stop; the same command goes on with the others")
+            (study / STOP).touch()
         busy = busy + 1 if outcome == "busy" else 0
         if outcome == "busy":
             waiting.append(cell)
         if busy and busy == len(waiting):
             console.print(f"waiting  {cell}: another process has it in hand", markup=False)
-        if busy >= len(waiting) and waiting:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if waiting and busy >= len(waiting):
+            time.sleep(pause)
+            pause = min(1.3 * pause, SECONDS_BETWEEN_LOOKS[1])
+
+
+def _known(plan: Mapping[str, Cell], keys: Sequence[str]) -> Iterator[Cell]:
+    """The planned cells of these keys; what has left the plan meanwhile is told."""
+    for key in keys:
+        if key in plan:
+            yield plan[key]
+        else:
+            console.print(f"cell {key} is no more in the plan: its files have changed; start it again", style="red")

@@ -23,6 +23,7 @@ from denoisebench.progress import track
 
 VERSION = 1
 SIDES = ("noisy", "clean")
+FRAMES = 320  # of the whole SIDD-Medium
 
 
 def prepare(frames: SIDDMedium, out: Path, patch: int = 512) -> Path:
@@ -37,6 +38,8 @@ def prepare(frames: SIDDMedium, out: Path, patch: int = 512) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.unfinished")
     with FileLock(out.with_name(f".{out.name}.lock")):
+        if out.is_file() and _plan_of(out) == plan:  # by another process, which this one waited for
+            return out
         if _plan_of(part) != plan:
             _create(part, plan)
         arrays = {name: _mapped(part, name, "r+") for name in (*SIDES, "hashes")}
@@ -172,7 +175,8 @@ class Prepared(ImageSet):
         self._hashes = [bytes(line).hex() for line in hashes]
         self.names, self._scenes = tuple(names[:first]), frozenset(scenes[:first])
         self.patch = patch
-        self.name = self.file.stem + (f"-patch{patch}" if patch != 512 else "")
+        frames = len(plan["frames"])
+        self.name = self.file.stem + (f"-patch{patch}" if patch != 512 else "") + (f"-frames{frames}" if frames != FRAMES else "")
         self.name += f"-first{first}" if first and first < len(names) else ""
 
     def noisy(self, index: int) -> np.ndarray:

@@ -191,7 +191,8 @@ class SIDDMedium(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of(*((path.stem, path.stat().st_size, file_hash(path)) for path in self._frames))
+        files = [file for path in self._frames for file in (path, self.partner(path)) if file.is_file()]
+        return fingerprint_of(*((path.stem, path.stat().st_size, file_hash(path)) for path in files))
 
     @property
     def sources(self) -> frozenset[str]:
