@@ -261,7 +261,8 @@ def check_cells(study: Path, undisturbed: Sequence[Cell]) -> None:
         if theirs.state == "done":
             assert without_costs(ours) == without_costs(theirs)
             assert len({(row["image"], row["repeat"]) for row in rows_of(ours)}) == len(rows_of(ours))
-    assert not [*study.rglob("rows.part*"), *study.rglob(".*.part"), *(study.parent / ".trained").rglob("last.ckpt")]
+            assert not list(ours.folder.glob("rows.part*"))
+    assert not [*study.rglob(".*.part"), *(study.parent / ".trained").rglob("last.ckpt")]
 
 
 def check_runs(study: Path) -> None:
