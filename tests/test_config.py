@@ -84,8 +84,8 @@ def test_a_recipe_is_no_place_to_change_a_method_unsaid(tmp_path: Path) -> None:
     recipe.write_text("# @package _global_\nmethod: {+drop: 0.9, steps: 3}\n".replace("+", ""))
     own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=mine", "budget=quick"])
     assert cell(*own).label == "mine[drop=0.9]"
-    config._composed_groups.cache_clear()
-    config._plain.cache_clear()
+    for cached in (config._composed_groups, config._plain, config._read_below):
+        cached.cache_clear()
     recipe.write_text("# @package _global_\ntraining: {steps: 3}\n")
     assert "learns from no data set" in error_of(*own)
 

@@ -213,19 +213,21 @@ def _is_value(override: Override, known: Mapping[str, Any]) -> bool:
     )
 
 
+@functools.cache
+def _read_below(_search_path: tuple[str, ...]) -> dict[str, ConfigResult | None]:
+    """What was read so far with a search path."""
+    return {}
+
+
 class _ReadOnce(ConfigRepository):
     """Hydra's and our files, each read once in a process: a composition would read and parse two dozen."""
-
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
-        self._read: dict[str, ConfigResult | None] = {}
-        super().__init__(config_search_path)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_ReadOnce":
         return copy.copy(self)  # Hydra copies it for each composition: what was read is for all of them
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         super().initialize_sources(config_search_path)
-        self._read = {}  # a copy with another search path reads for itself
+        self._read = _read_below(tuple(str(part.path) for part in config_search_path.get_path()))
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
