@@ -214,7 +214,7 @@ def test_a_shard_that_failed_stays_failed_while_others_finish(tmp_path: Path) ->
 
 
 def rows_done(cell: Cell) -> list[Path]:
-    return [path for path in cell.folder.glob("images/*.png")]
+    return list(cell.folder.glob("images/*.png"))
 
 
 def test_force_makes_a_shard_forget_what_it_had() -> None:
