@@ -1,6 +1,6 @@
 """What the framework costs beside the work: until the first training step, for each cell, for finished cells, for each step.
 
-.venv/bin/python benchmarks/overhead.py                        # about five minutes
+.venv/bin/python benchmarks/overhead.py                        # minutes
 .venv/bin/python benchmarks/overhead.py --quick                # few cells and steps: does it run?
 .venv/bin/python benchmarks/overhead.py start cells finished step      # some of it only
 """

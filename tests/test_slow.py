@@ -228,6 +228,7 @@ def killed_at(sweep: subprocess.Popen[str], study: Path, cells: int, later_s: fl
     return f"{what}, {time.monotonic() - began:.1f} s after the start, {ended(study)} cells ended"
 
 
+@pytest.mark.timeout(1800)  # four starts of three processes: on a busy machine minutes each
 def test_a_sweep_of_processes_killed_at_random_ends_with_the_right_rows_and_runs(tmp_path: Path) -> None:
     """DENOISEBENCH_KILL_SEED=N repeats one: the seed chooses what is killed after how many cells."""
     seed = int(os.environ.get("DENOISEBENCH_KILL_SEED") or random.SystemRandom().randrange(10**6))
