@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from denoisebench.report.rows import Result, read_study, summarise
+from denoisebench.report.sections import wins_text
 from denoisebench.report.statistics import RESAMPLES, Comparison, Difference, compare, holm, intervals, signed_rank
 from studies import STUDY, add_cell
 
@@ -52,7 +53,7 @@ def test_a_difference_equals_a_recomputation_from_the_rows() -> None:
     p = [signed_rank(less_alpha["noisy"]), tuple(stats.wilcoxon(less_alpha["beta"]))[1]]
     assert found.p == pytest.approx(p[1], rel=1e-12)
     assert found.p_holm == pytest.approx(max(2 * min(p), max(p)) if p[1] == max(p) else 2 * p[1], rel=1e-12)
-    assert (found.wins, found.images) == (int((table > 0).sum()), IMAGES)
+    assert (found.wins, found.photographs) == (int((table > 0).sum()), IMAGES)
 
 
 def test_methods_that_cannot_be_told_apart_share_a_rank_and_the_others_do_not() -> None:
@@ -113,7 +114,9 @@ def test_seeds_are_paired_and_averaged_within_an_image() -> None:
     comparison, results = compared()
     found = difference(comparison.to_best[results["beta"].id])
     assert found.mean_db == -1.5  # the common seed alone
-    assert found.images == 2
+    assert found.photographs == 2
+    assert (found.seeds, found.of_seeds) == (1, 2)
+    assert wins_text(found) == "0 of 2 (1 of 2 seeds paired)"
     assert results["alpha"].psnr_sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
     assert results["alpha"].psnr_sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
     assert results["beta"].psnr_sd_seeds is None
