@@ -38,6 +38,8 @@ def test_blocks_are_those_of_the_file_in_the_order_of_the_papers(tmp_path: Path,
         np.testing.assert_array_equal(images.clean(index), blocks("ValidationGtBlocksSrgb")[frame, block])
         assert images.noisy(index).flags["C_CONTIGUOUS"]
         assert images.size(index) == (32, 32)
+        assert images.scene(index) == f"{frame:04d}"
+    assert len(images.scenes) == 3
 
 
 def test_an_uncompressed_file_is_mapped_and_not_loaded(tmp_path: Path) -> None:
@@ -159,6 +161,8 @@ def test_prepared_patches_are_those_of_the_frames(tmp_path: Path) -> None:
         for ours, whole in ((images.noisy(patch), frames.noisy(frame)), (images.clean(patch), frames.clean(frame))):
             np.testing.assert_array_equal(ours, whole[top : top + 32, left : left + 32])
     assert images.sources == frames.sources
+    assert images.scenes == frames.scenes == {path.parent.name for path in frames.frames}
+    assert images.scene(4) == frames.scene(0)
     with h5py.File(out) as file:  # and any other program reads it too
         stored = file["noisy"]
         assert isinstance(stored, h5py.Dataset)
@@ -262,6 +266,7 @@ def test_joined_sets_keep_their_images_apart(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both.noisy(2), first.noisy(2))
     np.testing.assert_array_equal(both.noisy(14), second.noisy(11))
     assert both.size(14) == (32, 32)
+    assert (both.scene(2), both.scene(14)) == (f"{first.name}/0002", f"{second.name}/0002")
     assert both.fingerprint != Joined(second, first).fingerprint
     with pytest.raises(ValueError, match="joined with itself"):
         Joined(first, first)

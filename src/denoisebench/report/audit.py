@@ -61,7 +61,7 @@ def _uncovered(result: Result, reads: list[dict[str, Any]]) -> str | None:
     else:
         needed = [len({(row["image"], row["repeat"]) for row in _of_cell(result, cell)}) for cell in cells_of(result)]
     short = [(read["batches"], count) for read, count in zip(reads, needed, strict=True) if read["batches"] < count]
-    return f"only {short[0][0]:,} of {short[0][1]:,} batches were counted, the others by another process" if short else None
+    return f"only {short[0][0]:,} of {short[0][1]:,} batches were counted, the others elsewhere" if short else None
 
 
 def _of_cell(result: Result, cell: Path) -> list[Row]:
