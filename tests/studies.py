@@ -14,7 +14,7 @@ STUDY = Path("runs/study")
 
 
 def add_cell(
-    method: str, psnrs: dict[str, float | None], *, dataset: str = "set", noise: str = "gaussian25", seed: int = 0,
+    method: str, psnrs: Mapping[str, float | None], *, dataset: str = "set", noise: str = "gaussian25", seed: int = 0,
     setup: str = "setup", ssim: float | None = 0.5, scenes: Mapping[str, str] | None = None, repeats: int = 1, **columns: Any,
 ) -> Cell:  # fmt: skip
     """A finished cell as a run leaves it, with given scores; scenes: the photograph of each image, if rows tell it."""

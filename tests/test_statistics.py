@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_the_page_counts_photographs() -> None:
 
 
 @pytest.mark.parametrize("columns", [{"noisy_sha": "another"}, {}])
-def test_what_could_not_be_tested_has_no_rank(columns: dict[str, str]) -> None:
+def test_what_could_not_be_tested_has_no_rank(columns: dict[str, Any]) -> None:
     add_cell("alpha", scores(30, seed=2))
     add_cell("beta", scores(28, seed=3))
     add_cell("gamma", scores(25, seed=4), **columns)
