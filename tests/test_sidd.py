@@ -20,6 +20,7 @@ from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDBlocks, SIDDMedium
+from denoisebench.report.rows import read_study
 from denoisebench.run import parts_of
 from sidd_fixture import SHAPE, blocks, make_blocks, make_frames
 
@@ -125,6 +126,8 @@ def test_the_command_runs_on_both_sets_of_blocks(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("DENOISEBENCH_DATA", str(make_blocks(make_blocks(tmp_path), "benchmark")))
     for part in ("validation", "benchmark"):
         assert main(["run", "method=noisy", f"dataset=sidd_{part}", "noise=real", "pictures=0", "dataset.blocks=1"]) == 0
+    rows = read_study(Path("runs/default"))
+    assert {row["image"]: row["scene"] for row in rows} == {f"000{frame}_00": f"000{frame}" for frame in range(3)}
     published = config.jobs(["method=self2self_plus", "dataset=sidd_validation"], multirun=False)[0].config.method
     assert (published.drop, published.steps) == (0.9, 1000)
 
