@@ -26,6 +26,7 @@ def test_boxes_are_counted_from_one_and_include_their_last_row(tmp_path: Path) -
         top, left, bottom, right = images.boxes[index // 20][index % 20]
         np.testing.assert_array_equal(images.noisy(index), pixels[index // 20][top:bottom, left:right])
         assert images.size(index) == (16, 16)
+        assert images.scene(index) == f"{index // 20 + 1:04d}"
     assert images.noisy(0).dtype == np.float32
 
 

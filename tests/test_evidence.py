@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from denoisebench.batch import Batch, WatchedBatch
 from denoisebench.cli import main
+from denoisebench.datasets.images import photographs_shared
+from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.evidence import blind_spot
 from denoisebench.report.audit import Tick, audit
@@ -93,3 +96,56 @@ def test_one_seed_without_a_record_is_none_for_the_whole() -> None:
     assert ticks_of(str(STUDY), "m")["noisy only"].state == "note"
     [result] = summarise(read_study(STUDY))
     assert len(cells_of(result)) == 2
+
+
+READS = {"clean": 0, "target": 0, "given_clean": 0, "given_target": 0}
+
+
+@pytest.mark.parametrize(
+    ("learns", "batches", "clean", "state"),
+    [("image", 4, 0, "ok"), ("image", 0, 0, "unknown"), ("image", 3, 0, "unknown"), ("image", 3, 2, "note"),
+     ("dataset", 50, 0, "ok"), ("dataset", 49, 0, "unknown"), ("dataset", 0, 0, "unknown")],
+)  # fmt: skip
+def test_a_tick_rests_on_counts_of_the_whole(learns: str, batches: int, clean: int, state: str) -> None:
+    cell = add_cell("m", {"a": 30.0, "b": 31.0}, repeats=2, learns=learns, trained_on="bsds500", train_steps=50)
+    counts = {**READS, "batches": batches, "clean": clean}
+    (cell.folder / "manifest.json").write_text(json.dumps({"evidence": {"training_reads": counts, "test_reads": counts}}))
+    tick = ticks_of(str(STUDY), "m")["noisy only"]
+    assert tick.state == state
+    if state == "unknown":
+        assert tick.evidence == f"only {batches} of {4 if learns == 'image' else 50} batches were counted, the others elsewhere"
+
+
+class Picky(Neighbours):
+    """Takes no small image."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        raise RuntimeError("too small")
+
+
+def test_what_fails_under_measurement_is_a_reason() -> None:
+    noisy = torch.rand(1, 3, 40, 40)
+    assert blind_spot(Picky(centre=False), noisy, 0) == {"reason": "RuntimeError: too small"}
+
+
+class Pairs(Photos):
+    """Photographs that are known by a name and by the pixels of two files, and of which two images are cut."""
+
+    def __init__(self, *scenes: str) -> None:
+        super().__init__()
+        self.names = tuple(f"{scene}{cut}" for scene in scenes for cut in (1, 2))
+
+    def scene(self, index: int) -> str:
+        return self.names[index][:-1]
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset(source for s in self.scenes for source in (f"set/{s}", f"{s}-noisy", f"{s}-clean"))
+
+
+def test_photographs_are_counted_apart_from_their_pixels() -> None:
+    first, second = Pairs("a", "b", "c"), Pairs("b", "c", "d", "e")
+    assert (len(first.scenes), photographs_shared(first, second), photographs_shared(first, Pairs("d"))) == (3, 2, 0)
+    assert main(["run", "method=sdap", "budget=smoke", "dataset.crop=48", "trainer=cpu", "study=small"]) == 0
+    [manifest] = Path("runs/small").glob("*/*/*/*/manifest.json")
+    assert json.loads(manifest.read_text())["evidence"]["images"] == {"training": 5, "test": 3, "shared": 0}

@@ -8,11 +8,12 @@ import torch
 from denoisebench.cli import main
 from denoisebench.evaluator import kept_pair
 from denoisebench.protocol import Protocol
-from denoisebench.report.explain import Convention, alternatives, find_cell, ladder, luma, scores, without_middle
+from denoisebench.report.explain import Convention, alternatives, explain, find_cell, ladder, luma, scores, without_middle
 from denoisebench.report.rows import read_study
 from studies import STUDY, add_cell
 
 OURS = Protocol("default")
+FREE = Protocol("free", clip=False)
 THEIRS = Protocol("theirs", rounding="round", border=2, ssim="uniform")
 
 
@@ -79,3 +80,20 @@ def test_a_report_under_another_protocol_scores_what_is_kept(capsys: pytest.Capt
     assert found["apbsn"]["psnr_db"] == Protocol("apbsn", rounding="round", ssim="uniform").score(*pair)[0].item()
     assert main(["report", "study", "--protocol", "nosuch"]) == 2
     assert main(["report", "study", "--baseline", "nosuch"]) == 2
+
+
+def test_a_cell_is_explained_from_its_own_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = add_cell("alpha", {"a": 30.0}, protocol="neighbor2neighbor")
+    assert main(["explain", cell.key]) == 0
+    assert "neighbor2neighbor" in capsys.readouterr().out
+    assert main(["explain", cell.key, "--against", "default"]) == 0
+    assert "from neighbor2neighbor to default" in capsys.readouterr().out
+    assert main(["explain", cell.key, "--protocol", "default", "--against", "apbsn"]) == 0
+    assert "from default to apbsn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pair", [(FREE, None), (FREE, OURS), (OURS, FREE)])
+def test_protocols_that_do_not_clip_are_refused(pair: tuple[Protocol, Protocol | None]) -> None:
+    cell = add_cell("alpha", {"a": 30.0})
+    with pytest.raises(ValueError, match="protocol free does not clip, and outputs are kept clipped"):
+        explain(cell.folder, *pair)

@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from denoisebench import config
 from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
 from denoisebench.report.rows import Result, read_study, summarise
 from denoisebench.report.sections import difference_text
 from denoisebench.report.write import write_report
+from denoisebench.submit import KINDS
 from studies import STUDY, add_cell
 
 
@@ -76,3 +78,42 @@ def test_what_could_not_be_verified_is_said() -> None:
     assert write_report([STUDY]) == 0
     for name in ("report.html", "report.md"):
         assert "no number of Self2Self+" in (STUDY / name).read_text()
+
+
+def test_another_training_noise_is_another_model() -> None:
+    add_cell(
+        "neighbor2neighbor[train_noise=gaussian50]", {"a": 32.0}, dataset="kodak", learns="dataset", budget="paper",
+        trained_on="imagenet_val", protocol="neighbor2neighbor", train_noise="gaussian50 fresh",
+    )  # fmt: skip
+    found = beside(summarise(read_study(STUDY)))
+    assert found
+    assert all(b.psnr_difference_db is None for b in found)
+    assert "ours neighbor2neighbor[train_noise=gaussian50]" in difference_text(found[0])
+
+
+def test_equal_numbers_are_one_setting() -> None:
+    published = next(p for p in context("kodak", "gaussian25") if p.method == "neighbor2neighbor[regularizer=8.0]")
+    for written, same in (("8", True), ("8.0", True), ("9", False)):
+        result = dataclasses.replace(ours(), method=f"neighbor2neighbor[regularizer={written}]")
+        assert (not_comparable(published, result) == []) is same
+
+
+@pytest.mark.parametrize(("protocol", "alike"), [("server:sidd-mat", True), ("server:sidd-kaggle", False), ("default", False)])
+def test_one_server_is_not_another(protocol: str, alike: bool) -> None:
+    add_cell("cbsn", {"a": 36.8}, dataset="sidd_benchmark", noise="real", learns="dataset", budget="paper",
+             trained_on="sidd_medium", protocol=protocol)  # fmt: skip
+    [result] = summarise(read_study(STUDY))
+    reasons = next(b.reasons for b in beside([result]) if b.published.psnr_db == 36.82)
+    assert reasons == (() if alike else (f"protocol server:sidd-mat, ours {protocol}",))
+
+
+def test_every_published_protocol_is_one_of_ours() -> None:
+    servers = {f"server:{name}" for name in KINDS}
+    known = set(config.groups([])["protocol"]) | servers | {"unknown"}
+    assert {row.protocol for row in read_published()} <= known
+
+
+def test_a_label_writes_equal_settings_alike() -> None:
+    for written in ("8", "8.0", "8e0"):
+        [job] = config.jobs(["method=neighbor2neighbor", f"method.regularizer={written}"], multirun=False)
+        assert job.changed == ("regularizer=8",)

@@ -20,6 +20,7 @@ from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDBlocks, SIDDMedium
+from denoisebench.report.rows import read_study
 from denoisebench.run import parts_of
 from sidd_fixture import SHAPE, blocks, make_blocks, make_frames
 
@@ -38,6 +39,8 @@ def test_blocks_are_those_of_the_file_in_the_order_of_the_papers(tmp_path: Path,
         np.testing.assert_array_equal(images.clean(index), blocks("ValidationGtBlocksSrgb")[frame, block])
         assert images.noisy(index).flags["C_CONTIGUOUS"]
         assert images.size(index) == (32, 32)
+        assert images.scene(index) == f"{frame:04d}"
+    assert len(images.scenes) == 3
 
 
 def test_an_uncompressed_file_is_mapped_and_not_loaded(tmp_path: Path) -> None:
@@ -123,6 +126,8 @@ def test_the_command_runs_on_both_sets_of_blocks(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("DENOISEBENCH_DATA", str(make_blocks(make_blocks(tmp_path), "benchmark")))
     for part in ("validation", "benchmark"):
         assert main(["run", "method=noisy", f"dataset=sidd_{part}", "noise=real", "pictures=0", "dataset.blocks=1"]) == 0
+    rows = read_study(Path("runs/default"))
+    assert {row["image"]: row["scene"] for row in rows} == {f"000{frame}_00": f"000{frame}" for frame in range(3)}
     published = config.jobs(["method=self2self_plus", "dataset=sidd_validation"], multirun=False)[0].config.method
     assert (published.drop, published.steps) == (0.9, 1000)
 
@@ -159,6 +164,8 @@ def test_prepared_patches_are_those_of_the_frames(tmp_path: Path) -> None:
         for ours, whole in ((images.noisy(patch), frames.noisy(frame)), (images.clean(patch), frames.clean(frame))):
             np.testing.assert_array_equal(ours, whole[top : top + 32, left : left + 32])
     assert images.sources == frames.sources
+    assert images.scenes == frames.scenes == {path.parent.name for path in frames.frames}
+    assert images.scene(4) == frames.scene(0)
     with h5py.File(out) as file:  # and any other program reads it too
         stored = file["noisy"]
         assert isinstance(stored, h5py.Dataset)
@@ -262,6 +269,7 @@ def test_joined_sets_keep_their_images_apart(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both.noisy(2), first.noisy(2))
     np.testing.assert_array_equal(both.noisy(14), second.noisy(11))
     assert both.size(14) == (32, 32)
+    assert (both.scene(2), both.scene(14)) == (f"{first.name}/0002", f"{second.name}/0002")
     assert both.fingerprint != Joined(second, first).fingerprint
     with pytest.raises(ValueError, match="joined with itself"):
         Joined(first, first)

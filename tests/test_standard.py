@@ -221,5 +221,7 @@ def test_polyu_is_pairs(data_root: Path) -> None:
     images = here("polyu", data_root)
     assert (len(images.names), images.has_clean, images.has_noisy) == (100, True, True)
     assert impossible(images, Real()) is None
+    assert len(images.scenes) == 29
+    assert images.scene(0) == "Canon5D2_5_160_3200_chair"
     noise = images.noisy(0) / 255 - images.clean(0) / 255
     assert 0.001 < np.sqrt((noise**2).mean()) < 0.1

@@ -2,13 +2,20 @@
 
 import csv
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from denoisebench.cells import COLUMNS
 from denoisebench.report.rows import Result, read_study, summarise
-from denoisebench.report.statistics import RESAMPLES, Comparison, Difference, compare, holm, intervals, signed_rank
+from denoisebench.report.sections import wins_text
+from denoisebench.report.statistics import RESAMPLES, Comparison, Difference, compare, differences, holm, intervals, signed_rank
+from denoisebench.report.table import markdown_tables
+from denoisebench.report.write import write_report
 from studies import STUDY, add_cell
 
 IMAGES = 12
@@ -52,7 +59,7 @@ def test_a_difference_equals_a_recomputation_from_the_rows() -> None:
     p = [signed_rank(less_alpha["noisy"]), tuple(stats.wilcoxon(less_alpha["beta"]))[1]]
     assert found.p == pytest.approx(p[1], rel=1e-12)
     assert found.p_holm == pytest.approx(max(2 * min(p), max(p)) if p[1] == max(p) else 2 * p[1], rel=1e-12)
-    assert (found.wins, found.images) == (int((table > 0).sum()), IMAGES)
+    assert (found.wins, found.photographs) == (int((table > 0).sum()), IMAGES)
 
 
 def test_methods_that_cannot_be_told_apart_share_a_rank_and_the_others_do_not() -> None:
@@ -113,7 +120,117 @@ def test_seeds_are_paired_and_averaged_within_an_image() -> None:
     comparison, results = compared()
     found = difference(comparison.to_best[results["beta"].id])
     assert found.mean_db == -1.5  # the common seed alone
-    assert found.images == 2
+    assert found.photographs == 2
+    assert (found.seeds, found.of_seeds) == (1, 2)
+    assert wins_text(found) == "0 of 2 (1 of 2 seeds paired)"
     assert results["alpha"].psnr_sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
     assert results["alpha"].psnr_sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
     assert results["beta"].psnr_sd_seeds is None
+
+
+def test_cuts_of_one_photograph_are_one_witness() -> None:
+    """20 photographs of 32 cuts: a difference that belongs to the photograph is not seen 640 times."""
+    rng, held = np.random.default_rng(5), 0
+    scenes = {f"{frame}_{cut}": str(frame) for frame in range(20) for cut in range(32)}
+    for setup in range(40):
+        of_frame = rng.normal(0, 1, 20)
+        ours = {image: 30 + of_frame[int(frame)] + rng.normal(0, 0.1) for image, frame in scenes.items()}
+        noisy, alpha = (_result("noisy", dict.fromkeys(scenes, 30.0), scenes), _result("alpha", ours, scenes))
+        found = difference(differences([alpha], noisy, 1)[alpha.id])
+        assert found.photographs == 20, setup
+        held += found.low_db <= 0 <= found.high_db
+    assert held >= 34  # by cuts: about 15
+
+
+def _result(method: str, psnrs: Mapping[str, float], scenes: Mapping[str, str]) -> Result:
+    """A result as `summarise` makes it, without files."""
+    texts = dict.fromkeys(COLUMNS, "") | {
+        "method": method,
+        "scored_by": "local",
+        "noisy_sha": "a",
+        "seconds": 0.1,
+        "peak_mib": 1.0,
+    }
+    numbers = {"train_seconds": None, "ssim": None, "cell": Path(method)}
+    rows = [{**texts, **numbers, "image": image, "psnr_db": psnr, "scene": scenes[image]} for image, psnr in psnrs.items()]
+    [result] = summarise(rows)
+    return result
+
+
+def test_each_photograph_counts_once_also_beside_rows_that_do_not_tell_it() -> None:
+    scenes = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "c1": "c"}
+    add_cell("alpha", dict(zip(scenes, (31.0, 32.0, 33.0, 34.0, 30.0), strict=True)), scenes=scenes)
+    add_cell("beta", dict.fromkeys(scenes, 30.0))
+    comparison, results = compared()
+    found = difference(comparison.to_best[results["beta"].id])
+    assert (found.photographs, found.wins) == (3, 0)
+    assert found.mean_db == pytest.approx(-(2 + 4 + 0) / 3)
+    assert (results["alpha"].images, results["alpha"].photographs, results["beta"].photographs) == (5, 3, 5)
+    assert write_report([STUDY]) == 0
+    text = (STUDY / "report.html").read_text()
+    assert "5 images" in text
+    assert "0 of 3" in text
+
+
+def test_the_page_counts_photographs() -> None:
+    scenes = {f"{frame}_{cut}": frame for frame in "ab" for cut in range(4)}
+    for method, level in (("alpha", 30.0), ("beta", 29.0)):
+        add_cell(method, dict.fromkeys(scenes, level), scenes=scenes)
+    assert write_report([STUDY]) == 0
+    assert "8 images of 2 photographs" in (STUDY / "report.md").read_text()
+    text = (STUDY / "report.html").read_text()
+    assert "8 images of 2 photographs" in text
+    assert "2 photographs, 1 comparisons corrected for" in text
+    assert "With 2 photographs no signed-rank test" in text
+
+
+@pytest.mark.parametrize("columns", [{"noisy_sha": "another"}, {}])
+def test_what_could_not_be_tested_has_no_rank(columns: dict[str, Any]) -> None:
+    add_cell("alpha", scores(30, seed=2))
+    add_cell("beta", scores(28, seed=3))
+    add_cell("gamma", scores(25, seed=4), **columns)
+    comparison, results = compared()
+    ranks = {method: comparison.ranks.get(result.id) for method, result in results.items()}
+    assert ranks == {"alpha": 1, "beta": 2, "gamma": None if columns else 3}
+
+
+def test_nothing_is_ranked_where_nothing_was_tested() -> None:
+    add_cell("alpha", {"a": 30.0})
+    add_cell("beta", {"a": 29.0})
+    comparison, results = compared()
+    assert comparison.ranks == {}
+    assert comparison.to_best[results["beta"].id] == "one photograph alone"
+
+
+def test_draws_of_noise_are_no_images() -> None:
+    images = {"a": 30.0, "b": 31.0}
+    add_cell("alpha", images, repeats=10)
+    add_cell("beta", {name: psnr + 1 for name, psnr in images.items()}, repeats=2)
+    comparison, results = compared()
+    assert [(r.images, r.repeats) for r in (results["alpha"], results["beta"])] == [(2, 10), (2, 2)]
+    assert comparison.best is results["beta"]
+    assert difference(comparison.to_best[results["alpha"].id]).photographs == 2
+    text = markdown_tables(list(results.values()))
+    assert "2 images, protocol" in text
+    assert "images only" not in text
+    assert "10 repeats" in text
+    assert "**31.50" in text
+    assert write_report([STUDY]) == 0
+    assert "With 2 photographs no signed-rank test" in (STUDY / "report.html").read_text()
+
+
+def test_as_many_other_images_are_not_the_same() -> None:
+    add_cell("alpha", {"a": 30.0, "b": 31.0})
+    add_cell("beta", {"a": 32.0, "c": 33.0})
+    comparison, results = compared()
+    assert comparison.best is None
+    text = markdown_tables(list(results.values()))
+    assert text.count("2 images only") == 2
+    assert "**3" not in text
+
+
+def test_the_tags_of_every_seed_are_told() -> None:
+    add_cell("alpha", scores(30), seed=0, tags="refinement")
+    add_cell("alpha", scores(30), seed=1, tags="refinement stale_training")
+    [result] = summarise(read_study(STUDY))
+    assert result.tags == "refinement stale_training"

@@ -388,16 +388,18 @@ def _explain(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     parser = argparse.ArgumentParser("denoisebench explain", add_help=False)
     parser.add_argument("cell")
-    parser.add_argument("--protocol", default="default")
+    parser.add_argument("--protocol", default=None)
     parser.add_argument("--against", default=None)
     given = _parsed(parser, arguments)
     if given is None:
         return 2
-    from denoisebench.report.explain import explain, find_cell
+    from denoisebench.report.explain import explain, find_cell, own_protocol
 
     try:
-        protocols = _protocols(list(dict.fromkeys([given.protocol, given.against or given.protocol])))
-        explain(find_cell(given.cell), protocols[0], protocols[-1] if given.against else None)
+        cell = find_cell(given.cell)
+        own = given.protocol or own_protocol(cell)
+        protocols = _protocols(list(dict.fromkeys([own, given.against or own])))
+        explain(cell, protocols[0], protocols[-1] if given.against else None)
     except (OSError, ValueError) as error:
         return _refuse(error)
     return 0

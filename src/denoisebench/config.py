@@ -413,12 +413,17 @@ def _resolved(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
+def _whole(value: Any) -> Any:
+    """8 for 8.0: equal settings have one label."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _differences(ours: Any, plain: Any, path: str) -> Iterator[str]:
     if isinstance(ours, dict) and isinstance(plain, dict):
         for name in sorted({*ours, *plain}):
             yield from _differences(ours.get(name), plain.get(name), f"{path}.{name}")
     elif ours != plain:
-        shown = "null" if ours is None else str(ours).lower() if isinstance(ours, bool) else str(ours).replace(" ", "")
+        shown = "null" if ours is None else str(ours).lower() if isinstance(ours, bool) else str(_whole(ours)).replace(" ", "")
         yield f"{path.removeprefix('method.')}={shown}"
 
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from denoisebench import cells, config, loggers
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
-from denoisebench.datasets.images import ImageSet, file_hash
+from denoisebench.datasets.images import ImageSet, file_hash, photographs_shared
 from denoisebench.datasets.views import NoisyViews, Training, impossible, no_target
 from denoisebench.files import BusyError, held, remove_orphans
 from denoisebench.manifest import commit, manifest
@@ -476,7 +476,12 @@ def _compute(
             )
             return None
         # An image finished under another commit, before an interruption, keeps that commit.
-        rows = [{**row, **identity, "commit": row["commit"]} for image in _in_order(done, parts.test_set) for row in image]
+        scenes = {name: parts.test_set.scene(index) for index, name in enumerate(parts.test_set.names)}
+        rows = [
+            {**row, **identity, "commit": row["commit"], "scene": scenes[row["image"]]}
+            for image in _in_order(done, parts.test_set)
+            for row in image
+        ]
         ended = time.monotonic()
         made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
         made_with["evidence"] = _evidence(job, parts, method, training, reads.summary())
@@ -514,12 +519,12 @@ def _evidence(
     from denoisebench.evidence import blind_spot
 
     first = NoisyViews(parts.test_set, parts.noise, job.seed, 1, ())[0]
-    trained_on = parts.train_set.sources if parts.train_set else None
     return {
         "training_reads": training.get("reads") if training else None,
         "test_reads": test_reads,
-        "images": trained_on and {
-            "training": len(trained_on), "test": len(parts.test_set.sources), "shared": len(trained_on & parts.test_set.sources)
+        "images": parts.train_set and {
+            "training": len(parts.train_set.scenes), "test": len(parts.test_set.scenes),
+            "shared": photographs_shared(parts.train_set, parts.test_set),
         },
         "blind_spot": blind_spot(method, first.noisy, first.seed),
     }  # fmt: skip

@@ -128,6 +128,9 @@ class DND(ImageSet):
     def clean(self, index: int) -> np.ndarray:
         raise ValueError("dnd has no clean images: they are not public")
 
+    def scene(self, index: int) -> str:
+        return f"{self._index[index][0] + 1:04d}"
+
     def size(self, index: int) -> tuple[int, int]:
         top, left, bottom, right = self._outer(index)
         return bottom - top, right - left

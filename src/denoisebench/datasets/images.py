@@ -195,6 +195,15 @@ class ImageSet(ABC):
         height, width = (self.clean if self.has_clean else self.noisy)(index).shape[:2]
         return height, width
 
+    def scene(self, index: int) -> str:
+        """The photograph that an image was cut from, as far as the set tells: what one image says of a method, another of
+        the same photograph says again."""
+        return self.names[index]
+
+    @property
+    def scenes(self) -> frozenset[str]:
+        return frozenset(map(self.scene, range(len(self.names))))
+
     @property
     @abstractmethod
     def fingerprint(self) -> str:
@@ -205,6 +214,13 @@ class ImageSet(ABC):
     def sources(self) -> frozenset[str]:
         """Of the photographs that its images come from: equal pixels give an equal one, whatever file holds them, and so do
         cuts of one file. Sets that share one share a scene. (A recompressed copy is another photograph.)"""
+
+
+def photographs_shared(first: ImageSet, second: ImageSet) -> int:
+    """How many photographs two sets share: by name where their names tell, else by equal pixels."""
+    shared = first.sources & second.sources
+    named = sum("/" in source for source in shared)
+    return min(named or len(shared), len(first.scenes), len(second.scenes))
 
 
 def fingerprint_of(*parts: object) -> str:

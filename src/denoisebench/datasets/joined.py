@@ -40,6 +40,10 @@ class Joined(ImageSet):
         images, own = self._at(index)
         return images.noisy(own)
 
+    def scene(self, index: int) -> str:
+        images, own = self._at(index)
+        return f"{images.name}/{images.scene(own)}"
+
     def size(self, index: int) -> tuple[int, int]:
         images, own = self._at(index)
         return images.size(own)

@@ -173,7 +173,7 @@ class Prepared(ImageSet):
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{self.file}: cut off ({error}); delete it and {mend}") from error
         self._hashes = [bytes(line).hex() for line in hashes]
-        self.names, self._scenes = tuple(names[:first]), frozenset(scenes[:first])
+        self.names, self._scene_names = tuple(names[:first]), scenes[:first]
         self.patch = patch
         frames = len(plan["frames"])
         self.name = self.file.stem + (f"-patch{patch}" if patch != 512 else "") + (f"-frames{frames}" if frames != FRAMES else "")
@@ -185,6 +185,9 @@ class Prepared(ImageSet):
     def clean(self, index: int) -> np.ndarray:
         return self._clean[index]
 
+    def scene(self, index: int) -> str:
+        return self._scene_names[index]
+
     def size(self, index: int) -> tuple[int, int]:
         return self.patch, self.patch
 
@@ -194,4 +197,4 @@ class Prepared(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(f"sidd_medium/{scene}" for scene in self._scenes)
+        return frozenset(f"sidd_medium/{scene}" for scene in self.scenes)

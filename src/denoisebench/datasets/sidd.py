@@ -109,6 +109,9 @@ class SIDDBlocks(ImageSet):
     def _block(self, file: Path, index: int) -> np.ndarray:
         return middle(np.ascontiguousarray(self._array(file)[self._index[index]]), self.crop)
 
+    def scene(self, index: int) -> str:
+        return f"{self._index[index][0]:04d}"
+
     def size(self, index: int) -> tuple[int, int]:
         height, width = (min(side, self.crop or side) for side in self._shape[2:4])
         return height, width
@@ -180,6 +183,9 @@ class SIDDMedium(ImageSet):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the clean partner of {self._frames[index].name} is missing")
         return read_image(path, 3)
+
+    def scene(self, index: int) -> str:
+        return self._frames[index].parent.name
 
     def size(self, index: int) -> tuple[int, int]:
         path = self._frames[index]

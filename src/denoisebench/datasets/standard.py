@@ -179,6 +179,12 @@ class Standard(ImageSet):
             raise ValueError(f"{self.name} has no noisy images of its own")
         return self._read(noisy)
 
+    def scene(self, index: int) -> str:
+        """A crop of PolyU is `camera_aperture_exposure_iso_object_number`: crops that differ in the number alone are taken
+        for one photograph, which joins a few of its 40 scenes and parts none."""
+        name = self.names[index]
+        return name.rpartition("_")[0].rstrip("_") if self.which == "polyu" else name
+
     def size(self, index: int) -> tuple[int, int]:
         height, width = image_size(self._files[self.names[index]][0])
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))

@@ -5,8 +5,10 @@ A tick is `ok`, `note` (a reader must know it) or `unknown` (nothing was recorde
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from denoisebench.cells import Row
 from denoisebench.report.health import cells_of, read_json
 from denoisebench.report.rows import Result
 
@@ -46,7 +48,24 @@ def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
         f"{counts['batches']:,} batches: clean read {counts['clean']:,} times, target {counts['target']:,} times; "
         f"{counts['given_clean'] + counts['given_target']:,} held one"
     )
-    return Tick(name, "note" if counts["clean"] or counts["target"] else "ok", told)
+    if counts["clean"] or counts["target"]:
+        return Tick(name, "note", told)
+    reason = _uncovered(result, reads)
+    return Tick(name, "unknown", reason) if reason else Tick(name, "ok", told)
+
+
+def _uncovered(result: Result, reads: list[dict[str, Any]]) -> str | None:
+    """Why counts of no reads say nothing of the whole: an interrupted or shared cell has those of its last process alone."""
+    if result.learns == "dataset":
+        needed = [int(_of_cell(result, cell)[0]["train_steps"] or 1) for cell in cells_of(result)]
+    else:
+        needed = [len({(row["image"], row["repeat"]) for row in _of_cell(result, cell)}) for cell in cells_of(result)]
+    short = [(read["batches"], count) for read, count in zip(reads, needed, strict=True) if read["batches"] < count]
+    return f"only {short[0][0]:,} of {short[0][1]:,} batches were counted, the others elsewhere" if short else None
+
+
+def _of_cell(result: Result, cell: Path) -> list[Row]:
+    return [row for row in result.rows if row["cell"] == cell]
 
 
 def _blind(result: Result, records: list[dict[str, Any]]) -> Tick:

@@ -18,7 +18,7 @@ from denoisebench.evaluator import kept_pair
 from denoisebench.metrics import UNIFORM_WINDOW
 from denoisebench.progress import Advance, output_console, track
 from denoisebench.protocol import Protocol
-from denoisebench.report.rows import read_rows, runs_root
+from denoisebench.report.rows import read_local, read_rows, runs_root
 from denoisebench.report.viewer import inputs_of
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, full range
@@ -138,11 +138,23 @@ def _mean(values: Sequence[Score], pooled: bool) -> Score:
     return Score(math.fsum(v.psnr_db for v in values) / len(values), similarity)
 
 
+def own_protocol(cell: Path) -> str:
+    """The name of the protocol that a cell was scored under first. Raises: ValueError for one without rows."""
+    rows = read_local(cell)
+    if not rows:
+        raise ValueError(f"{cell}: it has no rows")
+    return rows[0]["protocol"]
+
+
 def explain(cell: Path, protocol: Protocol, against: Protocol | None = None) -> None:
     """Print the ladder from a protocol to another, and the alternatives.
 
-    Raises: ValueError for a cell without clean images; FileNotFoundError for kept images that are gone.
+    Raises: ValueError for a cell without clean images, or a protocol that does not clip; FileNotFoundError for kept
+    images that are gone.
     """
+    for one in (protocol, against or protocol):
+        if not one.clip:
+            raise ValueError(f"protocol {one.name} does not clip, and outputs are kept clipped: what it gives is not in them")
     rows = [row for row in read_rows(cell) if row["status"] == "done" and row["scored_by"] == "local"]
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     if not first:

@@ -73,7 +73,7 @@ def _caption(grid: Grid, letters: dict[str, str]) -> str:
     said = "; ".join(f"{letter}: {latex_text(tag)}{_explained(tag)}" for tag, letter in letters.items())
     known = rf" {said}." if said else ""
     return (
-        f"PSNR (dB) and SSIM on {latex_text(grid.dataset)}, {grid.images} images, means of per-image values under protocol "
+        f"PSNR (dB) and SSIM on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
         f"{latex_text(grid.protocol)}. Best bold, second underlined, by PSNR, among methods that saw no clean image.{known}"
     )
 

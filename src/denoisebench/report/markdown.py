@@ -10,7 +10,7 @@ from denoisebench.cells import Row, write_atomic
 from denoisebench.pictures import output_name, read_png, strip, write_png
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.rows import Result
-from denoisebench.report.sections import difference_text, interval_text, p_text
+from denoisebench.report.sections import difference_text, has_statistics, interval_text, p_text, wins_text
 from denoisebench.report.statistics import Difference
 from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
@@ -37,10 +37,12 @@ Scores are means over images of per-image values. Under protocol `default` outpu
 "± images" is the standard deviation over images, "± seeds" that of the means over seeds. Time per image is the method's
 own, without reading and scoring; memory is the peak of one image (on a CPU, what the process grew by).
 
-Statistics are paired by image: all views of an image give one difference. Intervals of the mean difference are
-bias-corrected and accelerated bootstrap intervals over images (9999 resamples, scipy.stats.bootstrap); "corrected" is
-the level 1 - 0.05 / m of m comparisons (Bonferroni). A rank is shared where the corrected interval of the difference to
-the rank's leader holds zero; "the best" is the best in the same images, so a lead over it is slightly flattered. p is
+Statistics are paired by photograph: all views (the repeats and seeds that both methods have) of an image give one
+difference, and all images cut from one photograph again one. Each photograph counts once, so where they were cut unequally
+often, this mean differs from that of the table. Intervals of the mean difference are bias-corrected and accelerated
+bootstrap intervals over photographs (9999 resamples, scipy.stats.bootstrap); "corrected" is the level 1 - 0.05 / m of m
+comparisons (Bonferroni). A rank is shared where the corrected interval of the difference to the rank's leader holds zero;
+what could not be tested has none. "The best" is the best in the same images, so a lead over it is slightly flattered. p is
 the two-sided Wilcoxon signed-rank test (scipy.stats.wilcoxon), corrected by Holm over the methods. Nothing is compared
 where the hashes of the noisy images differ. Bounds have no rank.
 
@@ -66,7 +68,7 @@ def write_markdown(report: Report, path: Path) -> None:
 def _statistics(report: Report, place: Place) -> str:
     comparison = report.comparisons[place]
     results = report.at(place)
-    if comparison.best is None or len(results) < 2:
+    if comparison.best is None or not has_statistics(results, comparison):
         return f"{markdown_text(f'{place[0]}, {place[1]}')}: nothing to compare."
     best = comparison.best.method
     title = f"**{markdown_text(place[0])}**, {markdown_text(place[1])}, protocol `{place[2]}`, less {markdown_text(best)} in dB:"
@@ -83,7 +85,7 @@ def _cells(found: Difference | str | None) -> list[str]:
     intervals = [
         interval_text(found.low_db, found.high_db), interval_text(found.corrected_low_db, found.corrected_high_db),
     ]  # fmt: skip
-    return [f"{found.mean_db:+.2f}", *intervals, p_text(found.p_holm), f"{found.wins} of {found.images}"]
+    return [f"{found.mean_db:+.2f}", *intervals, p_text(found.p_holm), wins_text(found)]
 
 
 def _published(report: Report) -> str:

@@ -73,7 +73,12 @@ def read_rows(folder: Path) -> list[Row]:
     """The rows of a finished cell, and after them what servers answered to its outputs: numbers as floats, empty ones None,
     `cell` its folder."""
     rows = [*read_local(folder), *_answers(folder)]
-    return [{**row, **_numbers(row), "scored_by": row["scored_by"] or "local", "cell": folder} for row in rows]
+    return [{**row, **_numbers(row), **_told(row), "cell": folder} for row in rows]
+
+
+def _told(row: Row) -> Row:
+    """Columns that older rows lack or leave empty: without a scene, an image is its own."""
+    return {"scored_by": row["scored_by"] or "local", "scene": row.get("scene") or row["image"]}
 
 
 def _answers(folder: Path) -> list[Row]:
@@ -93,8 +98,10 @@ def _numbers(row: Row) -> Row:
 class Result:
     """One method on one data set under one noise and one protocol: means over images, repeats and seeds.
 
-    *_sd_images: standard deviation over the images of each image's mean. *_sd_seeds: over the seeds of each seed's
-    mean, None of one seed: what drawing weights, patches and noise anew changes. rows: what all of it was made of.
+    images: distinct ones, each seen under `repeats` draws of noise and `seeds`. photographs: that they were cut from, 0
+    where a server does not say. *_sd_images: standard deviation over the images of each image's mean. *_sd_seeds: over
+    the seeds of each seed's mean, None of one seed: what drawing weights, patches and noise anew changes. rows: what all
+    of it was made of.
     """
 
     method: str
@@ -105,6 +112,8 @@ class Result:
     psnr_db: float | None
     ssim: float | None
     images: int
+    photographs: int
+    repeats: int
     seeds: int
     seconds: float
     train_seconds: float | None
@@ -131,6 +140,13 @@ class Result:
     def id(self) -> str:
         """Names this result among all others, also where two studies gave one setup two labels."""
         return " | ".join((self.method, self.budget, self.dataset, self.noise, self.protocol, self.setup))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The images it is over; of a server's answer, which names none, their numbers."""
+        if self.scored_by == "server":
+            return frozenset(map(str, range(self.images)))
+        return frozenset(row["image"] for row in self.rows)
 
     @property
     def saw_clean(self) -> bool:
@@ -175,6 +191,11 @@ def summarise(rows: Sequence[Row]) -> list[Result]:
     return sorted(results, key=lambda r: (r.dataset, r.noise, r.protocol, _rank(r)))
 
 
+def all_images(results: Iterable[Result]) -> frozenset[str]:
+    """The images that any of these results is over: what each must be over to be compared."""
+    return frozenset().union(*(result.names for result in results))
+
+
 def _rank(result: Result) -> tuple[int, float, str]:
     """The noisy input, what learns nothing, what learns from noisy images, bounds; the better the later."""
     kind = 3 if result.supervised else 0 if result.method == "noisy" else 1 if result.learns == "nothing" else 2
@@ -182,10 +203,18 @@ def _rank(result: Result) -> tuple[int, float, str]:
 
 
 def _images(rows: Sequence[Row]) -> int:
-    """How many images a mean is over: rows of a server are means already, and say of how many."""
+    """How many distinct images a mean is over: rows of a server are means already, and say of how many."""
     if rows[0]["scored_by"] == "server":
         return max(int(row["images"]) for row in rows)
-    return len({(row["image"], row["repeat"]) for row in rows})
+    return len(_distinct(rows, "image"))
+
+
+def _photographs(rows: Sequence[Row]) -> int:
+    return 0 if rows[0]["scored_by"] == "server" else len(_distinct(rows, "scene"))
+
+
+def _distinct(rows: Sequence[Row], column: str) -> set[str]:
+    return {row[column] for row in rows}
 
 
 def _result(rows: Sequence[Row], label: str) -> Result:
@@ -197,7 +226,6 @@ def _result(rows: Sequence[Row], label: str) -> Result:
         "train_steps",
         "selection",
         "budget",
-        "tags",
         "precision",
         "cell",
         "scored_by",
@@ -206,10 +234,11 @@ def _result(rows: Sequence[Row], label: str) -> Result:
     return Result(
         method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
         psnr_db=mean(row["psnr_db"] for row in rows), ssim=mean(row["ssim"] for row in rows),
-        images=_images(rows), seeds=len({row["seed"] for row in rows}),
+        images=_images(rows), photographs=_photographs(rows), repeats=len(_distinct(rows, "repeat")),
+        seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(tag for row in rows for tag in row["tags"].split())),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
-        peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted({row["key"] for row in rows})),
-        commits=" ".join(sorted({row["commit"] for row in rows})), rows=tuple(rows), **{name: first[name] for name in same},
+        peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted(_distinct(rows, "key"))),
+        commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), **{name: first[name] for name in same},
         psnr_sd_images=spread_over(rows, "psnr_db", "image"), psnr_sd_seeds=spread_over(rows, "psnr_db", "seed"),
         ssim_sd_images=spread_over(rows, "ssim", "image"), ssim_sd_seeds=spread_over(rows, "ssim", "seed"),
     )  # fmt: skip

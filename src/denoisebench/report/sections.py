@@ -13,7 +13,7 @@ from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
 from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
 
-FEW_IMAGES = 6  # fewer cannot make a signed-rank test significant, and leave bootstrap intervals too narrow
+FEW_PHOTOGRAPHS = 6  # fewer cannot make a signed-rank test significant, and leave bootstrap intervals too narrow
 SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
 CURVES = 24
 
@@ -21,7 +21,7 @@ CURVES = 24
 def grid_section(report: Report, grid: Grid) -> Markup:
     """One data set under one protocol: the table, plots, statistics, published numbers and the audit."""
     places = [(grid.dataset, noise, grid.protocol) for noise in grid.noises]
-    heading = element("h2", f"{grid.dataset} ", element("small", f"{grid.images} images, protocol {grid.protocol}"))
+    heading = element("h2", f"{grid.dataset} ", element("small", f"{grid.size}, protocol {grid.protocol}"))
     parts = [heading, main_table(report, grid)]
     parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
     parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
@@ -115,7 +115,9 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
     plots = [cost_plot(apart, f"{grid.dataset}, {noise}: PSNR against time per image", "time per image")]
     if any(r.train_seconds for r in results):
         whole = points_of(results, all_seconds)
-        plots.append(cost_plot(whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {grid.images} images"))
+        plots.append(
+            cost_plot(whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {len(grid.images)} images")
+        )
     caption = element("figcaption", f"{noise}: quality against cost", legend(apart))
     return element("figure", element("div", *plots, class_="plots"), caption, class_="two" if len(plots) > 1 else None)
 
@@ -123,18 +125,26 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
 # --- Statistics --------------------------------------------------------------------------------------------------
 
 
+def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
+    """A server's answers are means, which cannot be paired."""
+    return comparison.best is not None and len(results) > 1 and any(r.photographs for r in results)
+
+
 def statistics_section(results: Sequence[Result], comparison: Comparison, place: Place) -> Markup:
-    if not comparison.best or len(results) < 2:
+    if not has_statistics(results, comparison):
         return Markup("")
+    assert comparison.best is not None
     base = comparison.baseline
     head = [_th(text, kind) for text, kind in (("method", "text"), ("rank", "number"))]
     head += _heads(f"less {comparison.best.method}")
     head += _heads(f"less {base.method}") if base else []
     body = [_statistics_line(r, comparison) for r in results]
-    count = max(r.images for r in results)
-    said = f"{count} images, {comparison.m} comparisons corrected for. "
-    if count < FEW_IMAGES:
-        said += f"With {count} images no signed-rank test can be significant and intervals are too narrow: take them as hints."
+    count = max(r.photographs for r in results)
+    said = f"{count} photographs, {comparison.m} comparisons corrected for. "
+    if count < FEW_PHOTOGRAPHS:
+        said += (
+            f"With {count} photographs no signed-rank test can be significant and intervals are too narrow: take them as hints."
+        )
     summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
     return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
 
@@ -162,12 +172,18 @@ def _difference(found: Difference | str | None, itself: bool) -> list[Markup]:
         element("td", interval_text(found.low_db, found.high_db), class_="number"),
         element("td", interval_text(found.corrected_low_db, found.corrected_high_db), class_="number"),
         _number(found.p_holm, p_text(found.p_holm)),
-        _number(found.wins, f"{found.wins} of {found.images}"),
+        _number(found.wins, wins_text(found)),
     ]
 
 
 def interval_text(low: float, high: float) -> str:
     return f"[{low:+.2f}, {high:+.2f}]"
+
+
+def wins_text(found: Difference) -> str:
+    """How many photographs it wins, and how many seeds were paired where that is not all of them."""
+    seeds = "" if found.seeds == found.of_seeds else f" ({found.seeds} of {found.of_seeds} seeds paired)"
+    return f"{found.wins} of {found.photographs}{seeds}"
 
 
 def p_text(p: float) -> str:

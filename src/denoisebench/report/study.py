@@ -91,7 +91,18 @@ def _columns(comparison: Comparison, result: Result) -> dict[str, object]:
     ):
         columns[name] = other.method if other else None
         known = found if isinstance(found, Difference) else None
-        for field in ("mean_db", "low_db", "high_db", "corrected_low_db", "corrected_high_db", "p", "p_holm", "wins"):
+        for field in (
+            "mean_db",
+            "low_db",
+            "high_db",
+            "corrected_low_db",
+            "corrected_high_db",
+            "p",
+            "p_holm",
+            "wins",
+            "photographs",
+            "seeds",
+        ):
             columns[f"to_{name}_{field}"] = getattr(known, field) if known else None
         columns[f"to_{name}_refused"] = found if isinstance(found, str) else None
     return columns

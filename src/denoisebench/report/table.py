@@ -12,12 +12,13 @@ from rich.table import Table
 
 from denoisebench.cells import write_csv
 from denoisebench.progress import duration
-from denoisebench.report.rows import Result, mean
+from denoisebench.report.rows import Result, all_images, mean
 
 FIELDS = (
     "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "psnr_sd_images", "psnr_sd_seeds",
-    "ssim_sd_images", "ssim_sd_seeds", "images", "seeds", "seconds", "train_seconds", "peak_mib", "learns", "trained_on",
-    "train_noise", "train_steps", "selection", "budget", "tags", "precision", "keys", "commits",
+    "ssim_sd_images", "ssim_sd_seeds", "images", "photographs", "repeats", "seeds", "seconds", "train_seconds",
+    "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision",
+    "keys", "commits",
 )  # fmt: skip
 TAG_TEXTS = {
     "supervised": "trained on targets that no noisy image gives: a bound, no rival",
@@ -58,7 +59,7 @@ class Line:
     def peak_mib(self) -> float:
         return max(result.peak_mib for result in self.results.values())
 
-    def said(self, images: int) -> dict[str, list[str]]:
+    def said(self, images: frozenset[str]) -> dict[str, list[str]]:
         """Each tag and the noises under which it holds."""
         found: dict[str, list[str]] = {}
         for noise, result in self.results.items():
@@ -66,7 +67,7 @@ class Line:
                 found.setdefault(tag, []).append(noise)
         return found
 
-    def notes(self, images: int) -> str:
+    def notes(self, images: frozenset[str]) -> str:
         """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
         said = self.said(images).items()
         return ", ".join(tag if len(noises) == len(self.results) else f"{tag} ({', '.join(noises)})" for tag, noises in said)
@@ -74,13 +75,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """Methods x noises on one data set under one protocol; bounds come last."""
+    """Methods x noises on one data set under one protocol; bounds come last. images: the names of all of its images."""
 
     dataset: str
     protocol: str
-    images: int
+    images: frozenset[str]
+    photographs: int
     noises: list[str]
     lines: list[Line]
+
+    @property
+    def size(self) -> str:
+        """`24 images`, `1280 images of 40 photographs`."""
+        return size_text(len(self.images), self.photographs)
 
     @property
     def bounds_from(self) -> int:
@@ -92,14 +99,19 @@ class Grid:
         return sorted({commit for line in self.lines for r in line.results.values() for commit in r.commits.split()})
 
 
-def tags_of(result: Result, images: int) -> list[str]:
-    """Budget, tags, what it learns from, missing images and seeds of a result, as a reader must see them."""
+def size_text(images: int, photographs: int) -> str:
+    return f"{images} images" + (f" of {photographs} photographs" if photographs not in (0, images) else "")
+
+
+def tags_of(result: Result, images: frozenset[str]) -> list[str]:
+    """Budget, tags, what it learns from, missing images, repeats and seeds of a result, as a reader must see them."""
     tags = [f"budget {result.budget}"] if result.budget else []
     tags += result.tags.split()
     tags += ["per image"] if result.learns == "image" else []
     tags += ["scored by server"] if result.scored_by == "server" else []
-    tags += [f"{result.images} images only"] if result.images < images else []
+    tags += [f"{result.images} images only"] if result.names != images else []
     tags += [f"precision {result.precision}"] if result.precision not in ("", "32") else []
+    tags += [f"{result.repeats} repeats"] if result.repeats > 1 else []
     return tags + ([f"{result.seeds} seeds"] if result.seeds > 1 else [])
 
 
@@ -111,7 +123,7 @@ def grids(results: Sequence[Result]) -> list[Grid]:
 
 def _grid(results: Sequence[Result]) -> Grid:
     noises = list(dict.fromkeys(r.noise for r in results))
-    images = max(r.images for r in results)
+    images = all_images(results)
     # The order of the first noise's results; a method that it lacks comes where its own noise puts it.
     methods = list(dict.fromkeys((r.method, r.budget) for r in sorted(results, key=lambda r: r.supervised)))
     marks = {noise: marks_of([r for r in results if r.noise == noise], images) for noise in noises}
@@ -120,12 +132,12 @@ def _grid(results: Sequence[Result]) -> Grid:
         own = {r.noise: r for r in results if (r.method, r.budget) == (method, budget)}
         lines.append(Line(method, budget, own, {noise: marks[noise].get(r.id, "") for noise, r in own.items()}))
     lines.sort(key=lambda line: line.bound)
-    return Grid(results[0].dataset, results[0].protocol, images, noises, lines)
+    return Grid(results[0].dataset, results[0].protocol, images, max(r.photographs for r in results), noises, lines)
 
 
-def marks_of(results: Sequence[Result], images: int) -> dict[str, Mark]:
+def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id."""
-    rivals = [r for r in results if not r.saw_clean and r.images == images and r.psnr_db is not None]
+    rivals = [r for r in results if not r.saw_clean and r.names == images and r.psnr_db is not None]
     places: tuple[Mark, Mark] = ("best", "second")
     levels = dict(zip(sorted({r.psnr_db or -math.inf for r in rivals}, reverse=True), places, strict=False))
     return {r.id: levels[r.psnr_db] for r in rivals if r.psnr_db in levels}
@@ -156,7 +168,7 @@ def training_text(seconds: float | None) -> str:
 def print_tables(results: Sequence[Result], console: Console) -> None:
     for grid in grids(results):
         table = Table(
-            title=f"{escape(grid.dataset)}, {grid.images} images, protocol {grid.protocol}: PSNR in dB / SSIM",
+            title=f"{escape(grid.dataset)}, {grid.size}, protocol {grid.protocol}: PSNR in dB / SSIM",
             title_justify="left",
         )
         table.add_column("method", no_wrap=True)
@@ -185,7 +197,7 @@ def _texts(grid: Grid, line: Line, best: str) -> Iterator[str]:
 def markdown_tables(results: Sequence[Result]) -> str:
     parts = []
     for grid in grids(results):
-        lines = [f"**{markdown_text(grid.dataset)}**, {grid.images} images, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
+        lines = [f"**{markdown_text(grid.dataset)}**, {grid.size}, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
         head = ["method", *map(markdown_text, grid.noises), "per image", "training", "notes"]
         body = [[markdown_text(line.method), *_texts(grid, line, "**{}**"), line.notes(grid.images)] for line in grid.lines]
         parts.append("\n".join([*lines, markdown_table(head, body, texts=(0, len(head) - 1))]))

@@ -19,7 +19,7 @@ import numpy as np
 
 from denoisebench.cells import Row, key_of
 from denoisebench.pictures import output_name, read_png, write_png
-from denoisebench.report.rows import Result
+from denoisebench.report.rows import Result, all_images
 from denoisebench.report.study import Report
 from denoisebench.report.table import tags_of
 
@@ -116,7 +116,7 @@ def write_pictures(report: Report, folder: Path, pictures: int | None) -> list[d
 
 
 def _as_data(group: Group, folder: Path, analyses: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
-    images = max(result.images for result in group.results)
+    images = all_images(group.results)
     cells = [next(row["cell"] for view in group.views if (row := view.rows[i]) is not None) for i in _shown(group)]
     return {
         "dataset": group.dataset,
