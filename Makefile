@@ -16,7 +16,7 @@ test: .venv/dev  ## the tests, about 4 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-slow: .venv/dev  ## learning and kill tests
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/dev  ## ruff, pyright, import layers
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
