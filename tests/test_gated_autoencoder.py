@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from denoisebench.networks.gated_autoencoder import GatedAutoencoder
+from denoisebench.sampling import bernoulli_mask
 
 
 def test_the_default_network_is_that_of_the_paper() -> None:
@@ -14,12 +15,13 @@ def slow(network: GatedAutoencoder, x: Tensor, drop: float) -> Tensor:
     """The network written out, from its parameters in the order in which they are registered."""
     weights = iter(network.parameters())
 
-    def conv(z: Tensor) -> Tensor:
-        return F.conv2d(F.pad(z, (1, 1, 1, 1), mode="reflect"), next(weights), next(weights))
+    def conv(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(F.pad(z, (1, 1, 1, 1), mode="reflect"), weight, bias)
 
     def gated(z: Tensor) -> Tensor:
-        feature = F.leaky_relu(conv(z), 0.2)
-        return feature * torch.sigmoid(conv(z))
+        both = next(weights), next(weights)
+        (feature_weight, gate_weight), (feature_bias, gate_bias) = (part.chunk(2) for part in both)
+        return F.leaky_relu(conv(z, feature_weight, feature_bias), 0.2) * torch.sigmoid(conv(z, gate_weight, gate_bias))
 
     maps = [gated(gated(x))]
     for _ in range(5):
@@ -28,8 +30,9 @@ def slow(network: GatedAutoencoder, x: Tensor, drop: float) -> Tensor:
     for skip in reversed(maps):
         y = torch.cat([y.repeat_interleave(2, -1).repeat_interleave(2, -2), skip], dim=1)
         for _ in range(2):
-            y = F.leaky_relu(conv(F.dropout(y, drop)), 0.2)
-    y = conv(y)
+            y = y * bernoulli_mask(y, drop) / (1 - drop)
+            y = F.leaky_relu(conv(y, next(weights), next(weights)), 0.2)
+    y = conv(y, next(weights), next(weights))
     assert next(weights, None) is None
     return y
 

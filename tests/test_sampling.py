@@ -7,6 +7,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 from denoisebench.sampling import (
+    bernoulli_mask,
     draw_neighbors,
     draw_permutations,
     draw_pixels,
@@ -388,3 +389,32 @@ def test_padding_on_all_sides_is_that_of_numpy(height: int, width: int, pad: int
 @pytest.mark.parametrize(("size", "expected"), [((1, 65), (64, 96)), ((64, 33), (64, 64))])
 def test_padding_reaches_the_least_side(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert pad_to_multiple(torch.rand(1, 1, *size), 32, least=64).shape[-2:] == expected
+
+
+@pytest.mark.parametrize("drop", [0.0, 1e-4, 0.4, 0.5, 0.9, 1.0])
+def test_a_bernoulli_mask_keeps_each_value_by_itself_with_its_probability(drop: float) -> None:
+    torch.manual_seed(0)
+    kept = bernoulli_mask(torch.empty(4, 3, 150, 151), drop)
+    assert kept.dtype == torch.bool
+    expected = max(1 - drop, 2**-16)  # at least one of the 2 ** 16 draws is kept
+    n = kept.numel()
+    assert abs(kept.double().mean().item() - expected) < 5 * (max(expected * (1 - expected), 1e-5) / n) ** 0.5 + 2**-17
+    flat = kept.flatten().double()
+    if 0.01 < drop < 0.99:
+        for lag in range(1, 9):  # four values come out of one draw
+            both = (flat[lag:] * flat[:-lag]).mean().item()
+            assert abs(both - expected**2) < 5 * (expected**2 / n) ** 0.5, lag
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (3,), (1, 5, 1, 4), (2, 3, 4, 5)])
+def test_a_bernoulli_mask_has_the_layout_of_its_model_and_moves_with_the_seed(shape: tuple[int, ...]) -> None:
+    layouts = [torch.empty(shape)] + ([torch.empty(shape).to(memory_format=torch.channels_last)] if len(shape) == 4 else [])
+    for x in layouts:
+        torch.manual_seed(1)
+        one, two = bernoulli_mask(x, 0.5), bernoulli_mask(x, 0.5)
+        torch.manual_seed(1)
+        assert torch.equal(bernoulli_mask(x, 0.5), one)
+        assert one.shape == shape
+        assert one.stride() == x.stride() or one.is_contiguous() == x.is_contiguous()
+        if x.numel() > 30:
+            assert not torch.equal(one, two)

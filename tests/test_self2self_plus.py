@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from denoisebench.methods.self2self_plus import Self2SelfPlus
+from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
 
 
@@ -19,7 +20,7 @@ def small_model(**options: Any) -> Self2SelfPlus:
 
 def slow_loss(model: Self2SelfPlus, noisy: Tensor) -> Tensor:
     """Value by value, from the draws in their order: the mask, then whatever the network drops."""
-    kept = torch.rand_like(noisy) >= model.drop
+    kept = bernoulli_mask(noisy, model.drop)
     masked = noisy.clone()
     masked[~kept] = 0
     output = model.network(torch.cat([kept.to(noisy.dtype), masked], dim=1))
@@ -69,6 +70,20 @@ def test_the_network_sees_kept_values_only_and_the_loss_dropped_ones_only() -> N
     loss = model.loss(noisy, 0.0)
     assert torch.equal(model.loss(torch.where(mask == 1, noisy + 5, noisy), 0.0), loss)
     assert model.loss(spoiled, 0.0) != loss
+
+
+def test_bf16_learns_from_one_image_as_float32_does() -> None:
+    torch.manual_seed(4)
+    noisy = torch.linspace(0, 1, 64).expand(1, 3, 64, 64) + 0.1 * torch.randn(1, 3, 64, 64)
+    losses: dict[bool, list[float]] = {False: [], True: []}
+    for low, seen in losses.items():
+        model = small_model(steps=100, passes=1, lr=3e-3)
+        model.on_image_step = lambda step, loss, seen=seen: seen.append(loss)
+        torch.manual_seed(5)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            model.denoise(noisy)
+    assert losses[False][-1] < 0.75 * losses[False][0]
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
 
 
 def test_a_pixel_of_which_nothing_is_dropped_gives_no_loss() -> None:

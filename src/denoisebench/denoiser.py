@@ -64,7 +64,7 @@ class _Trained(Denoiser):
         return self.lr
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0))
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0), fused=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         progress = self.trainer.global_step / self.trainer.max_steps
@@ -130,7 +130,7 @@ class ImageDenoiser(Denoiser):
         return self.lr
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0))
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0), fused=True)
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return torch.cat([self._denoise_one(image) for image in noisy.split(1)])
@@ -158,6 +158,8 @@ class ImageDenoiser(Denoiser):
             loss = self.loss(image, progress)
             loss.backward()
             optimizer.step()
+            # Autocast keeps its casts of the weights until it is left, and all of the training lies within it.
+            torch.clear_autocast_cache()
             losses.append(loss.detach())
             done = step + 1
             if done % STEPS_BETWEEN_READINGS == 0 or done == self.num_steps:

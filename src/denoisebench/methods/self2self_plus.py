@@ -12,6 +12,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.gated_autoencoder import GatedAutoencoder
+from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
 
 BYTES_PER_PIXEL = 8192  # of one pass, 48 features, float32: about 700 channels at a time, and as much again for the convolutions
@@ -84,7 +85,7 @@ class Self2SelfPlus(ImageDenoiser):
 
     def masked_pass(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """A fresh mask, 1 where a value is kept, and what the network makes of the values kept: both (N, C, H, W)."""
-        mask = (torch.rand_like(noisy) >= self.drop).to(noisy.dtype)
+        mask = bernoulli_mask(noisy.contiguous(), self.drop).to(noisy.dtype)
         return mask, self.network(torch.cat([mask, mask * noisy], dim=1))
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:

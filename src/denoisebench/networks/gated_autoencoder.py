@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from denoisebench.sampling import pad_to_multiple
+from denoisebench.sampling import bernoulli_mask, pad_to_multiple
 
 Init = Literal["released", "he"]
 LEVELS = 5
@@ -18,15 +18,23 @@ def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect")
 
 
+def _dropout(x: Tensor, drop: float) -> Tensor:
+    """Always on, whatever a module's mode: the spread over passes is averaged at inference."""
+    if x.is_cuda:
+        return F.dropout(x, drop, training=True)
+    return x * bernoulli_mask(x, drop).to(x.dtype).mul_(1 / (1 - drop))
+
+
 class _Gated(nn.Module):
-    """Features times a gate in (0, 1), both made from the same input."""
+    """Features times a gate in (0, 1), both made from the same input: one convolution gives the features, then the gates."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.feature, self.gate = _conv(before, after), _conv(before, after)
+        self.conv = _conv(before, 2 * after)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.feature(x), 0.2) * torch.sigmoid(self.gate(x))
+        feature, gate = self.conv(x).chunk(2, dim=1)
+        return F.leaky_relu(feature, 0.2) * torch.sigmoid(gate)
 
 
 class _Up(nn.Module):
@@ -39,8 +47,7 @@ class _Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], dim=1)
         for conv in (self.first, self.second):
-            # Always on, whatever the module's mode: the spread over passes is averaged at inference.
-            x = F.leaky_relu(conv(F.dropout(x, self.drop, training=True)), 0.2)
+            x = F.leaky_relu(conv(_dropout(x, self.drop)), 0.2, inplace=True)
         return x
 
 
