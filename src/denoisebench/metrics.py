@@ -3,51 +3,98 @@
 Both take images as they are: clipping and rounding belong to a protocol (`denoisebench.protocol`).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW = 11
 UNIFORM_WINDOW = 7
+CPU_VALUES, GPU_VALUES = 2**17, 2**23  # of an image at a time in SSIM, which makes a dozen float64 of each
 
 
-def _as_float64(image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+def _check(image: Tensor, reference: Tensor) -> None:
     if image.ndim != 4 or image.shape != reference.shape:
         raise ValueError(f"expected two images of one shape (N, C, H, W), got {tuple(image.shape)} and {tuple(reference.shape)}")
-    return image.double(), reference.double()
 
 
 def psnr(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
     """Peak signal-to-noise ratio of each image in dB, over all its channels; infinite for equal images."""
-    image, reference = _as_float64(image, reference)
-    mse = (image - reference).square().mean(dim=(1, 2, 3))
+    _check(image, reference)
+    mse = (image.double() - reference).square_().mean(dim=(1, 2, 3))
     return 10 * torch.log10(data_range**2 / mse)
 
 
-def _gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
-    x = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+def _gaussian(size: int, sigma: float) -> Tensor:
+    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     window = torch.exp(-(x**2) / (2 * sigma**2))
     return window / window.sum()
 
 
-def _ssim_map(moments: Tensor, data_range: float, covariance: float = 1.0) -> Tensor:
-    """The map of SSIM from the local means of x, y, xx, yy, xy, stacked in front."""
-    mu_x, mu_y, xx, yy, xy = moments
+def _mean_ssim(
+    image: Tensor, reference: Tensor, window: Tensor, data_range: float, covariance: float = 1.0, mixing: Tensor | None = None
+) -> Tensor:
+    """The mean of the map of each image, in parts that stay in a CPU's cache or take little of a GPU's memory.
+
+    mixing: (C, C), of the local means' channels.
+    """
+    taps = window.tolist()
+    n, channels, height, width = image.shape
+    room = GPU_VALUES if image.is_cuda else CPU_VALUES
+    images = min(n, max(1, room // image[0].numel()))
+    rows = height - len(taps) + 1
+    at_once = min(rows, max(len(taps), room // (images * channels * width)))
+    # Fresh memory for each part would take longer than the sums in it.
+    memory = image.new_empty(2, 4, images, channels, at_once + len(taps) - 1, width, dtype=torch.float64)
+    means = []
+    for one, other in zip(image.split(images), reference.split(images), strict=True):
+        total = image.new_zeros(len(one), dtype=torch.float64)
+        for start in range(0, rows, at_once):
+            count = min(at_once, rows - start)
+            strip = slice(start, start + count + len(taps) - 1)
+            planes, spare = memory[:, :, : len(one), :, : count + len(taps) - 1]
+            moments = _filtered(_products(one[..., strip, :], other[..., strip, :], planes), taps, spare)
+            if mixing is not None:
+                moments = torch.einsum("cd,mndhw->mnchw", mixing, moments)
+            total += _ssim_map(moments, data_range, covariance).sum(dim=(1, 2, 3))
+        means.append(total / (channels * rows * (width - len(taps) + 1)))
+    return torch.cat(means)
+
+
+def _products(image: Tensor, reference: Tensor, out: Tensor) -> Tensor:
+    """x, y, xx + yy, xy of two (N, C, H, W) stacked in front."""
+    x, y, squares, xy = out
+    x.copy_(image)
+    y.copy_(reference)
+    torch.mul(x, x, out=squares).addcmul_(y, y)
+    torch.mul(x, y, out=xy)
+    return out
+
+
+def _filtered(planes: Tensor, taps: Sequence[float], spare: Tensor) -> Tensor:
+    """Each plane of (..., H, W) under the separable window, valid region only; in the memory of the planes and of `spare`.
+
+    Sums of shifted planes: in float64 on a CPU, PyTorch's convolution takes 20 times as long.
+    """
+    for dim in (-2, -1):
+        size = planes.shape[dim] - len(taps) + 1
+        total = torch.mul(planes.narrow(dim, 0, size), taps[0], out=spare.narrow(dim, 0, size))
+        for shift, weight in enumerate(taps[1:], start=1):
+            total.add_(planes.narrow(dim, shift, size), alpha=weight)
+        planes, spare = total, planes.narrow(dim, 0, size)
+    return planes
+
+
+def _ssim_map(moments: Tensor, data_range: float, covariance: float) -> Tensor:
+    """The map of SSIM from the local means of x, y, xx + yy, xy. Works in their memory."""
+    mu_x, mu_y, squares, xy = moments
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    luminance = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)
-    variances = covariance * (xx - mu_x**2 + yy - mu_y**2)
-    return luminance * (2 * covariance * (xy - mu_x * mu_y) + c2) / (variances + c2)
-
-
-def _products(image: Tensor, reference: Tensor) -> Tensor:
-    return torch.stack([image, reference, image**2, reference**2, image * reference])
-
-
-def _filtered(planes: Tensor, window: Tensor) -> Tensor:
-    """Each plane of (..., H, W) under the separable window, valid region only."""
-    flat = planes.reshape(-1, 1, *planes.shape[-2:])
-    flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return flat.view(*planes.shape[:-2], *flat.shape[-2:])
+    product = mu_x * mu_y
+    means = mu_x.square_().add_(mu_y.square_())
+    covariances = xy.sub_(product).mul_(2 * covariance).add_(c2)
+    variances = squares.sub_(means).mul_(covariance).add_(c2)
+    return product.mul_(2).add_(c1).mul_(covariances).div_(means.add_(c1).mul_(variances))
 
 
 def _fits(image: Tensor, window: int) -> None:
@@ -65,10 +112,9 @@ def ssim(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
 
     Raises: ValueError for images below 11 x 11, where no window fits.
     """
-    image, reference = _as_float64(image, reference)
+    _check(image, reference)
     _fits(image, SSIM_WINDOW)
-    moments = _filtered(_products(image, reference), _gaussian(SSIM_WINDOW, 1.5, image))
-    return _ssim_map(moments, data_range).mean(dim=(1, 2, 3))
+    return _mean_ssim(image, reference, _gaussian(SSIM_WINDOW, 1.5), data_range)
 
 
 def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
@@ -76,12 +122,11 @@ def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> T
 
     Valid region, mean over positions and channels. Raises: ValueError for images below 7 x 7.
     """
-    image, reference = _as_float64(image, reference)
+    _check(image, reference)
     _fits(image, UNIFORM_WINDOW)
-    window = torch.full((UNIFORM_WINDOW,), 1 / UNIFORM_WINDOW, dtype=image.dtype, device=image.device)
+    window = torch.full((UNIFORM_WINDOW,), 1 / UNIFORM_WINDOW, dtype=torch.float64)
     samples = UNIFORM_WINDOW**2
-    moments = _filtered(_products(image, reference), window)
-    return _ssim_map(moments, data_range, samples / (samples - 1)).mean(dim=(1, 2, 3))
+    return _mean_ssim(image, reference, window, data_range, samples / (samples - 1))
 
 
 def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
@@ -90,13 +135,12 @@ def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Te
     11 x 11 x 11 Gaussian window of standard deviation 1.5 over rows, columns and channels; borders (those of the
     channels too) replicated; population covariance; mean over the whole volume. Any size.
     """
-    image, reference = _as_float64(image, reference)
-    window, half = _gaussian(SSIM_WINDOW, 1.5, image), SSIM_WINDOW // 2
+    _check(image, reference)
+    window, half = _gaussian(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
     channels = image.shape[1]
     # Replicated borders along three channels make the window a matrix that mixes them.
-    source = (torch.arange(channels)[:, None] + torch.arange(-half, half + 1)).clamp(0, channels - 1).to(image.device)
-    mixing = torch.zeros(channels, channels, dtype=image.dtype, device=image.device)
+    source = (torch.arange(channels)[:, None] + torch.arange(-half, half + 1)).clamp(0, channels - 1)
+    mixing = torch.zeros(channels, channels, dtype=torch.float64)
     mixing.scatter_add_(1, source, window.expand(channels, -1))
     padded = [F.pad(part, (half, half, half, half), mode="replicate") for part in (image, reference)]
-    moments = torch.einsum("cd,mndhw->mnchw", mixing, _filtered(_products(padded[0], padded[1]), window))
-    return _ssim_map(moments, data_range).mean(dim=(1, 2, 3))
+    return _mean_ssim(padded[0], padded[1], window, data_range, mixing=mixing.to(image.device))

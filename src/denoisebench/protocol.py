@@ -41,9 +41,7 @@ class Protocol:
 
     def prepare(self, denoised: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape in float64, clipped and rounded as the protocol says."""
-        image = denoised.double()
-        if self.clip:
-            image = image.clamp(0, 1)
+        image = (denoised.clamp(0, 1) if self.clip else denoised).double()
         if self.rounding != "none":
             # The last term makes up for the float32 of a whole level, k / 255, that lies just below it.
             image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
