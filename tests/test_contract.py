@@ -113,6 +113,24 @@ def test_does_not_depend_on_its_neighbours_in_the_batch(name: str) -> None:
     torch.testing.assert_close(denoised(method, batch)[:1], alone, atol=1e-5, rtol=0)
 
 
+TILING = [name for name in METHODS if config.class_of(composed(name).method, "method").tiles]
+
+
+@pytest.mark.parametrize("name", TILING)
+def test_tiles_give_what_the_whole_image_gives(name: str) -> None:
+    method, batch = built(name).double(), batch_of(1, 419, 222)
+    batch = batch._replace(noisy=batch.noisy.double())
+    whole = denoised(method, batch)
+    for tile in (100, 230):
+        method.tile = tile
+        torch.testing.assert_close(denoised(method, batch), whole, rtol=0, atol=1e-12)
+
+
+def test_those_that_train_a_network_on_a_data_set_tile() -> None:
+    learners = [name for name in METHODS if config.class_of(composed(name).method, "method").learns == "dataset"]
+    assert learners == TILING
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_leaves_its_input_and_the_global_generators_alone(name: str) -> None:
     method, batch = built(name), batch_of(1)

@@ -489,7 +489,10 @@ def test_the_same_berkeley_photograph_is_known_in_every_set(data_root: Path) -> 
     ("overrides", "helps"),
     [
         (("method=self2self_plus",), ("method.passes_per_batch=1", "method.features below 4")),
-        (("method=neighbor2neighbor",), ("training.batch below 2, training.patch below 32", "method.features below 8")),
+        (
+            ("method=neighbor2neighbor",),
+            ("training.batch below 2, training.patch below 32", "method.features below 8", "tile=512"),
+        ),
         (("method=noisy", "precision=bf16-mixed"), ("needs less memory: dataset.crop=256, trainer=cpu",)),
     ],
 )

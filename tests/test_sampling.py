@@ -11,6 +11,7 @@ from denoisebench.sampling import (
     draw_neighbors,
     draw_permutations,
     draw_pixels,
+    in_tiles,
     merge_subsamples,
     mosaic_down,
     mosaic_up,
@@ -418,3 +419,27 @@ def test_a_bernoulli_mask_has_the_layout_of_its_model_and_moves_with_the_seed(sh
         assert one.stride() == x.stride() or one.is_contiguous() == x.is_contiguous()
         if x.numel() > 30:
             assert not torch.equal(one, two)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 40), width=st.integers(1, 40), tile=st.integers(1, 45), reach=st.integers(0, 4),
+    multiple=st.sampled_from([1, 2, 3]),
+)  # fmt: skip
+def test_tiles_with_what_they_reach_make_the_whole(height: int, width: int, tile: int, reach: int, multiple: int) -> None:
+    x = torch.arange(2 * height * width, dtype=torch.float64).view(2, 1, height, width).sin()
+    kernel = torch.arange(1, (2 * reach + 1) ** 2 + 1, dtype=torch.float64).view(1, 1, 2 * reach + 1, -1).cos()
+    seen: list[tuple[int, int]] = []
+
+    def blocks(part: torch.Tensor) -> torch.Tensor:
+        """A filter that reaches so far, scaled by where a pixel stands in its cell: it moves by multiples alone."""
+        seen.append(tuple(part.shape[-2:]))  # type: ignore[arg-type]
+        place = (torch.arange(part.shape[-2])[:, None] % multiple) + 3 * (torch.arange(part.shape[-1]) % multiple)
+        return F.conv2d(part, kernel, padding=reach) * (1 + place)
+
+    whole = blocks(x)
+    seen.clear()
+    torch.testing.assert_close(in_tiles(blocks, x, tile, reach, multiple), whole, rtol=0, atol=1e-10)
+    most = tile + 2 * reach + 3 * multiple
+    assert all(max(sides) <= max(most, 1) for sides in seen)
+    assert torch.equal(in_tiles(blocks, x, None, reach, multiple), whole)

@@ -54,6 +54,7 @@ Settings
   study=NAME            results go to runs/NAME (default: default)
   seed=0 repeats=1      of weights, patches and noise; independent noisy views of each image
   precision=32          or bf16-mixed
+  tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
   pictures=4            side-by-side pictures kept of each cell
   force=true            compute finished cells again, and train their networks again
   logger=wandb          also csv, tensorboard, [wandb,tensorboard]: watch it; the results need no logger

@@ -434,6 +434,7 @@ class _Settings(typing.TypedDict):
     study: str
     seed: int
     precision: Literal[32, "bf16-mixed"]
+    tile: int | None
     pictures: int
     repeats: int
     force: bool
@@ -478,6 +479,8 @@ def _check_settings(config: DictConfig) -> None:
             _check_value(f"{part}.{key}", value, hints[str(key)])
     if config.trainer.threads is not None and config.trainer.threads < 1:
         raise ConfigError(f"trainer.threads={config.trainer.threads} cannot be; 1 or more, or null for PyTorch's own choice")
+    if config.tile is not None and config.tile < 1:
+        raise ConfigError(f"tile={config.tile} cannot be; pixels, 1 or more, or null for whole images")
     if config.repeats < 1 or not config.get("protocols"):
         raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
     if config.validation.every < 0 or config.validation.images < 1:

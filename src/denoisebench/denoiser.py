@@ -36,6 +36,11 @@ class Denoiser(pl.LightningModule, ABC):
     stochastic: ClassVar[bool] = False
     """Whether `denoise` draws random numbers: it is then given one image at a time, under that image's seed."""
 
+    tiles: ClassVar[bool] = False
+    """Whether `denoise` heeds `tile`."""
+    tile: int | None = None
+    """Side of the tiles that its network is given one at a time, in pixels; None: the whole image at once."""
+
     @property
     def tags(self) -> tuple[str, ...]:
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""

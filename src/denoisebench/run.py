@@ -94,6 +94,11 @@ def learns_of(job: DictConfig) -> str:
     return config.class_of(job.method, "method").learns
 
 
+def _tile(job: DictConfig) -> int | None:
+    """The side of tiles, where the method heeds it: the others take what they need of any image."""
+    return job.tile if config.class_of(job.method, "method").tiles else None
+
+
 def protocols_of(job: DictConfig) -> list[Protocol]:
     return [config.instantiate(node, f"protocols.{name}") for name, node in job.protocols.items()]
 
@@ -110,6 +115,8 @@ def label_of(job: Job, parts: Parts) -> str:
     changed = [change for change in job.changed if parts.training or not change.startswith("training.")]
     if job.config.checkpoint is not None:
         changed.append(f"checkpoint={Path(job.config.checkpoint).name}")
+    if tile := _tile(job.config):
+        changed.append(f"tile={tile}")
     if parts.train_set and job.own_train_set:
         changed.append(f"train_set={parts.train_set.name}")
     if parts.train_noise and parts.train_noise.name != parts.noise.name:
@@ -125,6 +132,7 @@ def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[
     setup = (
         given
         | budget
+        | ({"tile": tile} if (tile := _tile(job)) else {})
         | {
             "method": _plain(job.method),
             "training": training and {**training, "budget": job.budget},
@@ -219,6 +227,8 @@ def _check_method(job: Job) -> None:
         )
     if job.shard and job.config.checkpoint is None and learns_of(job.config) == "dataset":
         raise ConfigError(f"shard={job.shard}: {job.method} trains one network, which shards would wait for; leave shard out")
+    if job.config.tile is not None and learns_of(job.config) == "image":
+        raise ConfigError(f"tile={job.config.tile}: {job.method} trains on whole images; leave tile out, or crop the images")
     if job.config.checkpoint is not None:
         if learns_of(job.config) != "dataset":
             raise ConfigError(f"checkpoint={job.config.checkpoint}: {job.method} has no weights to be given")
@@ -289,6 +299,8 @@ def _smaller(job: DictConfig, parts: Parts) -> Iterator[str]:
     """Settings of this job that need less memory."""
     if parts.training:
         yield f"training.batch below {job.training.batch}, training.patch below {job.training.patch}"
+    if config.class_of(job.method, "method").tiles:
+        yield "tile=512" if job.tile is None else f"tile below {job.tile}"
     if "passes_per_batch" in job.method:
         yield "method.passes_per_batch=1"
     if job.precision == 32:
@@ -432,6 +444,9 @@ def _compute(
     device, precision = _device(job), PRECISIONS[job.precision]
     with isolated_rng(seed_from(job.seed, "weights")):
         method: Denoiser = config.instantiate(job.method, "method")
+    method.tile = _tile(job)
+    if job.precision != 32:
+        method.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16; in float32 a network says so itself
     partial = PartialRows(cell.folder, shard)
     finished = partial.all()
     data = DataModule(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
-from denoisebench.sampling import mosaic_down, mosaic_up, pad_by_reflection, random_dihedral
+from denoisebench.sampling import in_tiles, mosaic_down, mosaic_up, pad_by_reflection, random_dihedral
 
 PAD = 2
 R3_TIMES = 8
@@ -37,6 +37,7 @@ class APBSN(DatasetDenoiser):
     """
 
     stochastic = True
+    tiles = True
 
     def __init__(
         self,
@@ -67,9 +68,12 @@ class APBSN(DatasetDenoiser):
         x = 255 * random_dihedral(noisy)[..., :height, :width]
         return (self.pd_network(x, self.pd_train) - x).abs().mean()
 
-    def pd_network(self, x: Tensor, stride: int) -> Tensor:
+    def pd_network(self, x: Tensor, stride: int, tile: int | None = None) -> Tensor:
         """PD, the network, PD's inverse: (N, C, H, W) in [0, 255], multiples of `stride` -> the same."""
-        return mosaic_up(self.network(mosaic_down(x, stride, PAD)), stride, PAD)
+        return mosaic_up(self._by_tiles(mosaic_down(x, stride, PAD), tile), stride, PAD)
+
+    def _by_tiles(self, x: Tensor, tile: int | None) -> Tensor:
+        return in_tiles(self.network, x, tile, self.network.reach)
 
     def learning_rate(self, progress: float) -> float:
         if self.lr_decay == "linear":
@@ -79,7 +83,7 @@ class APBSN(DatasetDenoiser):
     def denoise(self, noisy: Tensor) -> Tensor:
         height, width = noisy.shape[-2:]
         x = F.pad(255 * noisy, (0, -width % self.pd, 0, -height % self.pd))
-        denoised = self.pd_network(x, self.pd)
+        denoised = self.pd_network(x, self.pd, self.tile)
         if self.refine:
             denoised = self.refined(x, denoised)
         return denoised[..., :height, :width] / 255
@@ -89,5 +93,5 @@ class APBSN(DatasetDenoiser):
         total = torch.zeros_like(x)
         for _ in range(R3_TIMES):
             mixed = torch.where(torch.rand_like(x) < R3_PROBABILITY, x, denoised)
-            total += self.network(pad_by_reflection(mixed, PAD))[..., PAD:-PAD, PAD:-PAD]
+            total += self._by_tiles(pad_by_reflection(mixed, PAD), self.tile)[..., PAD:-PAD, PAD:-PAD]
         return total / R3_TIMES

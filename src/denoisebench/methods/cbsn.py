@@ -1,5 +1,6 @@
 """C-BSN."""
 
+from functools import partial
 from math import floor
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
-from denoisebench.sampling import draw_pixels, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
+from denoisebench.sampling import draw_pixels, in_tiles, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
 
 RAMP = 200_000 / 500_000
 HALVED_EVERY = 100_000 / 500_000
@@ -37,6 +38,8 @@ class CBSN(DatasetDenoiser):
 
     Deviations from the released code: its schedules of 500,000 steps are fractions of training.
     """
+
+    tiles = True
 
     def __init__(
         self,
@@ -88,7 +91,8 @@ class CBSN(DatasetDenoiser):
     def denoise(self, noisy: Tensor) -> Tensor:
         x, mean, std = normalised(noisy)
         rows, columns = (min(PAD, side - 1) for side in noisy.shape[-2:])
-        f_u = self.network(F.pad(x, (columns, columns, rows, rows), mode="reflect"), blind=False)
+        padded = F.pad(x, (columns, columns, rows, rows), mode="reflect")
+        f_u = in_tiles(partial(self.network, blind=False), padded, self.tile, self.network.reach)
         return f_u[..., rows : rows + x.shape[-2], columns : columns + x.shape[-1]] * std + mean
 
 

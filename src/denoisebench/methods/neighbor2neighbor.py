@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
-from denoisebench.networks.unet import UNet
-from denoisebench.sampling import draw_neighbors, neighbor_subsample
+from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.sampling import draw_neighbors, in_tiles, neighbor_subsample
 
 EPOCHS = 100
 HALVED_AFTER = (19, 39, 59, 79)
@@ -32,6 +32,8 @@ class Neighbor2Neighbor(DatasetDenoiser):
     their last row or column in training instead of failing; inference pads each side to its own multiple of 32,
     not to a common square.
     """
+
+    tiles = True
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class Neighbor2Neighbor(DatasetDenoiser):
         return self.lr * 0.5 ** sum(_finished_epochs(progress) >= epoch for epoch in HALVED_AFTER)
 
     def denoise(self, noisy: Tensor) -> Tensor:
-        return self.network(noisy)
+        return in_tiles(self.network, noisy, self.tile, REACH, MULTIPLE)
 
 
 def _finished_epochs(progress: float) -> int:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from denoisebench.denoiser import SupervisedDenoiser
-from denoisebench.networks.unet import UNet
+from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.sampling import in_tiles
 
 
 class Noise2Clean(SupervisedDenoiser):
@@ -19,6 +20,8 @@ class Noise2Clean(SupervisedDenoiser):
 
     Deviations: none known; the papers do not release this baseline's training script.
     """
+
+    tiles = True
 
     def __init__(
         self,
@@ -42,4 +45,4 @@ class Noise2Clean(SupervisedDenoiser):
         return self.lr * 0.5 ** sum(progress >= fraction for fraction in (0.2, 0.4, 0.6, 0.8))
 
     def denoise(self, noisy: Tensor) -> Tensor:
-        return self.network(noisy)
+        return in_tiles(self.network, noisy, self.tile, REACH, MULTIPLE)

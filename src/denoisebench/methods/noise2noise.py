@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from denoisebench.denoiser import SupervisedDenoiser
-from denoisebench.networks.unet import UNet
+from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.sampling import in_tiles
 
 
 class Noise2Noise(SupervisedDenoiser):
@@ -23,6 +24,7 @@ class Noise2Noise(SupervisedDenoiser):
     """
 
     target = "noisy"
+    tiles = True
 
     def __init__(
         self,
@@ -50,4 +52,4 @@ class Noise2Noise(SupervisedDenoiser):
         return self.lr * 0.5 ** sum(progress >= fraction for fraction in (0.2, 0.4, 0.6, 0.8))
 
     def denoise(self, noisy: Tensor) -> Tensor:
-        return self.network(noisy)
+        return in_tiles(self.network, noisy, self.tile, REACH, MULTIPLE)

@@ -8,6 +8,7 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
 from denoisebench.sampling import (
     draw_permutations,
+    in_tiles,
     pad_to_multiple,
     pixel_shuffle_down,
     pixel_shuffle_up,
@@ -39,6 +40,8 @@ class SDAP(DatasetDenoiser):
     size is denoised. From the paper: the second stage goes on from the last weights, not from those that clean
     images chose, and keeps the patch and batch of the first.
     """
+
+    tiles = True
 
     def __init__(
         self,
@@ -77,5 +80,8 @@ class SDAP(DatasetDenoiser):
     def denoise(self, noisy: Tensor) -> Tensor:
         height, width = noisy.shape[-2:]
         y_sub = pixel_shuffle_down(pad_to_multiple(noisy, self.pd), self.pd)
-        denoised = pixel_shuffle_up(self.network(y_sub), self.pd)[..., :height, :width]
-        return self.network(denoised) if self.enhance else denoised
+        denoised = pixel_shuffle_up(self._by_tiles(y_sub), self.pd)[..., :height, :width]
+        return self._by_tiles(denoised) if self.enhance else denoised
+
+    def _by_tiles(self, x: Tensor) -> Tensor:
+        return in_tiles(self.network, x, self.tile, self.network.reach)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Init = Literal["default", "he"]
+DILATIONS = (2, 3)
 # scipy.stats.truncnorm.std(-2, 2): what cutting a normal law at two deviations leaves of its deviation.
 TRUNCATED_STD = 0.87962566103423978
 
@@ -81,8 +82,10 @@ class DBSN(nn.Module):
         if init not in ("default", "he"):
             raise ValueError(f"method.init is default or he, got {init!r}")
         narrow = tail_features or max(features // 2, 1)
+        self.reach = max(d - 1 + modules * d for d in DILATIONS)
+        """How far an output pixel sees, in pixels."""
         self.head = nn.Sequential(nn.Conv2d(channels, features, 1), nn.ReLU())
-        self.branches = nn.ModuleList(_Branch(features, modules, dilation, module_relu) for dilation in (2, 3))
+        self.branches = nn.ModuleList(_Branch(features, modules, dilation, module_relu) for dilation in DILATIONS)
         self.tail = nn.Sequential(
             nn.Conv2d(2 * features, features, 1), nn.ReLU(),
             nn.Conv2d(features, narrow, 1), nn.ReLU(),

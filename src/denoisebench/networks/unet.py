@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from denoisebench.sampling import pad_to_multiple
 
 LEVELS = 5
+MULTIPLE = 2**LEVELS
+REACH = 5 * MULTIPLE  # how far an output pixel sees, at most, in pixels
 
 
 def _block(*widths: int) -> nn.Sequential:
@@ -73,7 +75,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        x = pad_to_multiple(x, 2**LEVELS)
+        x = pad_to_multiple(x, MULTIPLE)
         skips = [x]
         for block in self.encoder:
             skips.append(nn.functional.max_pool2d(block(skips[-1]), 2))
