@@ -63,6 +63,7 @@ Settings
   training.selection=oracle   end with the weights that scored best there (rows say oracle_selected)
   method.KEY=VALUE      a parameter of the method, training.KEY=VALUE of its training, and so on
   launcher=joblib       or basic, slurm, local, ray: how a sweep's cells are spread; hydra.launcher.KEY=VALUE sets more
+  trainer=ddp           train on all GPUs together: for a single run, not with -m; trainer.devices=2: on two of them
   on_error=stop         end a sweep with the first cell that fails (default: continue)
   shard=1/4             only this quarter of the images; -m shard=1/4,2/4,3/4,4/4 launcher=joblib computes them at once
   --plan                list the cells as done, missing or impossible and the trainings they share, and stop

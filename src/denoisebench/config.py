@@ -46,6 +46,13 @@ LABELLED = ("method", "training", "precision")
 RECIPE_KEYS = frozenset({"features", "modules", "init", "init_gain", "lr", "lr_decay", "steps", "passes"})
 
 
+SEVERAL_DEVICES = (
+    "trainer=ddp (or trainer.devices) is for a single run of one cell, without -m: it would take every GPU for each cell, and "
+    "start its processes anew for each. In a sweep give each cell a GPU: trainer.devices=1, and launcher=slurm with "
+    "hydra.launcher.gpus_per_node=1 for many at once"
+)
+
+
 class ConfigError(ValueError):
     """A setting that cannot be; its text is for the user, without a traceback."""
 
@@ -317,6 +324,8 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
     result = [job_of(own) for own in expand(overrides, multirun=multirun)]
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
+    if multirun and any(job.config.trainer.devices != 1 for job in result):
+        raise ConfigError(SEVERAL_DEVICES)
     if len({job.settings for job in result}) > 1:
         raise ConfigError(f"one sweep has one launcher: {', '.join(sorted({o for job in result for o in job.settings}))}")
     return result
@@ -444,6 +453,7 @@ class _Settings(typing.TypedDict):
 
 class _TrainerSettings(typing.TypedDict):
     accelerator: Literal["auto", "cpu", "gpu"]
+    devices: int | str
     threads: int | None
     checkpoint_s: float
 
@@ -477,6 +487,9 @@ def _check_settings(config: DictConfig) -> None:
             if str(key) not in hints:
                 raise ConfigError(f"no key {part}.{key}; {nearest(str(key), hints)}")
             _check_value(f"{part}.{key}", value, hints[str(key)])
+    devices = config.trainer.devices
+    if devices != "auto" and (isinstance(devices, str) or devices < 1):
+        raise ConfigError(f"trainer.devices={devices} cannot be; 1 or more, or auto for all GPUs")
     if config.trainer.threads is not None and config.trainer.threads < 1:
         raise ConfigError(f"trainer.threads={config.trainer.threads} cannot be; 1 or more, or null for PyTorch's own choice")
     if config.tile is not None and config.tile < 1:

@@ -7,16 +7,16 @@ import csv
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench import cells, config, loggers
+from denoisebench import cells, config, loggers, ranks
 from denoisebench.cells import Cell, PartialRows, Row
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash, photographs_shared
@@ -28,7 +28,12 @@ from denoisebench.progress import Advance, console, duration, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
 
+if TYPE_CHECKING:
+    from denoisebench.datasets.datamodule import DataModule
+    from denoisebench.denoiser import Denoiser
+
 PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
+FOLLOW = "from denoisebench.run import follow; follow()"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,13 @@ class Made:
         if id(images) not in self._fingerprints:
             self._fingerprints[id(images)] = images.fingerprint
         return self._fingerprints[id(images)]
+
+
+class _Unread(Made):
+    """Without fingerprints, for which every file is read."""
+
+    def fingerprint(self, images: ImageSet) -> str:
+        return ""
 
 
 def parts_of(job: DictConfig, made: Made | None = None) -> Parts:
@@ -196,7 +208,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
         cell = cell_of(job.config, parts, label_of(job, parts), job.overrides)
         if cell.state != "done" or job.config.force:
             _check_method(job)
-            _device(job.config)
+            _check_devices(job.config, parts, len(jobs))
         planned.append(cell)
     _check_asked_once(jobs, planned)
     if not keep:
@@ -237,6 +249,25 @@ def _check_method(job: Job) -> None:
         raise ConfigError(
             f"{job.method} learns from a data set, and training.steps is 0: budget={job.config.budget} has no recipe for it, "
             "or it was set so; set training.steps or choose another budget"
+        )
+
+
+def _check_devices(job: DictConfig, parts: Parts, jobs: int) -> None:
+    """That the devices are there, and that several are for the one training of a single run, and share out its batches."""
+    devices = _devices(job)
+    if job.trainer.devices == 1:
+        return
+    if jobs > 1:
+        raise ConfigError(config.SEVERAL_DEVICES)
+    if learns_of(job) == "image":
+        raise ConfigError("trainer=ddp shares out the batches of a training set, and this method learns from each image alone: "
+                          "use trainer=auto, and shard=1/4 and so on for several processes")  # fmt: skip
+    if parts.training is None:
+        raise ConfigError("trainer=ddp trains one network on several devices, and nothing is trained here: use trainer=auto")
+    if parts.training.batch % devices:
+        raise ConfigError(
+            f"training.batch={parts.training.batch} cannot be shared out evenly by {devices} devices: "
+            "set trainer.devices to a divisor of it, or use trainer=auto"
         )
 
 
@@ -432,8 +463,7 @@ def _compute(
     job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None, log: loggers.Log
 ) -> Sequence[Row] | None:
     """The rows of a cell; None if this was but a part of it, and others are not finished."""
-    from denoisebench.datasets.datamodule import DataModule
-    from denoisebench.denoiser import Denoiser, ImageDenoiser
+    from denoisebench.denoiser import ImageDenoiser
     from denoisebench.evaluator import Evaluator
     from denoisebench.evidence import ReadCount
     from denoisebench.training import load_weights, quiet, trained, trainer_for
@@ -442,29 +472,22 @@ def _compute(
     if job.trainer.threads:
         torch.set_num_threads(job.trainer.threads)
     device, precision = _device(job), PRECISIONS[job.precision]
-    with isolated_rng(seed_from(job.seed, "weights")):
-        method: Denoiser = config.instantiate(job.method, "method")
-    method.tile = _tile(job)
-    if job.precision != 32:
-        method.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16; in float32 a network says so itself
     partial = PartialRows(cell.folder, shard)
     finished = partial.all()
-    data = DataModule(
-        parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=_known(finished) | _of_others(shard, parts, job.repeats),
-        train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
-        validation_images=job.validation.images if job.validation.every and parts.training else 0,
-    )  # fmt: skip
+    method, data = _method_and_data(job, parts, _known(finished) | _of_others(shard, parts, job.repeats))
     training = None
     if job.checkpoint is not None:
         load_weights(method, Path(job.checkpoint).expanduser())
     if parts.training is not None and parts.train_set is not None and parts.train_noise is not None:
         about = loggers.about_training(cell, _plain(job), parts.train_set.name, parts.train_noise.name)
         shared = loggers.Shared(log.working, about)
-        title = f"training {cell.label} on {parts.train_set.name}, {cell.noise}"
+        devices = _devices(job)
+        title = f"training {cell.label} on {parts.train_set.name}, {cell.noise}" + f", {devices} devices" * (devices > 1)
         training = trained(
             method, data, cell.training, title=title, seed=job.seed, device=device, precision=precision,
             checkpoint_s=job.trainer.checkpoint_s, force=job.force and _older_than_plan(cell),
-            validate_every=job.validation.every, log=shared,
+            validate_every=job.validation.every, log=shared, devices=devices,
+            others=lambda resume: _followers(job, cell, devices, resume),
         )  # fmt: skip
         shared.catch_up(cell.training)
     tested = time.monotonic()
@@ -499,6 +522,7 @@ def _compute(
         ]
         ended = time.monotonic()
         made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
+        made_with["training_devices"] = training.get("devices", 1) if training else None
         made_with["evidence"] = _evidence(job, parts, method, training, reads.summary())
         cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
         partial.finish(rows)
@@ -506,6 +530,48 @@ def _compute(
         partial.forget()
     log.done(rows, cell.folder)
     return rows
+
+
+def _method_and_data(
+    job: DictConfig, parts: Parts, skip: Collection[tuple[str, int]] = (), *, validated: bool = True
+) -> "tuple[Denoiser, DataModule]":
+    from denoisebench.datasets.datamodule import DataModule
+
+    with isolated_rng(seed_from(job.seed, "weights")):
+        method: Denoiser = config.instantiate(job.method, "method")
+    method.tile = _tile(job)
+    if job.precision != 32:
+        method.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16; in float32 a network says so itself
+    data = DataModule(
+        parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=skip,
+        train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
+        validation_images=job.validation.images if validated and job.validation.every and parts.training else 0,
+    )  # fmt: skip
+    return method, data
+
+
+def _followers(job: DictConfig, cell: Cell, devices: int, resume: Path | None) -> AbstractContextManager[None]:
+    """The other ranks of a training on several devices."""
+    if devices == 1:
+        return nullcontext()
+    order = {"job": _plain(job), "resume": resume and str(resume)}
+    return ranks.led(FOLLOW, order, devices, _device(job), lambda error: _fail(cell, error, None))
+
+
+def follow() -> NoReturn:
+    """What another rank of a training runs: the same training, without a word or a file."""
+    ranks.follow(_ready_to_train)
+
+
+def _ready_to_train(order: dict[str, Any]) -> Callable[[], object]:
+    from denoisebench.training import fit
+
+    job, resume = DictConfig(order["job"]), order["resume"]
+    method, data = _method_and_data(job, parts_of(job, _Unread()), validated=False)
+    return lambda: fit(
+        method, data, Path(), resume and Path(resume), seed=job.seed, device=_device(job), precision=PRECISIONS[job.precision],
+        devices=_devices(job), checkpoint_s=job.trainer.checkpoint_s,
+    )  # fmt: skip
 
 
 def _of_others(shard: str | None, parts: Parts, repeats: int) -> set[tuple[str, int]]:
@@ -592,6 +658,17 @@ def _device(job: DictConfig) -> str:
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu: PyTorch finds no CUDA device here; use trainer=auto or trainer=cpu")
     return accelerator if accelerator != "auto" else "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def _devices(job: DictConfig) -> int:
+    """How many devices train a cell together. Raises: ConfigError if there are not so many."""
+    asked, gpus = job.trainer.devices, torch.cuda.device_count()
+    if _device(job) == "cpu" and asked == "auto":
+        raise ConfigError("trainer=ddp: PyTorch finds no CUDA device here; use trainer=auto, or say how many processes are to "
+                          "train on the CPU, as trainer.devices=2")  # fmt: skip
+    if _device(job) == "gpu" and asked != "auto" and asked > gpus:
+        raise ConfigError(f"trainer.devices={asked}: PyTorch finds {gpus} CUDA devices here; set at most {gpus}, or auto")
+    return gpus if asked == "auto" else asked
 
 
 def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:

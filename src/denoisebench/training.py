@@ -13,19 +13,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from denoisebench import sampling
 from denoisebench.batch import Batch
 from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
-from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.evidence import ReadCount
 from denoisebench.files import held, remove_orphans, whole_file
@@ -38,13 +38,14 @@ STEPS_BETWEEN_READINGS = 50
 
 
 class SeededSteps(pl.Callback):
-    """Seeds the global generators before each step by (seed, step): whatever a loss draws is a function of both."""
+    """Seeds the global generators before each step by (seed, step), and by rank: a loss draws what follows from these."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(seed_from(self.seed, "step", trainer.global_step))
+        rank = [trainer.global_rank] if trainer.global_rank else []
+        torch.manual_seed(seed_from(self.seed, "step", trainer.global_step, *rank))
 
 
 class TrainingLog(pl.Callback):
@@ -52,6 +53,7 @@ class TrainingLog(pl.Callback):
 
     Reads losses from the device every 50 steps and at checkpoints only. The curve, the losses since its last point and
     the seconds travel in the checkpoint, so that the curve is the same wherever checkpoints were and a process ended.
+    Of several ranks all read the mean of their losses and save together, when rank 0 says so; it alone writes.
     """
 
     def __init__(self, folder: Path, checkpoint_s: float, advance: Advance, live: Live = lambda part, points: None) -> None:
@@ -79,18 +81,24 @@ class TrainingLog(pl.Callback):
         step = trainer.global_step
         if step % STEPS_BETWEEN_READINGS == 0 or step == trainer.max_steps:
             self._read(step, trainer)
-        if time.monotonic() - self._saved >= self.checkpoint_s and step < trainer.max_steps:
-            self._check(step)
+        if step < trainer.max_steps and self._is_due(step, trainer):
+            self._check(step, trainer)
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.seconds += time.monotonic() - self._began
 
-    def _check(self, step: int) -> float:
+    def _is_due(self, step: int, trainer: pl.Trainer) -> bool:
+        """Several ranks ask the clock of rank 0, and at readings only: all losses have been read then."""
+        if trainer.world_size > 1 and step % STEPS_BETWEEN_READINGS:
+            return False
+        return trainer.strategy.broadcast(time.monotonic() - self._saved >= self.checkpoint_s)
+
+    def _check(self, step: int, trainer: pl.Trainer) -> float:
         """The mean loss since the curve's last point."""
         if not self._unread:
             return math.nan
-        losses = torch.stack(self._unread).float()
+        losses = trainer.strategy.reduce(torch.stack(self._unread).float(), reduce_op="mean")
         if not torch.isfinite(losses).all():
             first = step - len(losses) + int((~torch.isfinite(losses)).nonzero()[0]) + 1
             raise FloatingPointError(
@@ -99,14 +107,15 @@ class TrainingLog(pl.Callback):
         return losses.mean().item()
 
     def _read(self, step: int, trainer: pl.Trainer) -> None:
-        mean = self._check(step)
+        mean = self._check(step, trainer)
         self._unread.clear()
         self.curve.append({"step": step, "loss": mean, "lr": trainer.optimizers[0].param_groups[0]["lr"]})
         self.advance(step, f"loss {mean:.4g}")
         self.live("train", self.curve)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        with whole_file(self.folder / "last.ckpt") as part:
+        checkpoint = self.folder / "last.ckpt"
+        with whole_file(checkpoint) if trainer.is_global_zero else nullcontext(checkpoint) as part:
             trainer.save_checkpoint(part)
         self._saved = time.monotonic()
 
@@ -157,10 +166,14 @@ class Validation(pl.Callback):
         self.live("validation", self.curve)
 
 
-def trainer_for(device: str, precision: str | int, callbacks: Sequence[pl.Callback], **settings: Any) -> pl.Trainer:
-    """A silent Lightning Trainer on one device: `cpu` or `gpu`."""
+def trainer_for(
+    device: str, precision: str | int, callbacks: Sequence[pl.Callback], devices: int = 1, **settings: Any
+) -> pl.Trainer:
+    """A silent Lightning Trainer on one device, `cpu` or `gpu`, or as one of several ranks that run already."""
+    if devices > 1:  # named, so that Lightning does not go by a SLURM job around it
+        settings |= {"strategy": "ddp", "plugins": [LightningEnvironment()], "use_distributed_sampler": False}
     return pl.Trainer(
-        accelerator=device, devices=1, precision=precision, callbacks=list(callbacks), logger=False,  # type: ignore[arg-type]
+        accelerator=device, devices=devices, precision=precision, callbacks=list(callbacks), logger=False,  # type: ignore[arg-type]
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **settings,
     )  # fmt: skip
 
@@ -188,11 +201,14 @@ def trained(
     force: bool = False,
     validate_every: int = 0,
     log: Callable[[], AbstractContextManager[Log]] = no_log,
+    devices: int = 1,
+    others: Callable[[Path | None], AbstractContextManager[None]] = nullcontext,
 ) -> dict[str, Any]:
     """Give `method` the weights of the training in `folder`, training first as far as that is not done.
 
-    log: opened if it trains, and told of the curves as they grow.
-    Returns what `training.json` says: steps and seconds. Raises: BusyError if another process trains it.
+    log: opened if it trains, and told of the curves as they grow. others: opened while it trains on several devices,
+    with the checkpoint it goes on from: runs `fit` as the other ranks.
+    Returns what `training.json` says: steps, seconds, devices. Raises: BusyError if another process trains it.
     """
     if force or not (folder / "training.json").is_file():
         with held(folder / ".lock"):
@@ -202,7 +218,15 @@ def trained(
                     (folder / name).unlink(missing_ok=True)
             if not (folder / "training.json").is_file():
                 assert data.training is not None
-                _fit(method, data, folder, data.training, title, seed, device, precision, checkpoint_s, validate_every, log)
+                checkpoint = folder / "last.ckpt"
+                resume, start = _resumable(checkpoint)
+                with log() as opened, track(title, data.training.steps, start) as advance, others(resume):
+                    fitted = fit(
+                        method, data, folder, resume, seed=seed, device=device, precision=precision, devices=devices,
+                        checkpoint_s=checkpoint_s, validate_every=validate_every, advance=advance, live=opened.curve,
+                    )  # fmt: skip
+                _keep(method, data, folder, devices, *fitted)
+                checkpoint.unlink(missing_ok=True)
     about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     about["stale"] = about.get("source") != source_hash(method)
     if validate_every and data.validation_views and not (folder / "validation.csv").is_file():
@@ -256,22 +280,26 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
         return None, 0
 
 
-def _fit(
-    method: Denoiser, data: DataModule, folder: Path, training: Training, title: str, seed: int, device: str,
-    precision: str | int, checkpoint_s: float, validate_every: int, opened_log: Callable[[], AbstractContextManager[Log]],
-) -> None:  # fmt: skip
-    checkpoint = folder / "last.ckpt"
-    resume, start = _resumable(checkpoint)
-    with (
-        opened_log() as loggers, track(title, training.steps, start) as advance,
-        isolated_rng(seed_from(seed, "training")), quiet(),
-    ):  # fmt: skip
-        log = TrainingLog(folder, checkpoint_s, advance, loggers.curve)
-        validation = Validation(data.validation_views, validate_every, training.selection == "oracle", loggers.curve)
-        reads = ReadCount()
-        callbacks = [SeededSteps(seed), reads, validation, log]
-        trainer = trainer_for(device, precision, callbacks, max_steps=training.steps, max_epochs=-1, limit_val_batches=0)
-        trainer.fit(method, data, ckpt_path=resume, weights_only=True)
+def fit(
+    method: Denoiser, data: DataModule, folder: Path, resume: Path | None, *, seed: int, device: str, precision: str | int,
+    devices: int, checkpoint_s: float, validate_every: int = 0, advance: Advance = lambda done, note: None,
+    live: Live = lambda part, points: None,
+) -> tuple[TrainingLog, Validation, ReadCount]:  # fmt: skip
+    """Train `method` on one device, or as one of several ranks, from a checkpoint or from step 0."""
+    assert data.training is not None
+    log = TrainingLog(folder, checkpoint_s, advance, live)
+    validation = Validation(data.validation_views, validate_every, data.training.selection == "oracle", live)
+    callbacks = [SeededSteps(seed), reads := ReadCount(), validation, log]
+    settings = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
+    with isolated_rng(seed_from(seed, "training")), quiet():
+        trainer_for(device, precision, callbacks, devices, **settings).fit(method, data, ckpt_path=resume, weights_only=True)
+    return log, validation, reads
+
+
+def _keep(
+    method: Denoiser, data: DataModule, folder: Path, devices: int, log: TrainingLog, validation: Validation, reads: ReadCount
+) -> None:
+    assert data.training is not None
     with whole_file(folder / "weights.pt") as part:
         torch.save(validation.best or method.state_dict(), part)
     if validation.curve:
@@ -280,6 +308,6 @@ def _fit(
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     seconds = log.seconds - validation.seconds
-    about = {"steps": training.steps, "seconds": seconds, "source": source_hash(method), "reads": reads.summary()}
+    about = {"steps": data.training.steps, "seconds": seconds, "devices": devices}
+    about |= {"source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))
-    checkpoint.unlink(missing_ok=True)

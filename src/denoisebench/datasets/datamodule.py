@@ -19,6 +19,7 @@ class DataModule(pl.LightningDataModule):
 
     A training batch holds no clean image, and a target only if `target` asks for one: the clean image, or a second
     noisy view, whose noise is independent of the first's, its level too where the noise has a range of levels.
+    Of several devices, each has its share of the patches with the noise that one device would draw for them all.
     skip: (image, repeat) that are finished already and left out of the test.
     """
 
@@ -60,7 +61,14 @@ class DataModule(pl.LightningDataModule):
         return _one_by_one(steps)
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
-        return WatchedBatch.of(batch if isinstance(batch, Batch) else self._training_batch(batch))
+        return WatchedBatch.of(batch if isinstance(batch, Batch) else self._share(self._training_batch(batch)))
+
+    def _share(self, batch: Batch) -> Batch:
+        """The part of this rank, where several train together."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return batch
+        own = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        return Batch(batch.noisy[own], target=None if batch.target is None else batch.target[own])
 
     def _training_batch(self, batch: Patches) -> Batch:
         if batch.noisy is not None:
