@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e
 
-.PHONY: help demo test test-slow lint format wheel constraints clean
+.PHONY: help demo test test-slow bench lint format wheel constraints clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -17,6 +17,9 @@ test: .venv/dev  ## the tests, about 4 minutes on 2 cores
 
 test-slow: .venv/dev  ## learning and kill tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
+
+bench: .venv/dev  ## speed against literal versions of the methods, about 10 minutes on 2 cores (ARGS=--scale: against image size)
+	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 lint: .venv/dev  ## ruff, pyright, import layers
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
