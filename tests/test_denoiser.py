@@ -1,6 +1,7 @@
 """The contract's classes that no shipped method exercises fully: learning from one image, and the optimiser's schedule."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -86,7 +87,7 @@ def data_for(method: pl.LightningModule, steps: int = 4) -> DataModule:
     )  # fmt: skip
 
 
-def rows_of_test(method: pl.LightningModule, folder: Path, **options: object) -> list[dict]:
+def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> list[dict]:
     evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
     (folder / "cell").mkdir(parents=True)
     with quiet():

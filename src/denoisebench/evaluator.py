@@ -71,7 +71,7 @@ def _peak_resident_set_mib() -> float:
 
 def in_16_bit(image: Tensor) -> Tensor:
     """What a 16-bit file holds of an image: clipped to [0, 1] and rounded to 65536 levels, in float64."""
-    return torch.floor(image.double().clamp(0, 1) * 65535 + 0.5) / 65535
+    return image.clamp(0, 1).double().mul_(65535).add_(0.5).floor_().div_(65535)
 
 
 def as_stored(clean: Tensor) -> Tensor:
@@ -83,11 +83,13 @@ def as_stored(clean: Tensor) -> Tensor:
 def image_hash(noisy: Tensor) -> str:
     """A hash of one noisy image (C, H, W): scores are paired only where it is equal."""
     array = np.ascontiguousarray(noisy.detach().cpu().numpy())
-    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(str(array.shape).encode())
+    digest.update(array)
+    return digest.hexdigest()[:16]
 
 
 def _channels_last(image: Tensor) -> np.ndarray:
-    return image.detach().permute(1, 2, 0).double().cpu().numpy()
+    return image.detach().permute(1, 2, 0).cpu().numpy()
 
 
 class Evaluator(pl.Callback):
@@ -144,11 +146,17 @@ class Evaluator(pl.Callback):
         seconds, peak_mib = self._meter.stop()
         cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
         denoised = self._checked(outputs, batch)
-        kept, clean = in_16_bit(denoised).contiguous(), None if batch.clean is None else as_stored(batch.clean)
-        scores = [None if clean is None else p.score(kept if p.clip else denoised, clean) for p in self.protocols]
+        scores = self._scores(denoised, batch.clean)
         for i, image in enumerate(batch.name):
             values = [None if pair is None else (pair[0][i].item(), pair[1][i].item()) for pair in scores]
             self._finish_image(denoised[i], batch, i, image, values, cost)
+
+    def _scores(self, denoised: Tensor, clean: Tensor | None) -> list[tuple[Tensor, Tensor] | None]:
+        """PSNR and SSIM of each image under each protocol, of what is kept of the outputs."""
+        if clean is None:
+            return [None] * len(self.protocols)
+        kept, reference = in_16_bit(denoised).contiguous(), as_stored(clean)
+        return [p.score(kept if p.clip else denoised, reference) for p in self.protocols]
 
     def _checked(self, outputs: Any, batch: Batch) -> Tensor:
         where = f"{self.identity['method']} on {', '.join(batch.name)}"

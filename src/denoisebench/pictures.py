@@ -16,6 +16,7 @@ MAGNIFIED = 256  # small images are shown about this high or wide
 GAP = 4
 MAX_NAME_BYTES = 255
 MAX_SIDE = 512
+ROWS_AT_ONCE = 256
 
 
 def output_name(image: str, repeat: int) -> str:
@@ -37,7 +38,10 @@ def output_name(image: str, repeat: int) -> str:
 def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
     """Write (H, W, C) in [0, 1], C of 1 or 3 (RGB), clipped and rounded, as a PNG that is there whole or not at all."""
     white = 2**bits - 1
-    stored = np.clip(image.astype(np.float64) * white + 0.5, 0, white).astype(np.uint8 if bits == 8 else np.uint16)
+    stored: np.ndarray = np.empty(image.shape, np.uint8 if bits == 8 else np.uint16)
+    for start in range(0, len(image), ROWS_AT_ONCE):  # in float64, a large photograph would take gigabytes
+        rows = slice(start, start + ROWS_AT_ONCE)
+        stored[rows] = np.clip(image[rows].astype(np.float64) * white + 0.5, 0, white)
     done, encoded = cv2.imencode(".png", stored if stored.shape[2] == 1 else stored[..., ::-1])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")

@@ -99,12 +99,12 @@ def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repea
     """
     clean = _whole(images.clean(index)) if images.has_clean else None
     if images.has_noisy:
-        noisy = _whole(images.noisy(index))
+        noisy = torch.from_numpy(_planes(images.noisy(index), np.float32))[None]
     else:
         assert clean is not None
         generator = Generator().manual_seed(seed_from(seed, "noise", images.name, images.names[index], repeat))
-        noisy = noise(clean, generator)
-    return noisy.float(), None if clean is None else clean.float()
+        noisy = noise(clean, generator).float()
+    return noisy, None if clean is None else clean.float()
 
 
 class NoisyViews(Dataset[Batch]):
