@@ -84,7 +84,7 @@ def image_hash(noisy: Tensor) -> str:
     """A hash of one noisy image (C, H, W): scores are paired only where it is equal."""
     array = np.ascontiguousarray(noisy.detach().cpu().numpy())
     digest = hashlib.sha256(str(array.shape).encode())
-    digest.update(array)
+    digest.update(array.data)
     return digest.hexdigest()[:16]
 
 
