@@ -393,9 +393,15 @@ def precision_of(precision: str, device: str) -> Any:
     return torch.autocast(device, torch.bfloat16, cache_enabled=False) if precision == "bf16" else nullcontext()
 
 
+def as_run(method: Method, precision: str) -> Method:
+    """A copy, with its weights in the memory that a run gives them."""
+    method = copy.deepcopy(method)
+    return method.to(memory_format=torch.channels_last) if precision == "bf16" else method
+
+
 def training_of_ours(method: Method, noisy: Tensor, device: str, precision: str) -> Timer:
     """Of one step; a method that learns one image runs its own loop of steps, from new weights, and one pass after it."""
-    method = copy.deepcopy(method).train()
+    method = as_run(method, precision).train()
     if isinstance(method, ImageDenoiser):
         return _image_training(method, noisy, device, precision)
     optimizer = method.configure_optimizers()
@@ -442,7 +448,7 @@ def training_of_reference(method: Method, reference: Reference, noisy: Tensor, s
 
 
 def inference_of_ours(method: Method, noisy: Tensor, device: str, precision: str) -> Timer:
-    method = copy.deepcopy(method).eval()
+    method = as_run(method, precision).eval()
 
     def act() -> Tensor:
         with torch.inference_mode(), precision_of(precision, device):

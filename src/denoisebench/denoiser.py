@@ -163,7 +163,8 @@ class ImageDenoiser(Denoiser):
             loss = self.loss(image, progress)
             loss.backward()
             optimizer.step()
-            # Autocast keeps its casts of the weights until it is left, and all of the training lies within it.
+            # Plain autocast keeps its casts of the weights until it is left, and all of the training lies within it;
+            # Lightning's keeps none.
             torch.clear_autocast_cache()
             losses.append(loss.detach())
             done = step + 1
