@@ -91,6 +91,8 @@ def test_refinement_replaces_a_sixth_of_the_values_anew_each_time() -> None:
     mixtures: list[Tensor] = []
 
     class Record(torch.nn.Module):
+        reach = 0
+
         def forward(self, x: Tensor) -> Tensor:
             mixtures.append(x[..., 2:-2, 2:-2])
             return x
