@@ -3,7 +3,7 @@
 Both take images as they are: clipping and rounding belong to a protocol (`denoisebench.protocol`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 
 SSIM_WINDOW = 11
 UNIFORM_WINDOW = 7
-CPU_VALUES, GPU_VALUES = 2**17, 2**23  # of an image at a time in SSIM, which makes a dozen float64 of each
+CPU_VALUES, GPU_VALUES = 2**18, 2**23  # of an image at a time in SSIM, which makes a dozen float64 of each
 
 
 def _check(image: Tensor, reference: Tensor) -> None:
@@ -22,8 +22,19 @@ def _check(image: Tensor, reference: Tensor) -> None:
 def psnr(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
     """Peak signal-to-noise ratio of each image in dB, over all its channels; infinite for equal images."""
     _check(image, reference)
-    mse = (image.double() - reference).square_().mean(dim=(1, 2, 3))
+    parts = [(one.double() - other).square_().mean(dim=(1, 2, 3)) for one, other in _parts(image, reference)]
+    mse = torch.cat(parts)
     return 10 * torch.log10(data_range**2 / mse)
+
+
+def _room(image: Tensor) -> int:
+    return GPU_VALUES if image.is_cuda else CPU_VALUES
+
+
+def _parts(image: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """So many images of a batch at a time that their float64 stay in a CPU's cache, or take little of a GPU's memory."""
+    count = max(1, _room(image) // max(1, image[0].numel()))
+    return zip(image.split(count), reference.split(count), strict=True)
 
 
 def _gaussian(size: int, sigma: float) -> Tensor:
@@ -35,40 +46,42 @@ def _gaussian(size: int, sigma: float) -> Tensor:
 def _mean_ssim(
     image: Tensor, reference: Tensor, window: Tensor, data_range: float, covariance: float = 1.0, mixing: Tensor | None = None
 ) -> Tensor:
-    """The mean of the map of each image, in parts that stay in a CPU's cache or take little of a GPU's memory.
+    """The mean of the map of each image, a strip of rows at a time.
 
     mixing: (C, C), of the local means' channels.
     """
     taps = window.tolist()
-    n, channels, height, width = image.shape
-    room = GPU_VALUES if image.is_cuda else CPU_VALUES
-    images = min(n, max(1, room // image[0].numel()))
+    constants = (0.01 * data_range) ** 2 / 2, (0.03 * data_range) ** 2 / (2 * covariance)
+    parts = list(_parts(image, reference))
+    images, channels, height, width = parts[0][0].shape
     rows = height - len(taps) + 1
-    at_once = min(rows, max(len(taps), room // (images * channels * width)))
+    at_once = min(rows, max(len(taps), _room(image) // (images * channels * width)))
     # Fresh memory for each part would take longer than the sums in it.
     memory = image.new_empty(2, 4, images, channels, at_once + len(taps) - 1, width, dtype=torch.float64)
     means = []
-    for one, other in zip(image.split(images), reference.split(images), strict=True):
+    for one, other in parts:
         total = image.new_zeros(len(one), dtype=torch.float64)
         for start in range(0, rows, at_once):
             count = min(at_once, rows - start)
             strip = slice(start, start + count + len(taps) - 1)
             planes, spare = memory[:, :, : len(one), :, : count + len(taps) - 1]
-            moments = _filtered(_products(one[..., strip, :], other[..., strip, :], planes), taps, spare)
+            moments = _filtered(_products(one[..., strip, :], other[..., strip, :], planes, *constants), taps, spare)
             if mixing is not None:
                 moments = torch.einsum("cd,mndhw->mnchw", mixing, moments)
-            total += _ssim_map(moments, data_range, covariance).sum(dim=(1, 2, 3))
+            total += _ssim_map(moments, constants[0]).sum(dim=(1, 2, 3))
         means.append(total / (channels * rows * (width - len(taps) + 1)))
     return torch.cat(means)
 
 
-def _products(image: Tensor, reference: Tensor, out: Tensor) -> Tensor:
-    """x, y, xx + yy, xy of two (N, C, H, W) stacked in front."""
+def _products(image: Tensor, reference: Tensor, out: Tensor, half_c1: float, half_c2: float) -> Tensor:
+    """x, y, xx + yy, xy of two (N, C, H, W) stacked in front, the constants of SSIM's map added to the last two: twice the
+    halves, and once. The window's sum is 1 and leaves them as they are."""
     x, y, squares, xy = out
+    constant = x.new_tensor(half_c1 + half_c2)
     x.copy_(image)
     y.copy_(reference)
-    torch.mul(x, x, out=squares).addcmul_(y, y)
-    torch.mul(x, y, out=xy)
+    torch.addcmul(2 * constant, x, x, out=squares).addcmul_(y, y)
+    torch.addcmul(constant, x, y, out=xy)
     return out
 
 
@@ -86,15 +99,17 @@ def _filtered(planes: Tensor, taps: Sequence[float], spare: Tensor) -> Tensor:
     return planes
 
 
-def _ssim_map(moments: Tensor, data_range: float, covariance: float) -> Tensor:
-    """The map of SSIM from the local means of x, y, xx + yy, xy. Works in their memory."""
+def _ssim_map(moments: Tensor, half_c1: float) -> Tensor:
+    """The map of SSIM from the local means of what `_products` gives, in half as many passes as it is written in.
+
+    (2 mx my + C1) (2 (xy - mx my) + C2) / ((mx mx + my my + C1) (xx + yy - mx mx - my my + C2)), C2 divided by the
+    covariance's factor. Works in the memory of the means.
+    """
     mu_x, mu_y, squares, xy = moments
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    product = mu_x * mu_y
-    means = mu_x.square_().add_(mu_y.square_())
-    covariances = xy.sub_(product).mul_(2 * covariance).add_(c2)
-    variances = squares.sub_(means).mul_(covariance).add_(c2)
-    return product.mul_(2).add_(c1).mul_(covariances).div_(means.add_(c1).mul_(variances))
+    luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y)
+    means = torch.addcmul(mu_x.new_tensor(2 * half_c1), mu_x, mu_x).addcmul_(mu_y, mu_y)
+    variances, covariances = squares.sub_(means), xy.sub_(luminance)
+    return luminance.mul_(covariances).div_(means.mul_(variances)).mul_(4)
 
 
 def _fits(image: Tensor, window: int) -> None:
