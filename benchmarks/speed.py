@@ -14,7 +14,6 @@ import copy
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import references
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser
 from denoisebench.evaluator import Meter
+from denoisebench.manifest import manifest
 from denoisebench.methods.apbsn import APBSN
 from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
@@ -693,34 +693,17 @@ def scale_one(name: str, side: int, device: str) -> dict[str, Any]:
 
 
 def machine(device: str) -> dict[str, Any]:
+    made_with = manifest()
+    hardware = made_with["hardware"]
     return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        **{name: hardware[name] for name in ("cpu", "cores", "threads")},
         "load": os.getloadavg()[0],
         "device": device,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "torch": torch.__version__,
-        "commit": commit(),
+        "commit": made_with["commit"],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def commit() -> str:
-    """With a + where files differ from it."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def table_of(rows: list[Row], peaks: Mapping[str, float]) -> Table:
