@@ -19,6 +19,7 @@ import torch
 
 from denoisebench import cli, config, ranks, run
 from denoisebench.cells import Cell
+from denoisebench.evidence import ReadCount
 from denoisebench.ranks import RankError, led
 from denoisebench.training import SeededSteps, TrainingLog
 
@@ -180,6 +181,26 @@ def test_a_loss_that_is_not_finite_is_told_as_on_one_device() -> None:
     reason = computed(*TWO, "method.lr=1e30").status()["reason"]
     assert reason.startswith("FloatingPointError: the training loss was")
     assert "lower method.lr" in reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_train_batch_end"])
+def test_a_polite_kill_ends_rank_0_wherever_the_others_are(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = getattr(ReadCount, hook)
+
+    def interrupted(reads: ReadCount, trainer: Any, *of_hook: Any) -> None:
+        called(reads, trainer, *of_hook)
+        if trainer.global_step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ReadCount, hook, interrupted)
+    before = signal.signal(signal.SIGTERM, cli._terminated)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            computed(*TWO, "training.steps=50", "trainer.checkpoint_s=0")
+        assert signal.getsignal(signal.SIGTERM) is cli._terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.slow

@@ -172,10 +172,13 @@ def trainer_for(
     """A silent Lightning Trainer on one device, `cpu` or `gpu`, or as one of several ranks that run already."""
     if devices > 1:  # named, so that Lightning does not go by a SLURM job around it
         settings |= {"strategy": "ddp", "plugins": [LightningEnvironment()], "use_distributed_sampler": False}
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=device, devices=devices, precision=precision, callbacks=list(callbacks), logger=False,  # type: ignore[arg-type]
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **settings,
     )  # fmt: skip
+    if devices > 1:  # Lightning's handler of SIGTERM waits for the other ranks, wherever these are: for ever
+        trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
 
 
 @contextmanager
