@@ -74,8 +74,10 @@ def _mean_ssim(
 
 
 def _products(image: Tensor, reference: Tensor, out: Tensor, half_c1: float, half_c2: float) -> Tensor:
-    """x, y, xx + yy, xy of two (N, C, H, W) stacked in front, the constants of SSIM's map added to the last two: twice the
-    halves, and once. The window's sum is 1 and leaves them as they are."""
+    """x, y, xx + yy + C1 + C2, xy + (C1 + C2) / 2 of two (N, C, H, W), stacked in front.
+
+    `_ssim_map` needs these constants; the window, whose sum is 1, leaves them as they are.
+    """
     x, y, squares, xy = out
     constant = x.new_tensor(half_c1 + half_c2)
     x.copy_(image)
