@@ -1,8 +1,8 @@
-"""What the framework costs beside the work: until the first training step, for each cell, for finished cells, for each step.
+"""What the framework costs beside the work: until the first training step, for each cell, image, finished cell and step.
 
 .venv/bin/python benchmarks/overhead.py                        # minutes
 .venv/bin/python benchmarks/overhead.py --quick                # few cells and steps: does it run?
-.venv/bin/python benchmarks/overhead.py start cells finished step      # some of it only
+.venv/bin/python benchmarks/overhead.py start cells images finished step      # some of it only
 """
 
 import argparse
@@ -17,6 +17,8 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 
 START = """
@@ -43,16 +45,22 @@ sweep.launcher(jobs, cells)()
 """
 SWEEP = "import sys; from denoisebench.cli import main; sys.exit(main())"
 CHEAP = ("method=noisy", "dataset.crop=32", "dataset.part=test", "pictures=0", "trainer=cpu", "trainer.threads=1")
+FOLDER = ("method=noisy", "dataset=folder", "noise=real", "trainer=cpu", "trainer.threads=1")
 ROWS = ("astronaut", "chelsea", "rocket")
 
 
-def timed(command: list[str], folder: Path) -> float:
-    """Seconds of a process that ends well."""
+def timed(command: list[str], folder: Path) -> tuple[float, float]:
+    """Seconds of a process that ends well, and the MiB it held at most."""
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
-    return time.perf_counter() - began
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read().decode(errors="replace"))
+    return seconds, used.ru_maxrss / 1024
 
 
 # --- From the command to the first training step -------------------------------------------------------------------
@@ -99,6 +107,27 @@ def cells(quick: bool) -> None:
     print(f"  {1000 * tested / count:7.1f} ms of them in the method")
 
 
+# --- One run on many images ------------------------------------------------------------------------------------------
+
+
+def images(quick: bool) -> None:
+    """A folder of pairs that nothing denoises: read, scored, kept, and their rows written."""
+    counts, side = ((2, 6), 32) if quick else ((10, 100, 1000, 4000), 128)
+    print(f"\na run on a folder of pairs of {side} x {side}, noisy, three pictures: its own process, imports and all")
+    draw = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            for name in ("clean", "noisy"):
+                pairs = Path(folder, str(count), name)
+                pairs.mkdir(parents=True)
+                for index in range(count):
+                    cv2.imwrite(str(pairs / f"{index:05}.png"), draw.integers(0, 256, (side, side, 3), dtype=np.uint8))
+            options = [f"dataset.{name}={count}/{name}" for name in ("clean", "noisy")]
+            command = [sys.executable, "-c", SWEEP, "run", *FOLDER, *options, f"study=of{count}"]
+            seconds, mib = timed(command, Path(folder))
+            print(f"  {count:5} images {seconds:7.1f} s {mib:7.0f} MiB at most")
+
+
 def _measured(act: Callable[[], Any]) -> tuple[Any, float]:
     began = time.perf_counter()
     result = act()
@@ -120,8 +149,8 @@ def finished(quick: bool) -> None:
         for cell in planned:
             _write_as_done(cell)
         print(f"\na sweep of {len(planned)} finished cells, started again")
-        seconds = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
-        few = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid[:2], "seed=0", "budget=smoke"], Path(folder))
+        seconds, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
+        few, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid[:2], "seed=0", "budget=smoke"], Path(folder))
     print(f"  {seconds:7.1f} s the command; {few:.1f} s the one for {len(planned) // seeds} of them")
     print(f"  {1000 * composing / len(planned):7.1f} ms a cell composing, {1000 * planning / len(planned):.1f} ms planning")
 
@@ -200,7 +229,13 @@ def _in_lightning(steps: int) -> float:
     return about["seconds"] / steps
 
 
-PARTS: Mapping[str, Callable[[bool], None]] = {"start": start, "cells": cells, "finished": finished, "step": step}
+PARTS: Mapping[str, Callable[[bool], None]] = {
+    "start": start,
+    "cells": cells,
+    "images": images,
+    "finished": finished,
+    "step": step,
+}
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ CPU = Preset(
         "cbsn": Size(1, (60, 60), (96, 96)),
         "apbsn": Size(1, (60, 60), (64, 64)),
         "neighbor2neighbor": Size(4, (128, 128), (241, 161)),
-        "self2self_plus": Size(1, (96, 96), (96, 96), steps=10, passes=20),
+        "self2self_plus": Size(1, (96, 96), (96, 96), steps=40, passes=20),
     },
     blocks=8, narrow=False, seconds=40, learning=(0.2, 128), conv=(1, 128),
 )  # fmt: skip

@@ -14,8 +14,16 @@ LEVELS = 5
 LEAST_SIDE = 64  # the smallest map is then 2 x 2, which can be padded by reflection
 
 
-def _conv(before: int, after: int) -> nn.Conv2d:
-    return nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect")
+class _Conv(nn.Conv2d):
+    """3 x 3 over reflected borders, padded in the precision of its input: autocast on a CPU would do that in float32."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return super().forward(x)
 
 
 def _dropout(x: Tensor, drop: float) -> Tensor:
@@ -30,7 +38,7 @@ class _Gated(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv = _conv(before, 2 * after)
+        self.conv = _Conv(before, 2 * after)
 
     def forward(self, x: Tensor) -> Tensor:
         feature, gate = self.conv(x).chunk(2, dim=1)
@@ -42,7 +50,7 @@ class _Up(nn.Module):
 
     def __init__(self, before: int, skip: int, after: int, drop: float) -> None:
         super().__init__()
-        self.first, self.second, self.drop = _conv(before + skip, after), _conv(after, after), drop
+        self.first, self.second, self.drop = _Conv(before + skip, after), _Conv(after, after), drop
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], dim=1)
@@ -82,7 +90,7 @@ class GatedAutoencoder(nn.Module):
         self.decoder = nn.ModuleList(
             [_Up(features, features, wide, drop), *(_Up(wide, features, wide, drop) for _ in range(LEVELS - 1))]
         )
-        self.head = _conv(wide, channels)
+        self.head = _Conv(wide, channels)
         self.reset()
 
     @torch.no_grad()

@@ -29,7 +29,9 @@ class _Up(nn.Module):
         self.block = _block(before + skip, after, after)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.block(torch.cat([self.up(x), skip], dim=1))
+        x = self.up(x)
+        # Under autocast the last skip, the input itself, would make float32 of both.
+        return self.block(torch.cat([x, skip.to(x.dtype)], dim=1))
 
 
 class UNet(nn.Module):
