@@ -59,6 +59,7 @@ PROGRESS = 0.5  # all terms of all losses are there
 CHANNELS = 3
 GATED, UNGATED = 7, 11  # convolutions of the gated autoencoder
 R3_PAD = 2
+ROOM = 0.8  # of the memory there is
 ROUNDS = (3, 50)
 STD = 25 / 255
 
@@ -663,16 +664,28 @@ def learn(method: DatasetDenoiser, noisy: Tensor, steps: int, patch: int) -> Non
 
 
 def scale(sizes: list[int], device: str) -> list[dict[str, Any]]:
-    """Inference at quick widths, each size in a process of its own."""
-    found = []
+    """Inference at quick widths, each size in a process of its own; what would not fit into memory is left out."""
+    found: list[dict[str, Any]] = []
     for name in ("sdap", "neighbor2neighbor"):
+        mib_per_pixel = 0.0
         for side in sizes:
+            mib = mib_per_pixel * side**2
+            if mib > ROOM * memory_mib(device):
+                print(f"{name} at {side} x {side}: left out, it would take about {mib / 1024:.0f} GiB", file=sys.stderr)
+                continue
             command = [sys.executable, __file__, "--device", device, "--one", f"{name}:{side}"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{name} at {side} x {side}: {done.stdout}{done.stderr}")
             found.append(json.loads(done.stdout))
+            mib_per_pixel = found[-1]["mib"] / side**2
     return found
+
+
+def memory_mib(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.get_device_properties(0).total_memory / 2**20
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def scale_one(name: str, side: int, device: str) -> dict[str, Any]:
@@ -776,7 +789,7 @@ def main() -> None:
         return
     result: dict[str, Any] = {"machine": machine(given.device)}
     if given.scale:
-        sides = [64, 128] if given.quick else [256, 512, 1024] if given.device == "cpu" else [256, 512, 1024, 2048, 4096]
+        sides = [64, 128] if given.quick else [256, 512, 1024, 2048, 4096]
         result["scale"] = scale(given.sizes or sides, given.device)
         table = scale_table(result["scale"])
     else:

@@ -20,10 +20,10 @@ class _Conv(nn.Conv2d):
     def __init__(self, before: int, after: int) -> None:
         super().__init__(before, after, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
-        return super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (Conv2d names it so)
+        with torch.autocast(input.device.type, enabled=False):
+            padded = F.pad(input, (1, 1, 1, 1), mode="reflect")
+        return super().forward(padded)
 
 
 def _dropout(x: Tensor, drop: float) -> Tensor:
