@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from denoisebench.networks.dbsn import DBSN
+from denoisebench.networks.gated_autoencoder import GatedAutoencoder
+from denoisebench.networks.unet import UNet
 
 NAMES = ["sdap", "cbsn", "apbsn", "neighbor2neighbor", "self2self_plus"]
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -96,3 +101,27 @@ def test_one_row_is_timed(speed: Any) -> None:
     assert row.flops_ours == row.flops_reference > 0
     assert len(row.ratios) == speed.ROUNDS[0]
     assert row.quartiles[0] <= row.ratio <= row.quartiles[1]
+
+
+class Float32Maps(TorchDispatchMode):
+    """Notes which operations give maps of more than a few channels in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float32 and result.ndim == 4 and result.shape[1] > 6:
+            self.wide.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize("network", [UNet(features=8), GatedAutoencoder(features=8), DBSN(features=16, modules=1)])
+def test_under_autocast_no_feature_leaves_bfloat16(network: torch.nn.Module) -> None:
+    channels = next(network.parameters()).shape[1]
+    # Weights in bfloat16 already, so that all that is float32 is a feature.
+    network.to(torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), Float32Maps() as seen:
+        network(torch.rand(1, channels, 64, 64))
+    assert seen.wide == []
