@@ -104,7 +104,7 @@ CPU = Preset(
         "neighbor2neighbor": Size(4, (128, 128), (241, 161)),
         "self2self_plus": Size(1, (96, 96), (96, 96), steps=40, passes=20),
     },
-    blocks=8, narrow=False, seconds=40, learning=(0.2, 128), conv=(1, 128),
+    blocks=32, narrow=False, seconds=40, learning=(0.2, 128), conv=(1, 128),
 )  # fmt: skip
 GPU = Preset(
     {

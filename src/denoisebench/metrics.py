@@ -68,7 +68,7 @@ def _mean_ssim(
             moments = _filtered(_products(one[..., strip, :], other[..., strip, :], planes, *constants), taps, spare)
             if mixing is not None:
                 moments = torch.einsum("cd,mndhw->mnchw", mixing, moments)
-            total += _ssim_map(moments, constants[0]).sum(dim=(1, 2, 3))
+            total += _ssim_map(moments, taps[0] ** 2, constants[0]).sum(dim=(1, 2, 3))
         means.append(total / (channels * rows * (width - len(taps) + 1)))
     return torch.cat(means)
 
@@ -88,29 +88,33 @@ def _products(image: Tensor, reference: Tensor, out: Tensor, half_c1: float, hal
 
 
 def _filtered(planes: Tensor, taps: Sequence[float], spare: Tensor) -> Tensor:
-    """Each plane of (..., H, W) under the separable window, valid region only; in the memory of the planes and of `spare`.
+    """Each plane of (..., H, W) under the separable window divided by its first tap, both ways; valid region only.
 
-    Sums of shifted planes: in float64 on a CPU, PyTorch's convolution takes 20 times as long.
+    Sums of shifted planes, in the memory of the planes and of `spare`: in float64 on a CPU, PyTorch's convolution takes
+    20 times as long. A first tap of 1 spares a pass.
     """
     for dim in (-2, -1):
         size = planes.shape[dim] - len(taps) + 1
-        total = torch.mul(planes.narrow(dim, 0, size), taps[0], out=spare.narrow(dim, 0, size))
-        for shift, weight in enumerate(taps[1:], start=1):
-            total.add_(planes.narrow(dim, shift, size), alpha=weight)
+        first, second, *others = (planes.narrow(dim, shift, size) for shift in range(len(taps)))
+        total = torch.add(first, second, alpha=taps[1] / taps[0], out=spare.narrow(dim, 0, size))
+        for shifted, tap in zip(others, taps[2:], strict=True):
+            total.add_(shifted, alpha=tap / taps[0])
         planes, spare = total, planes.narrow(dim, 0, size)
     return planes
 
 
-def _ssim_map(moments: Tensor, half_c1: float) -> Tensor:
-    """The map of SSIM from the local means of what `_products` gives, in half as many passes as it is written in.
+def _ssim_map(moments: Tensor, unit: float, half_c1: float) -> Tensor:
+    """The map of SSIM from the local means, in units of `unit`, of what `_products` gives.
 
     (2 mx my + C1) (2 (xy - mx my) + C2) / ((mx mx + my my + C1) (xx + yy - mx mx - my my + C2)), C2 divided by the
-    covariance's factor. Works in the memory of the means.
+    covariance's factor, in half as many passes as it is written in. Works in the memory of the means.
     """
     mu_x, mu_y, squares, xy = moments
-    luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y)
-    means = torch.addcmul(mu_x.new_tensor(2 * half_c1), mu_x, mu_x).addcmul_(mu_y, mu_y)
-    variances, covariances = squares.sub_(means), xy.sub_(luminance)
+    square = unit**2
+    luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y, value=square)
+    means = torch.addcmul(mu_x.new_tensor(2 * half_c1), mu_x, mu_x, value=square).addcmul_(mu_y, mu_y, value=square)
+    # Both in that unit, which falls away in their ratio.
+    variances, covariances = squares.sub_(means, alpha=1 / unit), xy.sub_(luminance, alpha=1 / unit)
     return luminance.mul_(covariances).div_(means.mul_(variances)).mul_(4)
 
 
