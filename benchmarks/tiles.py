@@ -5,7 +5,6 @@
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import overhead
 from denoisebench import config
 from denoisebench.denoiser import Denoiser
 
 METHODS = ("sdap", "apbsn", "cbsn", "neighbor2neighbor")
-RUN = "import sys; from denoisebench.cli import main; sys.exit(main())"
 
 
 def built(name: str) -> Denoiser:
@@ -60,22 +59,16 @@ def difference(name: str, noisy: Tensor, tile: int) -> None:
 def memory(name: str, folder: Path, tile: int | None) -> None:
     """Of a whole run on one photograph: reading, denoising, keeping, in a process of its own."""
     command = [
-        sys.executable, "-c", RUN, "run", f"method={name}", "budget=quick", "training.steps=1", "dataset=folder",
+        sys.executable, "-c", overhead.SWEEP, "run", f"method={name}", "budget=quick", "training.steps=1", "dataset=folder",
         f"dataset.noisy={folder}", "noise=real", "train_set=photos", "train_noise=gaussian25", "pictures=0",
         f"tile={'null' if tile is None else tile}", f"root={folder / 'runs'}", f"study=tile{tile}",
     ]  # fmt: skip
-    began = time.perf_counter()
-    # A process of its own, so that its children's peak is this run's.
-    script = (
-        "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - began
-    if done.returncode:
-        print(f"{name:18} tile={tile}: failed, {done.stderr.strip().splitlines()[-1:]}")
+    try:
+        seconds, mib = overhead.timed(command, folder)
+    except RuntimeError as error:
+        print(f"{name:18} tile={tile}: failed, {str(error).strip().splitlines()[-1:]}")
         return
-    print(f"{name:18} tile={tile}: {int(done.stdout) / 2**20:.2f} GiB at most, {seconds:.0f} s with all imports")
+    print(f"{name:18} tile={tile}: {mib / 1024:.2f} GiB at most, {seconds:.0f} s with all imports")
 
 
 def main() -> None:

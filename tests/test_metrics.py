@@ -260,7 +260,8 @@ LEVELS = torch.cat(
 
 def test_prepare_leaves_an_unclipped_image_alone() -> None:
     prepared = Protocol(name="raw", clip=False).prepare(LEVELS.float())
-    assert torch.equal(prepared, LEVELS.float())
+    assert prepared.dtype == torch.float64
+    assert torch.equal(prepared, LEVELS.float().double())
 
 
 def test_prepare_clips_by_default() -> None:

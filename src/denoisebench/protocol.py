@@ -40,12 +40,12 @@ class Protocol:
             raise ValueError(f"protocol {self.name}: border is a number of pixels, not {self.border}")
 
     def prepare(self, denoised: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape, clipped and rounded as the protocol says; in float64 where it rounds."""
-        image = denoised.clamp(0, 1) if self.clip else denoised
-        if self.rounding == "none":
-            return image
-        # The last term makes up for the float32 of a whole level, k / 255, that lies just below it.
-        return torch.floor(image.double() * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
+        """(N, C, H, W) -> the same shape in float64, clipped and rounded as the protocol says."""
+        image = (denoised.clamp(0, 1) if self.clip else denoised).double()
+        if self.rounding != "none":
+            # The last term makes up for the float32 of a whole level, k / 255, that lies just below it.
+            image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
+        return image
 
     def score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
         """PSNR in dB and SSIM of each image: two (N,). SSIM is NaN for images too small for its window."""
