@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from denoisebench import metrics
 from denoisebench.metrics import psnr, ssim, ssim_uniform, ssim_volume
 from denoisebench.protocol import Protocol
 
@@ -320,6 +321,29 @@ def test_score_is_that_of_skimage_on_the_prepared_and_cut_image(rounding: Any, b
         inner = (n, slice(border, 40 - border), slice(border, 51 - border))
         assert got_psnr[n].item() == pytest.approx(skimage_psnr(prepared[inner], clean[inner], 1.0), abs=1e-5)
         assert got_ssim[n].item() == pytest.approx(skimage_ssim(prepared[inner], clean[inner], 1.0), abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [1, 500, 2000, 2**18])
+@pytest.mark.parametrize("kind", ["gaussian", "uniform", "volume"])
+def test_how_much_is_scored_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any, values: int) -> None:
+    monkeypatch.setattr(metrics, "CPU_VALUES", values)  # down to one image, and 11 rows of it, at a time
+    protocol = Protocol(name="p", ssim=kind, border=2)
+    clean = np.stack([ASTRONAUT[n : n + 40, :31] for n in range(0, 70, 4)]) / 255
+    denoised = (
+        clean + np.random.default_rng(9).normal(0.0, 0.1, clean.shape) * np.linspace(0.1, 2, len(clean))[:, None, None, None]
+    )
+    image, reference = batch_of(*denoised), batch_of(*clean)
+    before = image.clone()
+    got = protocol.score(image, reference)
+    assert torch.equal(image, before)
+    prepared, inner = protocol.prepare(image)[..., 2:-2, 2:-2].numpy(), clean[:, 2:-2, 2:-2]
+    for n, picture in enumerate(prepared.transpose(0, 2, 3, 1)):
+        assert got[0][n].item() == pytest.approx(skimage_psnr(picture, inner[n], 1.0), abs=1e-9)
+        if kind == "gaussian":
+            assert got[1][n].item() == pytest.approx(skimage_ssim(picture, inner[n], 1.0), abs=1e-9)
+    monkeypatch.undo()
+    one_by_one = [protocol.score(image[n : n + 1], reference[n : n + 1])[1] for n in range(len(image))]
+    assert torch.allclose(got[1], torch.cat(one_by_one), rtol=0, atol=1e-12)
 
 
 def test_score_ignores_the_border_on_all_four_sides() -> None:

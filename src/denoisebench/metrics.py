@@ -22,8 +22,7 @@ def _check(image: Tensor, reference: Tensor) -> None:
 def psnr(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
     """Peak signal-to-noise ratio of each image in dB, over all its channels; infinite for equal images."""
     _check(image, reference)
-    parts = [(one.double() - other).square_().mean(dim=(1, 2, 3)) for one, other in _parts(image, reference)]
-    mse = torch.cat(parts)
+    mse = torch.cat([(one.double() - other).square_().mean(dim=(1, 2, 3)) for one, other in parts(image, reference)])
     return 10 * torch.log10(data_range**2 / mse)
 
 
@@ -31,9 +30,12 @@ def _room(image: Tensor) -> int:
     return GPU_VALUES if image.is_cuda else CPU_VALUES
 
 
-def _parts(image: Tensor, reference: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """So many images of a batch at a time that their float64 stay in a CPU's cache, or take little of a GPU's memory."""
-    count = max(1, _room(image) // max(1, image[0].numel()))
+def parts(image: Tensor, reference: Tensor, times: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+    """So many images of a batch at a time that their float64 stay in a CPU's cache, or take little of a GPU's memory.
+
+    times: so many times as many.
+    """
+    count = max(1, times * _room(image) // max(1, image[:1].numel()))
     return zip(image.split(count), reference.split(count), strict=True)
 
 
@@ -52,14 +54,14 @@ def _mean_ssim(
     """
     taps = window.tolist()
     constants = (0.01 * data_range) ** 2 / 2, (0.03 * data_range) ** 2 / (2 * covariance)
-    parts = list(_parts(image, reference))
-    images, channels, height, width = parts[0][0].shape
-    rows = height - len(taps) + 1
+    batches = list(parts(image, reference))
+    images, channels, height, width = batches[0][0].shape
+    rows, columns = height - len(taps) + 1, width - len(taps) + 1
     at_once = min(rows, max(len(taps), _room(image) // (images * channels * width)))
     # Fresh memory for each part would take longer than the sums in it.
     memory = image.new_empty(2, 4, images, channels, at_once + len(taps) - 1, width, dtype=torch.float64)
     means = []
-    for one, other in parts:
+    for one, other in batches:
         total = image.new_zeros(len(one), dtype=torch.float64)
         for start in range(0, rows, at_once):
             count = min(at_once, rows - start)
@@ -68,15 +70,15 @@ def _mean_ssim(
             moments = _filtered(_products(one[..., strip, :], other[..., strip, :], planes, *constants), taps, spare)
             if mixing is not None:
                 moments = torch.einsum("cd,mndhw->mnchw", mixing, moments)
-            total += _ssim_map(moments, taps[0] ** 2, constants[0]).sum(dim=(1, 2, 3))
-        means.append(total / (channels * rows * (width - len(taps) + 1)))
+            total += _quarter_of_map(moments, spare[:2, ..., :count, :columns], taps[0] ** 2, constants[0]).sum(dim=(1, 2, 3))
+        means.append(4 * total / (channels * rows * columns))
     return torch.cat(means)
 
 
 def _products(image: Tensor, reference: Tensor, out: Tensor, half_c1: float, half_c2: float) -> Tensor:
     """x, y, xx + yy + C1 + C2, xy + (C1 + C2) / 2 of two (N, C, H, W), stacked in front.
 
-    `_ssim_map` needs these constants; the window, whose sum is 1, leaves them as they are.
+    `_quarter_of_map` needs these constants; the window, whose sum is 1, leaves them as they are.
     """
     x, y, squares, xy = out
     constant = x.new_tensor(half_c1 + half_c2)
@@ -103,19 +105,21 @@ def _filtered(planes: Tensor, taps: Sequence[float], spare: Tensor) -> Tensor:
     return planes
 
 
-def _ssim_map(moments: Tensor, unit: float, half_c1: float) -> Tensor:
-    """The map of SSIM from the local means, in units of `unit`, of what `_products` gives.
+def _quarter_of_map(moments: Tensor, spare: Tensor, unit: float, half_c1: float) -> Tensor:
+    """A quarter of the map of SSIM from the local means, in units of `unit`, of what `_products` gives.
 
     (2 mx my + C1) (2 (xy - mx my) + C2) / ((mx mx + my my + C1) (xx + yy - mx mx - my my + C2)), C2 divided by the
-    covariance's factor, in half as many passes as it is written in. Works in the memory of the means.
+    covariance's factor, in half as many passes as it is written in. Works in the memory of the means and in `spare`, two
+    such planes.
     """
     mu_x, mu_y, squares, xy = moments
     square = unit**2
-    luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y, value=square)
-    means = torch.addcmul(mu_x.new_tensor(2 * half_c1), mu_x, mu_x, value=square).addcmul_(mu_y, mu_y, value=square)
+    luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y, value=square, out=spare[0])
+    means = torch.addcmul(mu_x.new_tensor(2 * half_c1), mu_x, mu_x, value=square, out=spare[1])
+    means.addcmul_(mu_y, mu_y, value=square)
     # Both in that unit, which falls away in their ratio.
     variances, covariances = squares.sub_(means, alpha=1 / unit), xy.sub_(luminance, alpha=1 / unit)
-    return luminance.mul_(covariances).div_(means.mul_(variances)).mul_(4)
+    return luminance.mul_(covariances).div_(means.mul_(variances))
 
 
 def _fits(image: Tensor, window: int) -> None:

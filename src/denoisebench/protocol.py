@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from denoisebench.metrics import SSIM_WINDOW, UNIFORM_WINDOW, psnr, ssim, ssim_uniform, ssim_volume
+from denoisebench.metrics import SSIM_WINDOW, UNIFORM_WINDOW, parts, psnr, ssim, ssim_uniform, ssim_volume
 
 # The kinds of SSIM, and the least side of an image that each can score.
 SSIMS = {"gaussian": (ssim, SSIM_WINDOW), "uniform": (ssim_uniform, UNIFORM_WINDOW), "volume": (ssim_volume, 1)}
@@ -41,7 +41,9 @@ class Protocol:
 
     def prepare(self, denoised: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape in float64, clipped and rounded as the protocol says."""
-        image = (denoised.clamp(0, 1) if self.clip else denoised).double()
+        image = denoised.to(torch.float64, copy=True)
+        if self.clip:
+            image.clamp_(0, 1)
         if self.rounding != "none":
             # The last term makes up for the float32 of a whole level, k / 255, that lies just below it.
             image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
@@ -52,11 +54,17 @@ class Protocol:
         if denoised.shape != clean.shape:
             raise ValueError(f"denoised {tuple(denoised.shape)} and clean {tuple(clean.shape)} differ in shape")
         height, width = clean.shape[-2:]
-        rows = slice(self.border, height - self.border)
-        columns = slice(self.border, width - self.border)
-        image, reference = self.prepare(denoised)[..., rows, columns], clean[..., rows, columns]
-        if 0 in image.shape:
+        if 2 * self.border >= min(height, width):
             raise ValueError(f"protocol {self.name}: border={self.border} leaves nothing of {height} x {width}")
+        # A whole batch in float64 would be fresh memory, which takes a CPU a tenth of the time of scoring.
+        scores = [self._score(*part) for part in parts(denoised, clean, 8)]
+        psnr_db, similarity = zip(*scores, strict=True)
+        return torch.cat(psnr_db), torch.cat(similarity)
+
+    def _score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = clean.shape[-2:]
+        inner = ..., slice(self.border, height - self.border), slice(self.border, width - self.border)
+        image, reference = self.prepare(denoised)[inner], clean[inner]
         psnr_db = psnr(image, reference)
         similarity, least = SSIMS[self.ssim]
         small = min(image.shape[-2:]) < least
