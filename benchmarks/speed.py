@@ -38,6 +38,7 @@ import references
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser
 from denoisebench.evaluator import Meter
 from denoisebench.manifest import manifest
+from denoisebench.memory import keep_freed
 from denoisebench.methods.apbsn import APBSN
 from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
@@ -695,6 +696,7 @@ def scale_one(name: str, side: int, device: str) -> dict[str, Any]:
     with torch.inference_mode():
         inferred(method, torch.rand(1, CHANNELS, 64, 64, device=device))
         noisy = torch.rand(1, CHANNELS, side, side, device=device)
+        keep_freed()  # as a run does
         meter = Meter(noisy.device)
         meter.start()
         inferred(method, noisy)

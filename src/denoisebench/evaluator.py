@@ -1,7 +1,6 @@
 """Scores what a method returns: checks, times, applies protocols, keeps images, emits rows."""
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from denoisebench import memory
 from denoisebench.batch import Batch
 from denoisebench.cells import PartialRows, Row
 from denoisebench.denoiser import Denoiser
@@ -38,8 +38,9 @@ class Meter:
             torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
-            _reset_peak_resident_set()
-            self.held_mib = _peak_resident_set_mib()
+            memory.give_back_freed()  # or it would be used again without a trace
+            memory.reset_peak()
+            self.held_mib = memory.peak_mib()
         self.began = time.perf_counter()
 
     def stop(self) -> tuple[float, float]:
@@ -48,25 +49,7 @@ class Meter:
         seconds = time.perf_counter() - self.began
         if self.device.type == "cuda":
             return seconds, torch.cuda.max_memory_allocated(self.device) / 2**20
-        return seconds, _peak_resident_set_mib() - self.held_mib
-
-
-def _reset_peak_resident_set() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then the process's own
-        return
-
-
-def _peak_resident_set_mib() -> float:
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
-    except (OSError, IndexError):
-        import resource  # not there on every system
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        return seconds, memory.peak_mib() - self.held_mib
 
 
 def in_16_bit(image: Tensor) -> Tensor:

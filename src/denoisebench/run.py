@@ -23,6 +23,7 @@ from denoisebench.datasets.images import ImageSet, file_hash, photographs_shared
 from denoisebench.datasets.views import NoisyViews, Training, impossible, no_target
 from denoisebench.files import BusyError, held, remove_orphans
 from denoisebench.manifest import commit, manifest
+from denoisebench.memory import keep_freed
 from denoisebench.noise import NoiseModel
 from denoisebench.progress import Advance, console, duration, track
 from denoisebench.protocol import Protocol
@@ -469,6 +470,7 @@ def _compute(
     from denoisebench.training import load_weights, quiet, trained, trainer_for
 
     began = time.monotonic()
+    keep_freed()
     if job.trainer.threads:
         torch.set_num_threads(job.trainer.threads)
     device, precision = _device(job), PRECISIONS[job.precision]
@@ -566,6 +568,7 @@ def follow() -> NoReturn:
 def _ready_to_train(order: dict[str, Any]) -> Callable[[], object]:
     from denoisebench.training import fit
 
+    keep_freed()
     job, resume = DictConfig(order["job"]), order["resume"]
     method, data = _method_and_data(job, parts_of(job, _Unread()), validated=False)
     return lambda: fit(
