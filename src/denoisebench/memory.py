@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 # Of glibc's mallopt.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-OWN_CHOICE = "MALLOC_MMAP_MAX_"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES = 2**25  # the most that glibc takes for that threshold
 
 
 def _c_library() -> ctypes.CDLL | None:
@@ -20,15 +20,14 @@ def _c_library() -> ctypes.CDLL | None:
 
 
 def keep_freed() -> None:
-    """From now on freed memory stays with this process, where the C library is glibc.
+    """From now on memory that is freed stays with this process, in pieces below 32 MiB, where the C library is glibc.
 
-    A step of a network frees and takes back hundreds of megabytes, and pages fresh from the system must be cleared first:
-    a tenth of a training step on a CPU, and up to half of the inference on a whole image (`benchmarks/README.md`). What is
-    kept has holes, so that the most memory held may be half as much again. The environment variable MALLOC_MMAP_MAX_
-    (glibc's default: 65536) leaves all to glibc.
+    A training step frees and takes back hundreds of megabytes, and pages fresh from the system must be cleared first: a
+    tenth of a step on a CPU. Larger pieces, those of whole photographs, go back at once: kept, their holes took half as
+    much memory again. An environment that sets any of glibc's MALLOC_... variables is left as it is.
     """
-    if OWN_CHOICE not in os.environ and (library := _c_library()):
-        library.mallopt(M_MMAP_MAX, 0)
+    if not any(name.startswith("MALLOC_") for name in os.environ) and (library := _c_library()):
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
         library.mallopt(M_TRIM_THRESHOLD, -1)
 
 
