@@ -29,7 +29,7 @@ class BlindFilter(ImageDenoiser):
         self.num_steps, self.lr = num_steps, lr
         self.weight = nn.Parameter(torch.empty(1, 1, 5, 5))
 
-    def reset(self) -> None:
+    def reset(self, noisy: Tensor) -> None:
         nn.init.normal_(self.weight, std=0.04)
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:

@@ -13,7 +13,7 @@ A method draws random numbers with plain `torch.rand*`; whoever runs it seeds th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -42,6 +42,11 @@ class Denoiser(pl.LightningModule, ABC):
     """Side of the tiles that its network is given one at a time, in pixels; None: the whole image at once."""
 
     @property
+    def chosen(self) -> Mapping[str, float | str]:
+        """What `denoise` chose for the image it was last given, e.g. `{"stop_step": 1250}`: kept beside that image's score."""
+        return {}
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
@@ -60,6 +65,8 @@ class _Trained(Denoiser):
 
     learns = "dataset"
     lr: float
+    staged: ClassVar[bool] = False
+    """Whether some parameters take no part in some steps, as in a method of two stages; Adam leaves these bit-equal."""
 
     @abstractmethod
     def _batch_loss(self, batch: Batch, progress: float) -> Tensor: ...
@@ -119,8 +126,12 @@ class ImageDenoiser(Denoiser):
     """Called with the steps done and the mean loss since the last call: every 50 steps, and after an image's last one."""
 
     @abstractmethod
-    def reset(self) -> None:
-        """Draw the weights anew."""
+    def reset(self, noisy: Tensor) -> None:
+        """Draw the weights anew for this image (1, C, H, W), and build from it whatever training needs."""
+
+    def finished(self) -> Tensor | bool:
+        """Whether training may end before `num_steps`: asked every 50 steps, since reading a tensor stalls the device."""
+        return False
 
     @abstractmethod
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
@@ -145,7 +156,7 @@ class ImageDenoiser(Denoiser):
         with torch.inference_mode(False):
             image = noisy.clone()
             with torch.enable_grad():
-                self.reset()
+                self.reset(image)
                 self._learn(image)
             self.eval()
             with torch.no_grad():
@@ -171,6 +182,8 @@ class ImageDenoiser(Denoiser):
             if done % STEPS_BETWEEN_READINGS == 0 or done == self.num_steps:
                 self._read(done, torch.stack(losses).float())
                 losses.clear()
+                if self.finished():
+                    break
 
     def _read(self, done: int, losses: Tensor) -> None:
         """Check the losses since the last reading and report their mean; reading each one would stall the device."""

@@ -80,7 +80,7 @@ class Self2SelfPlus(ImageDenoiser):
         # In a tuple, so that it is no child: neither trained, nor switched to training, nor saved.
         self._quality: tuple[Callable[[Tensor], Tensor], torch.device] | None = None
 
-    def reset(self) -> None:
+    def reset(self, noisy: Tensor) -> None:
         self.network.reset()
 
     def masked_pass(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
