@@ -81,8 +81,13 @@ def test_a_class_that_learns_cites_its_source_and_says_how_it_deviates(name: str
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(("count", "height", "width"), [(1, 33, 47), (3, 33, 47), (2, 32, 64), (1, 5, 2)])
 def test_keeps_shape_and_stays_finite(name: str, count: int, height: int, width: int) -> None:
-    batch = batch_of(count, height, width)
-    output = denoised(built(name), batch)
+    method, batch = built(name), batch_of(count, height, width)
+    if min(height, width) < method.smallest:
+        assert method.smallest <= 33
+        with pytest.raises(ValueError, match=f"at least {method.smallest}"):
+            denoised(method, batch)
+        return
+    output = denoised(method, batch)
     assert output.shape == batch.noisy.shape
     assert output.dtype == torch.float32
     assert torch.isfinite(output).all()

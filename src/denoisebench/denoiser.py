@@ -36,6 +36,9 @@ class Denoiser(pl.LightningModule, ABC):
     stochastic: ClassVar[bool] = False
     """Whether `denoise` draws random numbers: it is then given one image at a time, under that image's seed."""
 
+    smallest: ClassVar[int] = 1
+    """The smallest side in pixels of an image that `denoise` takes; it raises a ValueError for smaller ones."""
+
     tiles: ClassVar[bool] = False
     """Whether `denoise` heeds `tile`."""
     tile: int | None = None
