@@ -215,7 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return _refuse(f"no verb {verb}; {hint}Valid: {', '.join(VERBS)}")
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGUSR1"):  # the second is what Slurm's --signal is mostly told to send before the end
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
     try:
         return VERBS[verb](rest)
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ from denoisebench.noise import NoiseModel
 from denoisebench.progress import Advance, console, duration, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
+from denoisebench.surroundings import sheltered
 
 if TYPE_CHECKING:
     from denoisebench.datasets.datamodule import DataModule
@@ -506,8 +507,8 @@ def _compute(
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
         if len(data.test_views):
-            with quiet():
-                trainer_for(device, precision, [reads, evaluator]).test(method, data, verbose=False)
+            with quiet(), sheltered():
+                trainer_for(device, precision, [reads, evaluator], cell.folder).test(method, data, verbose=False)
     with _gate(cell, shard):
         done = partial.all()
         if len(done) < total:
@@ -556,7 +557,7 @@ def _followers(job: DictConfig, cell: Cell, devices: int, resume: Path | None) -
     """The other ranks of a training on several devices."""
     if devices == 1:
         return nullcontext()
-    order = {"job": _plain(job), "resume": resume and str(resume)}
+    order = {"job": _plain(job), "resume": resume and str(resume), "folder": str(cell.training)}
     return ranks.led(FOLLOW, order, devices, _device(job), lambda error: _fail(cell, error, None))
 
 
@@ -572,7 +573,7 @@ def _ready_to_train(order: dict[str, Any]) -> Callable[[], object]:
     job, resume = DictConfig(order["job"]), order["resume"]
     method, data = _method_and_data(job, parts_of(job, _Unread()), validated=False)
     return lambda: fit(
-        method, data, Path(), resume and Path(resume), seed=job.seed, device=_device(job), precision=PRECISIONS[job.precision],
+        method, data, Path(order["folder"]), resume and Path(resume), seed=job.seed, device=_device(job), precision=PRECISIONS[job.precision],
         devices=_devices(job), checkpoint_s=job.trainer.checkpoint_s,
     )  # fmt: skip
 
