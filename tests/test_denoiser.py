@@ -13,12 +13,12 @@ from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
-from denoisebench.evaluator import Evaluator
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian
-from denoisebench.protocol import Protocol
+from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
-from denoisebench.training import quiet, trained, trainer_for
+from denoisebench.training.fit import quiet, trained, trainer_for
 
 
 class BlindFilter(ImageDenoiser):

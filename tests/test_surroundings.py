@@ -11,10 +11,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from denoisebench import cli, config, run
-from denoisebench.cells import Cell
-from denoisebench.surroundings import Stop, sheltered
-from denoisebench.training import TrainingLog
+from denoisebench import cli, config
+from denoisebench.store.cells import Cell
+from denoisebench.study import run
+from denoisebench.training.fit import TrainingLog
+from denoisebench.training.surroundings import Stop, sheltered
 
 SLURM = {
     "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
@@ -68,7 +69,7 @@ def leave_foreign_checkpoint() -> None:
 
 
 def run_quietly() -> Any:
-    from denoisebench.training import quiet
+    from denoisebench.training.fit import quiet
 
     return quiet()
 
@@ -89,7 +90,7 @@ def test_variables_and_foreign_checkpoints_change_no_number(
     monkeypatch.setenv("PATH", f"{srun.parent.resolve()}{os.pathsep}{os.environ['PATH']}")
     for name, value in HOSTILE[surroundings].items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("denoisebench.surroundings._told", set())
+    monkeypatch.setattr("denoisebench.training.surroundings._told", set())
     hostile = {name: rows_of(computed("hostile", overrides)) for name, overrides in JOBS.items()}
     assert hostile == clean
     assert set(Path().iterdir()) - before == {Path("hostile")}
@@ -154,10 +155,11 @@ def test_a_polite_kill_saves_the_step_and_the_same_command_continues(
 def test_a_second_request_interrupts_at_once_and_the_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     stop = Stop()
-    with pytest.raises(KeyboardInterrupt), stop.heeded():
+    with stop.heeded():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -24,16 +24,16 @@ from torch import Tensor
 
 from denoisebench import sampling
 from denoisebench.batch import Batch
-from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.denoiser import Denoiser
-from denoisebench.evidence import ReadCount
-from denoisebench.files import held, remove_orphans, whole_file
-from denoisebench.loggers import Live, Log, no_log
 from denoisebench.progress import Advance, console, track
-from denoisebench.protocol import Protocol
+from denoisebench.scoring.evidence import ReadCount
+from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.surroundings import Stop, sheltered
+from denoisebench.store.cells import write_atomic, write_csv
+from denoisebench.store.files import held, remove_orphans, whole_file
+from denoisebench.tracking.loggers import Live, Log, no_log
+from denoisebench.training.surroundings import Stop, sheltered
 
 STEPS_BETWEEN_READINGS = 50
 
