@@ -18,7 +18,8 @@ from denoisebench.noise import Gaussian
 from denoisebench.scoring.evaluator import Evaluator
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
-from denoisebench.training.fit import quiet, trained, trainer_for
+from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, quiet, trained, trainer_for
 
 
 class BlindFilter(ImageDenoiser):
@@ -91,7 +92,7 @@ def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> li
     evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
     (folder / "cell").mkdir(parents=True)
     with quiet():
-        trainer_for("cpu", "32-true", [evaluator], Path(), **options).test(method, data_for(method), verbose=False)
+        trainer_for(Engine(), [evaluator], Path(), **options).test(method, data_for(method), verbose=False)
     return [row for image in evaluator.partial.read() for row in image]
 
 
@@ -119,7 +120,7 @@ def test_progress_learning_rate_and_draws_are_functions_of_the_step(tmp_path: Pa
     for name in ("first", "second"):
         method = Scale()
         torch.manual_seed(hash(name) % 1000)  # what came before must not matter
-        trained(method, data_for(method), tmp_path / name, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+        trained(method, data_for(method), tmp_path / name, Course(seed=0))
         seen.append(method.seen)
     assert seen[0] == seen[1]
     assert [progress for progress, _, _ in seen[0]] == [0, 0.25, 0.5, 0.75]
@@ -130,7 +131,7 @@ def test_progress_learning_rate_and_draws_are_functions_of_the_step(tmp_path: Pa
 def test_only_a_supervised_method_is_given_clean_patches(tmp_path: Path) -> None:
     method = Halves()
     data = data_for(method)
-    trained(method, data, tmp_path / "halves", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    trained(method, data, tmp_path / "halves", Course(seed=0))
     steps = data.train_dataloader().dataset
     assert method.tags == ("supervised",)
     assert torch.equal(method.targets[0], steps.step(0).clean)  # type: ignore[attr-defined]
@@ -145,7 +146,7 @@ def test_only_a_supervised_method_is_given_clean_patches(tmp_path: Path) -> None
 def test_training_leaves_the_global_generators_where_they_were(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     method = Scale()
-    trained(method, data_for(method), tmp_path / "a", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    trained(method, data_for(method), tmp_path / "a", Course(seed=0))
     rows_of_test(method, tmp_path / "b")
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -157,7 +158,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(tmp_path: Pa
 
     method = Diverges()
     with pytest.raises(FloatingPointError, match="nan at step 3"):
-        trained(method, data_for(method), tmp_path, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+        trained(method, data_for(method), tmp_path, Course(seed=0))
     assert not (tmp_path / "weights.pt").exists()
 
 
@@ -185,7 +186,7 @@ def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> 
     evaluator = Evaluator(tmp_path / "cell", tmp_path / "inputs", {"method": "m"}, [Protocol("default")])
     (tmp_path / "cell").mkdir()
     with quiet():
-        trainer_for("cpu", "bf16-mixed", [evaluator], Path()).test(Noisy(), data_for(Noisy()), verbose=False)
+        trainer_for(Engine(precision="bf16-mixed"), [evaluator], Path()).test(Noisy(), data_for(Noisy()), verbose=False)
     mixed = [row for image in evaluator.partial.read() for row in image]
     assert batch.noisy.dtype == torch.float32
     assert [(row["psnr_db"], row["ssim"]) for row in mixed] == [(row["psnr_db"], row["ssim"]) for row in exact]
