@@ -7,7 +7,7 @@ from pathlib import Path
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.published import Beside, beside
 from denoisebench.report.rows import Result, read_studies, summarise
-from denoisebench.report.statistics import Comparison, Difference, compare
+from denoisebench.report.statistics import Comparison, Difference, compare, too_few
 from denoisebench.report.table import Grid, grids
 from denoisebench.store.cells import Cell, Row, read_plan
 
@@ -104,5 +104,5 @@ def _columns(comparison: Comparison, result: Result) -> dict[str, object]:
             "seeds",
         ):
             columns[f"to_{name}_{field}"] = getattr(known, field) if known else None
-        columns[f"to_{name}_refused"] = found if isinstance(found, str) else None
+        columns[f"to_{name}_refused"] = too_few(found.photographs) or None if isinstance(found, Difference) else found
     return columns
