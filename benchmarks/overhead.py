@@ -161,7 +161,7 @@ def finished(quick: bool) -> None:
 
 def _write_as_done(cell: Any) -> None:
     """A finished cell's folder."""
-    from denoisebench.store.cells import COLUMNS, write_csv
+    from denoisebench.store.rows import COLUMNS, write_csv
 
     same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,
@@ -193,16 +193,17 @@ def step(quick: bool) -> None:
 
 def _method_and_data(steps: int) -> tuple[Any, Any]:
     from denoisebench import config
-    from denoisebench.datasets.datamodule import DataModule
+    from denoisebench.datasets.datamodule import DataModule, TrainingData
     from denoisebench.study import run
 
     wanted = ["method=neighbor2neighbor", "budget=quick", f"training.steps={steps}", "training.patch=128"]
     job = config.jobs(wanted, multirun=False)[0].config
     parts = run.parts_of(job)
     torch.manual_seed(0)
-    data = DataModule(
-        parts.test_set, parts.noise, 0, train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training
-    )
+    assert parts.train_set
+    assert parts.train_noise
+    assert parts.training
+    data = DataModule(parts.test_set, parts.noise, 0, train=TrainingData(parts.train_set, parts.train_noise, parts.training))
     return config.instantiate(job.method, "method"), data
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.store.cells import COLUMNS, Cell, add_to_plan, write_csv
+from denoisebench.store.cell import Cell
 from denoisebench.store.pictures import output_name, write_png
+from denoisebench.store.plan import add_to_plan
+from denoisebench.store.rows import COLUMNS, write_csv
 
 STUDY = Path("runs/study")
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from denoisebench import config
 from denoisebench.config import ConfigError, compose
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study import run
 from sets_fixture import make_sets
 

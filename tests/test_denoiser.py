@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from denoisebench.batch import Batch
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian
-from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.evaluator import Evaluator, Keeping
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
 from denoisebench.training.fit import quiet, trained, trainer_for
@@ -82,13 +82,13 @@ class Halves(SupervisedDenoiser):
 
 def data_for(method: pl.LightningModule, steps: int = 4) -> DataModule:
     return DataModule(
-        Photos(crop=48), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25),
-        training=Training(steps, 32, 2, "fresh"), target=method.target,  # type: ignore[arg-type]
+        Photos(crop=48), Gaussian(sigma=25), 0,
+        train=TrainingData(Photos("train"), Gaussian(sigma=25), Training(steps, 32, 2, "fresh"), method.target),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
 def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> list[dict]:
-    evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
+    evaluator = Evaluator(Keeping(folder / "cell", folder / "inputs"), {"method": "under test"}, [Protocol("default")])
     (folder / "cell").mkdir(parents=True)
     with quiet():
         trainer_for("cpu", "32-true", [evaluator], Path(), **options).test(method, data_for(method), verbose=False)
@@ -182,7 +182,7 @@ def test_a_wrong_output_is_refused_with_the_method_and_the_image(output: Tensor 
 def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> None:
     batch = Batch(torch.rand(1, 3, 32, 32))
     exact, mixed = rows_of_test(Noisy(), tmp_path / "32"), []
-    evaluator = Evaluator(tmp_path / "cell", tmp_path / "inputs", {"method": "m"}, [Protocol("default")])
+    evaluator = Evaluator(Keeping(tmp_path / "cell", tmp_path / "inputs"), {"method": "m"}, [Protocol("default")])
     (tmp_path / "cell").mkdir()
     with quiet():
         trainer_for("cpu", "bf16-mixed", [evaluator], Path()).test(Noisy(), data_for(Noisy()), verbose=False)

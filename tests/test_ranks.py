@@ -20,7 +20,7 @@ import torch
 from denoisebench import cli, config
 from denoisebench.cli import app
 from denoisebench.scoring.evidence import ReadCount
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study import run
 from denoisebench.training import ranks
 from denoisebench.training.fit import SeededSteps, TrainingLog

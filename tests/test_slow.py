@@ -19,9 +19,11 @@ import torch
 from PIL import Image
 
 from denoisebench import config
-from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 from denoisebench.study import run
-from denoisebench.tracking.loggers import run_id
+from denoisebench.tracking.about import run_id
 from test_loggers import Offline, numbers, offline_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from denoisebench import cli, config
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study import run
 from denoisebench.training.fit import TrainingLog
 from denoisebench.training.surroundings import Stop, sheltered

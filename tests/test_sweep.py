@@ -10,7 +10,8 @@ from PIL import Image
 
 from denoisebench import cli, config
 from denoisebench.config import ConfigError
-from denoisebench.store.cells import Cell, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
 from denoisebench.study import run, sweep
 from test_run import SMALL, photos_in, rows_of, without_costs
 

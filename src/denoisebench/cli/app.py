@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from denoisebench.config import Job
     from denoisebench.scoring.protocol import Protocol
-    from denoisebench.store.cells import Cell
+    from denoisebench.store.cell import Cell
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
@@ -379,7 +379,7 @@ def _protocols(names: Sequence[str]) -> "list[Protocol]":
 
 
 def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
-    from denoisebench.store.cells import read_plan
+    from denoisebench.store.plan import read_plan
     from denoisebench.study import run
 
     return run.rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
@@ -476,15 +476,16 @@ def _submit(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{option}", dest=name)
     given = parser.parse_args(arguments)
     about = {name: text for name in SUBMIT_ABOUT.values() if (text := getattr(given, name))}
-    from denoisebench.submit import bundles as submit
+    from denoisebench.submit.answers import record
+    from denoisebench.submit.send import dry_run, submit
 
     try:
         if given.result:
-            print(submit.record(given.kind, given.cell, given.result))
+            print(record(given.kind, given.cell, given.result))
         elif given.dry_run:
-            print(submit.dry_run(given.kind, given.cell, given.out))
+            print(dry_run(given.kind, given.cell, given.out))
         else:
-            print(submit.submit(given.kind, given.cell, given.out, about))
+            print(submit(given.kind, given.cell, given.out, about))
     except (OSError, ValueError) as error:
         return _refuse(error)
     return 0

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from denoisebench.report.health import cells_of, read_json
 from denoisebench.report.rows import Result
-from denoisebench.store.cells import Row
+from denoisebench.store.rows import Row
 
 NOT_RECORDED = "not recorded"
 BLIND = 1e-6  # response of a pixel to itself, as a part of the largest response elsewhere

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.report.rows import Result
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from denoisebench.report.published import Beside, beside
 from denoisebench.report.rows import Result, read_studies, summarise
 from denoisebench.report.statistics import Comparison, Difference, compare
 from denoisebench.report.table import Grid, grids
-from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 
 Place = tuple[str, str, str]
 """Data set, noise, protocol."""

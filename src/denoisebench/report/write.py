@@ -10,7 +10,7 @@ from denoisebench.report.page import write_page
 from denoisebench.report.study import build, comparison_columns
 from denoisebench.report.table import print_tables, write_results
 from denoisebench.report.viewer import write_pictures
-from denoisebench.store.cells import write_atomic
+from denoisebench.store.files import write_atomic
 
 FILES = ("report.html", "report.md", "results.csv", "table.tex")
 

@@ -25,16 +25,18 @@ from denoisebench.progress import Advance, console, duration, track
 from denoisebench.scoring.memory import keep_freed
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.store import cells
-from denoisebench.store.cells import Cell, PartialRows, Row
-from denoisebench.store.files import BusyError, held, remove_orphans
+from denoisebench.store.cell import Cell, key_of, study_folder
+from denoisebench.store.files import BusyError, held, remove_orphans, write_atomic
 from denoisebench.store.manifest import commit, manifest
-from denoisebench.tracking import loggers
+from denoisebench.store.plan import add_to_plan, read_plan
+from denoisebench.store.rows import COLUMNS, PartialRows, Row, write_csv
+from denoisebench.tracking.about import METRICS, About, Logger, about_cell, about_training
+from denoisebench.tracking.log import Log, Shared, lacking, opened
 from denoisebench.training import ranks
 from denoisebench.training.surroundings import sheltered
 
 if TYPE_CHECKING:
-    from denoisebench.datasets.datamodule import DataModule
+    from denoisebench.datasets.datamodule import DataModule, TrainingData
     from denoisebench.denoiser import Denoiser
 
 PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
@@ -120,7 +122,7 @@ def protocols_of(job: DictConfig) -> list[Protocol]:
     return [config.instantiate(node, f"protocols.{name}") for name, node in job.protocols.items()]
 
 
-def loggers_of(job: DictConfig) -> list[loggers.Logger]:
+def loggers_of(job: DictConfig) -> list[Logger]:
     return [config.instantiate(node, f"loggers.{name}") for name, node in job.loggers.items()]
 
 
@@ -160,14 +162,14 @@ def cell_of(job: DictConfig, parts: Parts, label: str = "", overrides: Sequence[
     )
     return Cell(
         root=job.root, study=job.study, label=label, dataset=parts.test_set.name, noise=parts.noise.name, seed=job.seed,
-        key=cells.key_of({**setup, "seed": job.seed}), setup=cells.key_of(setup),
-        train_key=cells.key_of({**training, "seed": job.seed}) if training else None, overrides=tuple(overrides),
+        key=key_of({**setup, "seed": job.seed}), setup=key_of(setup),
+        train_key=key_of({**training, "seed": job.seed}) if training else None, overrides=tuple(overrides),
     )  # fmt: skip
 
 
 def _older_than_plan(cell: Cell) -> bool:
     """Whether a training was done before this command planned it: several cells that force it train it once."""
-    done, planned = cell.training / "training.json", cells.study_folder(cell.root, cell.study) / "plan.json"
+    done, planned = cell.training / "training.json", study_folder(cell.root, cell.study) / "plan.json"
     return done.is_file() and done.stat().st_mtime_ns < planned.stat().st_mtime_ns
 
 
@@ -221,7 +223,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Cell]:
     result: dict[tuple[str, str, str], Cell] = {}
     for root, study in dict.fromkeys((cell.root, cell.study) for cell in planned):
         own = [cell for cell in planned if (cell.root, cell.study) == (root, study)]
-        result |= {(root, study, cell.key): cell for cell in cells.add_to_plan(cells.study_folder(root, study), own)}
+        result |= {(root, study, cell.key): cell for cell in add_to_plan(study_folder(root, study), own)}
     return [result[cell.root, cell.study, cell.key] for cell in planned]
 
 
@@ -290,7 +292,7 @@ def main(job: DictConfig, shard: str | None = None, planned: Mapping[str, Cell] 
     """
     parts = parts_of(job)
     key = cell_of(job, parts).key
-    cell = (cells.read_plan(cells.study_folder(job.root, job.study)) if planned is None else planned).get(key)
+    cell = (read_plan(study_folder(job.root, job.study)) if planned is None else planned).get(key)
     if cell is None:
         console.print(f"cell {key} is not in the plan: its files or code changed while this ran; start it again", style="red")
         return "failed"
@@ -303,7 +305,7 @@ def _attempt(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Prot
         with _own(cell, shard), _network_free(cell):
             if ended := _begun(job, cell, parts, protocols, shard):
                 return ended
-            with loggers.opened(loggers_of(job), _about(job, cell, shard)) as log, _memory_advice(job, parts):
+            with opened(loggers_of(job), _about(job, cell, shard)) as log, _memory_advice(job, parts):
                 rows = _compute(job, cell, parts, protocols, shard, log)
     except BusyError:
         return "busy"
@@ -390,7 +392,7 @@ def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protoc
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return "skipped"
         _say_running(cell, shard)
-        cells.write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
+        write_atomic(cell.folder / "config.yaml", OmegaConf.to_yaml(job, resolve=True))
         partial = PartialRows(cell.folder, shard)
         (cell.folder / "rows.csv").unlink(missing_ok=True)
         if not shard:
@@ -401,17 +403,17 @@ def _begun(job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protoc
         return None
 
 
-def _about(job: DictConfig, cell: Cell, shard: str | None = None) -> loggers.About:
-    return loggers.about_cell(cell, _plain(job), learns_of(job), shard)
+def _about(job: DictConfig, cell: Cell, shard: str | None = None) -> About:
+    return about_cell(cell, _plain(job), learns_of(job), shard)
 
 
 def _log_from_rows(job: DictConfig, cell: Cell) -> None:
     """Log a finished cell where a logger has not got all of it: it was done before that logger was asked for, or its
     process was killed between its rows and the end of its run."""
     about = _about(job, cell)
-    if lacking := loggers.lacking(loggers_of(job), about):
+    if late := lacking(loggers_of(job), about):
         rows = [_typed(row) for row in read_rows(cell)]
-        with loggers.opened(lacking, about) as log:
+        with opened(late, about) as log:
             for image in {(row["image"], row["repeat"]): None for row in rows}:
                 log.image([row for row in rows if (row["image"], row["repeat"]) == image])
             log.done(rows, cell.folder)
@@ -419,7 +421,7 @@ def _log_from_rows(job: DictConfig, cell: Cell) -> None:
 
 def _typed(row: Row) -> Row:
     """A row of a file as it was before it was written, as far as loggers look at it."""
-    numbers = {name: float(row[name]) if row[name] else None for name in loggers.METRICS}
+    numbers = {name: float(row[name]) if row[name] else None for name in METRICS}
     return {**row, **numbers, "repeat": int(row["repeat"])}
 
 
@@ -465,11 +467,11 @@ def _impossible(job: DictConfig, parts: Parts) -> str | None:
 
 
 def _compute(
-    job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None, log: loggers.Log
+    job: DictConfig, cell: Cell, parts: Parts, protocols: Sequence[Protocol], shard: str | None, log: Log
 ) -> Sequence[Row] | None:
     """The rows of a cell; None if this was but a part of it, and others are not finished."""
     from denoisebench.denoiser import ImageDenoiser
-    from denoisebench.scoring.evaluator import Evaluator
+    from denoisebench.scoring.evaluator import Evaluator, Keeping, Told
     from denoisebench.scoring.evidence import ReadCount
     from denoisebench.training.fit import load_weights, quiet, trained, trainer_for
 
@@ -485,8 +487,8 @@ def _compute(
     if job.checkpoint is not None:
         load_weights(method, Path(job.checkpoint).expanduser())
     if parts.training is not None and parts.train_set is not None and parts.train_noise is not None:
-        about = loggers.about_training(cell, _plain(job), parts.train_set.name, parts.train_noise.name)
-        shared = loggers.Shared(log.working, about)
+        about = about_training(cell, _plain(job), parts.train_set.name, parts.train_noise.name)
+        shared = Shared(log.working, about)
         devices = _devices(job)
         title = f"training {cell.label} on {parts.train_set.name}, {cell.noise}" + f", {devices} devices" * (devices > 1)
         training = trained(
@@ -504,8 +506,8 @@ def _compute(
     reads = ReadCount()
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
-            cell.folder, cell.inputs, identity, protocols, shard=shard, pictures=job.pictures, done=len(finished),
-            advance=advance, on_image=log.image,
+            Keeping(cell.folder, cell.inputs, shard, job.pictures), identity, protocols, done=len(finished),
+            told=Told(advance, log.image),
         )  # fmt: skip
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
@@ -530,7 +532,7 @@ def _compute(
         made_with = manifest(training=training["seconds"] if training else 0.0, testing=ended - tested, all=ended - began)
         made_with["training_devices"] = training.get("devices", 1) if training else None
         made_with["evidence"] = _evidence(job, parts, method, training, reads.summary())
-        cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
+        write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
         partial.finish(rows)
         cell.set_status("done", images=total)
         partial.forget()
@@ -550,10 +552,18 @@ def _method_and_data(
         method.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16; in float32 a network says so itself
     data = DataModule(
         parts.test_set, parts.noise, job.seed, repeats=job.repeats, skip=skip,
-        train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training, target=method.target,
+        train=_training_data(parts, method),
         validation_images=job.validation.images if validated and job.validation.every and parts.training else 0,
     )  # fmt: skip
     return method, data
+
+
+def _training_data(parts: Parts, method: "Denoiser") -> "TrainingData | None":
+    from denoisebench.datasets.datamodule import TrainingData
+
+    if parts.train_set is None or parts.train_noise is None or parts.training is None:
+        return None
+    return TrainingData(parts.train_set, parts.train_noise, parts.training, method.target)
 
 
 def _followers(job: DictConfig, cell: Cell, devices: int, resume: Path | None) -> AbstractContextManager[None]:
@@ -681,14 +691,14 @@ def _devices(job: DictConfig) -> int:
 
 def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
-    from denoisebench.scoring.evaluator import rescored
+    from denoisebench.scoring.kept import rescored
 
     rows = read_rows(cell)
     scored = {row["protocol"] for row in rows}
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
     if new:
-        cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, [*rows, *new])
+        write_csv(cell.folder / "rows.csv", COLUMNS, [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
 
 
@@ -719,7 +729,7 @@ def is_left(job: Job, cell: Cell) -> bool:
 
 def _lacks_log(job: Job, cell: Cell) -> bool:
     own = loggers_of(job.config)
-    return bool(own) and not job.shard and bool(loggers.lacking(own, _about(job.config, cell)))
+    return bool(own) and not job.shard and bool(lacking(own, _about(job.config, cell)))
 
 
 def lacks_protocols(job: Job, cell: Cell) -> bool:
@@ -735,7 +745,7 @@ def impossible_reason(job: Job, made: Made | None = None) -> str | None:
 def notes_of(jobs: Sequence[Job], planned: Sequence[Cell]) -> list[str]:
     """What the loggers of a command say at its end, once for each study."""
     notes = [
-        logger.note(cells.study_folder(cell.root, cell.study))
+        logger.note(study_folder(cell.root, cell.study))
         for job, cell in zip(jobs, planned, strict=True)
         for logger in loggers_of(job.config)
     ]

@@ -13,7 +13,9 @@ from rich.table import Table
 from denoisebench import config
 from denoisebench.config import ConfigError, Job
 from denoisebench.progress import console, output_console
-from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import read_plan
+from denoisebench.store.status import STATES
 from denoisebench.study import run
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest

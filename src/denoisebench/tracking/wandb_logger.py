@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from denoisebench.progress import console
-from denoisebench.store.cells import Row
-from denoisebench.tracking.loggers import METRICS, TABLE, About
+from denoisebench.store.rows import Row
+from denoisebench.tracking.about import METRICS, TABLE, About
 
 SECONDS_FOR_A_SERVER = 2.0
 NETRC_FILES = ("~/.netrc", "~/_netrc")
