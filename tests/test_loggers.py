@@ -30,7 +30,7 @@ from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
 from denoisebench.study import run
 from denoisebench.tracking import tensorboard_logger, wandb_logger
-from denoisebench.tracking.about import TABLE, run_id
+from denoisebench.tracking.about import run_id, table_columns
 from denoisebench.training import fit as training
 from denoisebench.training.fit import TrainingLog
 
@@ -246,9 +246,10 @@ def test_the_table_of_a_cell_is_its_rows_with_pictures(study: Study, method: str
     cell = study.cell(method, "gaussian25")
     told, rows = study.run(cell), read(cell.folder / "rows.csv")
     table = json.loads(told.artifact_files["per_image.table.json"].read_text())
-    assert table["columns"][:6] == list(TABLE)
-    shown = [dict(zip(TABLE, line, strict=False)) for line in table["data"]]
-    assert shown == [{name: row[name] if name in ("image", "protocol") else float(row[name]) for name in TABLE} for row in rows]
+    columns = table_columns()
+    assert table["columns"][:6] == list(columns)
+    shown = [dict(zip(columns, line, strict=False)) for line in table["data"]]
+    assert shown == [{name: row[name] if name in ("image", "protocol") else float(row[name]) for name in columns} for row in rows]
     assert len(rows) == 6
     pictures = [line[6] for line in table["data"]]
     kept = [(cell.folder / "pictures" / f"{row['image']}.png").read_bytes() for row in rows[::2][:2]]

@@ -12,7 +12,8 @@ from browser import Browser, browser
 from denoisebench.report.charts import Point, cost_plot, pareto
 from denoisebench.report.latex import latex_tables, latex_text
 from denoisebench.report.markup import Markup, element
-from denoisebench.report.rows import read_study, summarise
+from denoisebench.report.results import summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.study import build
 from denoisebench.report.viewer import chosen, groups_of, hardest, residual
 from denoisebench.report.write import write_report

@@ -11,9 +11,10 @@ import pytest
 from scipy import stats
 
 from denoisebench.report.differences import wins_text
-from denoisebench.report.rows import Result, read_study, summarise
+from denoisebench.report.plain import markdown_tables
+from denoisebench.report.results import Result, summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.statistics import RESAMPLES, Comparison, Difference, compare, differences, holm, intervals, signed_rank
-from denoisebench.report.table import markdown_tables
 from denoisebench.report.write import write_report
 from denoisebench.store.rows import COLUMNS
 from studies import STUDY, add_cell
@@ -123,9 +124,9 @@ def test_seeds_are_paired_and_averaged_within_an_image() -> None:
     assert found.photographs == 2
     assert (found.seeds, found.of_seeds) == (1, 2)
     assert wins_text(found) == "0 of 2 (1 of 2 seeds paired)"
-    assert results["alpha"].psnr_sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
-    assert results["alpha"].psnr_sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
-    assert results["beta"].psnr_sd_seeds is None
+    assert results["alpha"].scores["psnr_db"].sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
+    assert results["alpha"].scores["psnr_db"].sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
+    assert results["beta"].scores["psnr_db"].sd_seeds is None
 
 
 def test_cuts_of_one_photograph_are_one_witness() -> None:

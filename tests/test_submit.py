@@ -19,7 +19,8 @@ from scipy.io import loadmat, savemat
 
 from denoisebench.cli import main
 from denoisebench.datasets import dnd, sidd
-from denoisebench.report.rows import read_study, summarise
+from denoisebench.report.results import summarise
+from denoisebench.report.rows import read_study
 from denoisebench.store.files import write_atomic
 from denoisebench.store.status import read_status
 from denoisebench.submit.answers import record, scores_of

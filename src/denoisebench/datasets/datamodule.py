@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from denoisebench.batch import Batch, WatchedBatch
+from denoisebench.batch import Batch, WatchedBatch, Withheld
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, too_small
 from denoisebench.noise import NoiseModel
@@ -30,6 +30,8 @@ class DataModule(pl.LightningDataModule):
 
     A training batch holds no clean image, and a target only if `train` asks for one: the clean image, or a second
     noisy view, whose noise is independent of the first's, its level too where the noise has a range of levels.
+    A test batch is given without its clean images, which `withheld` keeps for the evaluator; so it does the noisy ones, of
+    which a method is given a copy: what it does to them changes nothing that is scored, kept or hashed.
     Of several devices, each has its share of the patches with the noise that one device would draw for them all.
     skip: (image, repeat) that are finished already and left out of the test.
     """
@@ -51,6 +53,7 @@ class DataModule(pl.LightningDataModule):
         self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
         self.train = train
+        self.withheld = Withheld()
 
     @property
     def training(self) -> Training | None:
@@ -69,6 +72,10 @@ class DataModule(pl.LightningDataModule):
             need_clean=self.train.target == "clean", need_second=self.train.target == "noisy",
         )  # fmt: skip
         return _one_by_one(steps)
+
+    def on_before_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch | Patches:
+        """A test batch leaves its clean images here, on the CPU."""
+        return self.withheld.keep(batch) if isinstance(batch, Batch) else batch
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
         return WatchedBatch.of(batch if isinstance(batch, Batch) else self._share(self._training_batch(batch)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from denoisebench.report.markup import Markup, element, number_cell, sortable_head, table
 from denoisebench.report.published import Beside, context
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result
 from denoisebench.report.statistics import Comparison, Difference
 from denoisebench.report.study import Place
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result
 from denoisebench.store.cell import Cell
 
 

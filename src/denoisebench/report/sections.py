@@ -8,10 +8,11 @@ from denoisebench.report.differences import published_section, statistics_sectio
 from denoisebench.report.health import curves, manifests
 from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table
 from denoisebench.report.published import UNVERIFIED, base_of
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result, measures_in
 from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
 from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
+from denoisebench.scoring.measures import MEASURES
 
 SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
 CURVES = 24
@@ -30,7 +31,8 @@ def grid_section(report: Report, grid: Grid) -> Markup:
 
 
 def main_table(report: Report, grid: Grid) -> Markup:
-    head = [sortable_head("method", "text"), *(sortable_head(f"{noise}, PSNR / SSIM", "number") for noise in grid.noises)]
+    titles = " / ".join(measure.title for measure in measures_in(grid.results))
+    head = [sortable_head("method", "text"), *(sortable_head(f"{noise}, {titles}", "number") for noise in grid.noises)]
     head += [
         sortable_head("per image", "number"),
         sortable_head("training", "number"),
@@ -73,22 +75,25 @@ def _score(report: Report, line: Line, place: Place) -> Markup:
     result = line.results.get(place[1])
     if result is None:
         return element("td", "", class_="number")
-    if result.psnr_db is None:
+    first, *others = [(measure, result.scores[measure.column].mean) for measure in measures_in([result])]
+    if first[1] is None:
         return element("td", element("small", "no clean images"), class_="number")
     rank = report.comparisons[place].ranks.get(result.id)
     mark = {"best": "strong", "second": "u", "": "span"}[line.marks[place[1]]]
-    ssim = [element("span", f" / {result.ssim:.4f}", class_="ssim")] if result.ssim is not None else []
+    more = [element("span", f" / {m.text(mean)}", class_=m.name) for m, mean in others if mean is not None]
     badge = (
         [element("span", f"#{rank}", class_="rank", title=f"rank {rank}, shared where no difference is shown")] if rank else []
     )
-    inside = [element(mark, f"{result.psnr_db:.2f}"), *ssim, *badge, element("br"), element("small", _spreads(result))]
-    return element("td", *inside, class_="number", data_value=result.psnr_db)
+    inside = [element(mark, first[0].text(first[1])), *more, *badge, element("br"), element("small", _spreads(result))]
+    return element("td", *inside, class_="number", data_value=first[1])
 
 
 def _spreads(result: Result) -> str:
     """Over images and over seeds, apart."""
-    images = "" if result.psnr_sd_images is None else f"± {result.psnr_sd_images:.2f} images"
-    return images + ("" if result.psnr_sd_seeds is None else f", ± {result.psnr_sd_seeds:.2f} seeds")
+    first = MEASURES[0]
+    score = result.scores[first.column]
+    images = "" if score.sd_images is None else f"± {first.text(score.sd_images)} images"
+    return images + ("" if score.sd_seeds is None else f", ± {first.text(score.sd_seeds)} seeds")
 
 
 def ticks(audits: dict[str, list[Tick]], line: Line) -> Markup:
@@ -160,7 +165,14 @@ def health_section(report: Report) -> Markup:
     if missing:
         items = [element("li", text) for text in missing]
         parts.append(element("details", element("summary", f"Not finished: {len(missing)}"), element("ul", *items)))
-    return element("section", *parts, _curves(report), _manifests(report))
+    return element("section", *parts, _choices(report), _curves(report), _manifests(report))
+
+
+def _choices(report: Report) -> Markup:
+    if not report.choices:
+        return Markup("")
+    items = [element("li", choice) for choice in report.choices]
+    return element("details", element("summary", "What methods chose for each image"), element("ul", *items))
 
 
 def _curves(report: Report) -> Markup:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from denoisebench.report.rows import Result, all_images
+from denoisebench.report.results import Result, all_images
 from denoisebench.report.study import Report
 from denoisebench.report.table import tags_of
 from denoisebench.store.cell import key_of

@@ -10,15 +10,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from denoisebench.batch import Batch
+from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
-from denoisebench.progress import Advance
-from denoisebench.scoring.kept import as_stored, batched, image_hash, in_16_bit, metrics
+from denoisebench.progress import Advance, console
+from denoisebench.scoring.kept import as_stored, batched, image_hash, in_16_bit, values_of
+from denoisebench.scoring.measures import PSNR
 from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.files import whole_file
 from denoisebench.store.pictures import output_name, strip, write_png
-from denoisebench.store.rows import PartialRows, Row
+from denoisebench.store.rows import PartialRows, Row, chosen_text
 
 WARM_UP_SIDE = 64
 
@@ -52,10 +53,11 @@ class Evaluator(pl.Callback):
     Scores on the device of the outputs, in float64, outside autocast: under a protocol that clips, the image as it is
     kept, so that a protocol asked for years later gives what it would have given at once. Keeps each output as a 16-bit PNG under
     `images/`, the first `pictures` side by side with their inputs under `pictures/`, the inputs themselves under
-    `inputs`, each named by its hash. Without clean images the metrics stay empty. The time of a method that does not
+    `inputs`, each named by its hash. Measures of what is not there stay empty. The time of a method that does not
     learn from the image is taken after one call on a corner of the first one.
 
-    identity: the columns that are equal in all rows. done: images finished before (for the progress).
+    identity: the columns that are equal in all rows. withheld: what the method is not given of a batch, and is scored by.
+    done: images finished before (for the progress).
 
     Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
     """
@@ -65,12 +67,14 @@ class Evaluator(pl.Callback):
         keeping: Keeping,
         identity: Mapping[str, Any],
         protocols: Sequence[Protocol],
+        withheld: Withheld,
         *,
         done: int = 0,
         told: Told = Told(),
     ) -> None:
         self.folder, self.inputs, self.pictures = keeping.folder, keeping.inputs, keeping.pictures
         self.identity, self.protocols, self.done, self.told = identity, protocols, done, told
+        self.withheld, self._remarked = withheld, False
         self.partial = PartialRows(keeping.folder, keeping.shard)
 
     def on_test_batch_start(
@@ -78,7 +82,7 @@ class Evaluator(pl.Callback):
     ) -> None:
         if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
             with trainer.precision_plugin.forward_context():
-                corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE]
+                corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE].clone()
                 pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
         self._meter = Meter(batch.noisy.device)
         self._meter.start()
@@ -94,18 +98,32 @@ class Evaluator(pl.Callback):
     ) -> None:
         seconds, peak_mib = self._meter.stop()
         cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
-        denoised = self._checked(outputs, batch)
-        scores = self._scores(denoised, batch.clean)
-        for i, image in enumerate(batch.name):
-            values = [None if pair is None else (pair[0][i].item(), pair[1][i].item()) for pair in scores]
-            self._finish_image(denoised[i], batch, i, image, values, cost)
+        chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) else ""
+        whole = self.withheld.whole(batch)
+        denoised = self._checked(outputs, whole)
+        scores = self._scores(denoised, whole)
+        for i, image in enumerate(whole.name):
+            values = [values_of(own, i) for own in scores]
+            self._remark(image, values[0])
+            self._finish_image(denoised[i], whole, i, image, values, {**cost, "chosen": chosen})
 
-    def _scores(self, denoised: Tensor, clean: Tensor | None) -> list[tuple[Tensor, Tensor] | None]:
-        """PSNR and SSIM of each image under each protocol, of what is kept of the outputs."""
-        if clean is None:
-            return [None] * len(self.protocols)
-        kept, reference = in_16_bit(denoised).contiguous(), as_stored(clean)
-        return [p.score(kept if p.clip else denoised, reference) for p in self.protocols]
+    def _remark(self, image: str, values: Mapping[str, float | None]) -> None:
+        """Once for a cell, of a score that no denoiser reaches."""
+        for measure in self.protocols[0].measures:
+            value = values[measure.column]
+            if not self._remarked and value is not None and measure.is_absurd(value):
+                self._remarked = True
+                score = f"{measure.title} {measure.text(value)} {measure.unit}".strip()
+                told = f"{self.identity['method']} on {image}: {score} is beyond what a denoiser can reach"
+                console.print(f"mind     {told}: does it see clean pixels?", style="yellow", markup=False)
+
+    def _scores(self, denoised: Tensor, batch: Batch) -> list[dict[str, Tensor]]:
+        """The measures of each image under each protocol, of what is kept of the outputs."""
+        kept = in_16_bit(denoised).contiguous()
+        clean = None if batch.clean is None else as_stored(batch.clean.to(denoised.device))
+        needed = any("noisy" in measure.needs for measure in self.protocols[0].measures)
+        noisy = batch.noisy.to(denoised.device) if needed else None
+        return [p.scores(kept if p.clip else denoised, clean, noisy) for p in self.protocols]
 
     def _checked(self, outputs: Any, batch: Batch) -> Tensor:
         where = f"{self.identity['method']} on {', '.join(batch.name)}"
@@ -124,8 +142,8 @@ class Evaluator(pl.Callback):
         batch: Batch,
         i: int,
         image: str,
-        values: Sequence[tuple[float, float] | None],
-        cost: Mapping[str, float],
+        values: Sequence[dict[str, float | None]],
+        told: Mapping[str, float | str],
     ) -> None:
         sha = image_hash(batch.noisy[i])
         output, noisy = _channels_last(denoised), _channels_last(batch.noisy[i])
@@ -137,13 +155,13 @@ class Evaluator(pl.Callback):
             self._keep_input(f"{clean_sha}-clean.png", clean, 16)
             if bool((in_16_bit(batch.clean[i]).float() != batch.clean[i]).any()):
                 self._keep_float(f"{clean_sha}-clean.npy", clean)
-        psnr_db = None if values[0] is None else values[0][0]
+        psnr_db = values[0][PSNR.column]
         if self.done < self.pictures:
             self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
         rows: list[Row] = [
-            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **metrics(value),
-             "scored_by": "local", **cost, "noisy_sha": sha, "clean_sha": clean_sha,
-             "status": "unscored" if value is None else "done"}
+            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **value,
+             "scored_by": "local", **told, "noisy_sha": sha, "clean_sha": clean_sha,
+             "status": "unscored" if clean is None else "done"}
             for protocol, value in zip(self.protocols, values, strict=True)
         ]  # fmt: skip
         self.partial.append(rows)

@@ -1,13 +1,15 @@
 """What is kept of the images of a cell, and scored again under protocols asked for later."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from denoisebench.scoring.measures import columns
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, read_png
 from denoisebench.store.rows import Row
@@ -32,29 +34,29 @@ def image_hash(noisy: Tensor) -> str:
     return digest.hexdigest()[:16]
 
 
-def metrics(value: tuple[float, float] | None) -> dict[str, float | None]:
-    if value is None:
-        return {"psnr_db": None, "ssim": None}
-    psnr_db, similarity = value
-    return {"psnr_db": psnr_db, "ssim": None if np.isnan(similarity) else similarity}
-
-
 def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path) -> list[Row]:
     """Rows under another protocol, from the kept outputs: equal to what scoring at once would have given.
 
-    rows: one for each image and repeat. Costs are taken over from them.
+    rows: one for each image and repeat. Costs are taken over from them. What needs the noisy image as it was is empty.
     Raises: ValueError for a protocol that does not clip; FileNotFoundError for images that are gone.
     """
     if not protocol.clip:
         raise ValueError(f"protocol {protocol.name} does not clip, and outputs are kept clipped")
-    result: list[Row] = []
-    for row in rows:
-        values = None
-        if row["status"] == "done":
-            psnr_db, similarity = protocol.score(*kept_pair(row, folder, inputs))
-            values = (psnr_db.item(), similarity.item())
-        result.append({**row, "protocol": protocol.name, **metrics(values)})
-    return result
+    return [{**row, "protocol": protocol.name, **_rescored(row, protocol, folder, inputs)} for row in rows]
+
+
+def _rescored(row: Row, protocol: Protocol, folder: Path, inputs: Path) -> dict[str, float | None]:
+    if row["status"] == "done":
+        return values_of(protocol.scores(*kept_pair(row, folder, inputs), None), 0)
+    if all(measure.needs for measure in protocol.measures):
+        return dict.fromkeys(columns())
+    return values_of(protocol.scores(_kept_output(row, folder), None, None), 0)
+
+
+def values_of(scores: Mapping[str, Tensor], image: int) -> dict[str, float | None]:
+    """The scores of one image of a batch as a row has them: None for what there is not."""
+    values = {name: score[image].item() for name, score in scores.items()}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def kept_pair(row: Row, folder: Path, inputs: Path) -> tuple[Tensor, Tensor]:
@@ -62,8 +64,11 @@ def kept_pair(row: Row, folder: Path, inputs: Path) -> tuple[Tensor, Tensor]:
 
     Raises: FileNotFoundError for images that are gone.
     """
-    denoised = read_png(folder / "images" / output_name(row["image"], int(row["repeat"])))
-    return batched(denoised), batched(_kept_clean(inputs, row["clean_sha"]))
+    return _kept_output(row, folder), batched(_kept_clean(inputs, row["clean_sha"]))
+
+
+def _kept_output(row: Row, folder: Path) -> Tensor:
+    return batched(read_png(folder / "images" / output_name(row["image"], int(row["repeat"]))))
 
 
 def _kept_clean(inputs: Path, sha: str) -> np.ndarray:

@@ -14,12 +14,31 @@ COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
-    "scene",
+    "scene", "chosen",
 )  # fmt: skip
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
 SERVER_COLUMNS = (*COLUMNS, "images", "computation")
 Row = dict[str, Any]
+
+
+def chosen_text(chosen: Mapping[str, float | str]) -> str:
+    """What a method chose for an image as a row has it: `stop_step=1250 ratio=0.4`."""
+    texts = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in chosen.items()}
+    return " ".join(f"{name}={'_'.join(text.split())}" for name, text in texts.items())
+
+
+def read_chosen(text: str) -> dict[str, float | str]:
+    """The same, read: what is a number as a float."""
+    pairs = [pair.partition("=") for pair in text.split()]
+    return {name: _number_or_text(value) for name, _, value in pairs}
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -31,6 +50,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(path, text.getvalue())
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """The rows of a cell: its columns, and after them those of further measures."""
+    rows = list(rows)
+    write_csv(path, tuple(dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))), rows)
 
 
 def read_server_rows(folder: Path) -> list[Row]:
@@ -98,7 +123,7 @@ class PartialRows:
 
     def finish(self, rows: Iterable[Row]) -> None:
         """Write `rows.csv`; `forget` what it was made of once the cell is said done."""
-        write_csv(self.path.with_name("rows.csv"), COLUMNS, rows)
+        write_rows(self.path.with_name("rows.csv"), rows)
 
     def forget(self) -> None:
         for path in self.path.parent.glob("rows.part*.jsonl"):

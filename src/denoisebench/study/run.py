@@ -29,8 +29,8 @@ from denoisebench.store.cell import Cell, key_of, study_folder
 from denoisebench.store.files import BusyError, held, remove_orphans, write_atomic
 from denoisebench.store.manifest import commit, manifest
 from denoisebench.store.plan import add_to_plan, read_plan
-from denoisebench.store.rows import COLUMNS, PartialRows, Row, write_csv
-from denoisebench.tracking.about import METRICS, About, Logger, about_cell, about_training
+from denoisebench.store.rows import PartialRows, Row, write_rows
+from denoisebench.tracking.about import About, Logger, about_cell, about_training, metrics
 from denoisebench.tracking.log import Log, Shared, lacking, opened
 from denoisebench.training import ranks
 from denoisebench.training.surroundings import sheltered
@@ -421,7 +421,7 @@ def _log_from_rows(job: DictConfig, cell: Cell) -> None:
 
 def _typed(row: Row) -> Row:
     """A row of a file as it was before it was written, as far as loggers look at it."""
-    numbers = {name: float(row[name]) if row[name] else None for name in METRICS}
+    numbers = {name: float(row[name]) if row.get(name) else None for name in metrics()}
     return {**row, **numbers, "repeat": int(row["repeat"])}
 
 
@@ -506,7 +506,7 @@ def _compute(
     reads = ReadCount()
     with track(f"testing {cell}", total, len(finished)) as advance:
         evaluator = Evaluator(
-            Keeping(cell.folder, cell.inputs, shard, job.pictures), identity, protocols, done=len(finished),
+            Keeping(cell.folder, cell.inputs, shard, job.pictures), identity, protocols, data.withheld, done=len(finished),
             told=Told(advance, log.image),
         )  # fmt: skip
         if isinstance(method, ImageDenoiser):
@@ -698,7 +698,7 @@ def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
     if new:
-        write_csv(cell.folder / "rows.csv", COLUMNS, [*rows, *new])
+        write_rows(cell.folder / "rows.csv", [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from denoisebench.scoring.measures import columns
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.rows import Row
 
-TABLE = ("image", "repeat", "protocol", "psnr_db", "ssim", "seconds")
-METRICS = ("psnr_db", "ssim", "seconds")
 TRAINING = ("study", "seed", "method", "budget", "training", "train_set", "train_noise", "validation", "precision")
 LONGEST_ID, LONGEST_TAG = 128, 64
 Point = Mapping[str, Any]
@@ -30,6 +29,16 @@ class About:
     tags: tuple[str, ...]
     config: dict[str, Any]
     folder: Path
+
+
+def metrics() -> tuple[str, ...]:
+    """The columns of rows that are logged as numbers."""
+    return (*columns(), "seconds")
+
+
+def table_columns() -> tuple[str, ...]:
+    """The columns of the table of a cell's images."""
+    return ("image", "repeat", "protocol", *metrics())
 
 
 class Run(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 from denoisebench.store.pictures import read_png
 from denoisebench.store.rows import Row
-from denoisebench.tracking.about import TABLE, About
+from denoisebench.tracking.about import About, table_columns
 from denoisebench.tracking.log import is_number
 
 
@@ -48,7 +48,9 @@ class TensorBoardRun:
             self._writer.add_scalar(name, value, step)
 
     def table(self, rows: Sequence[Row], pictures: Mapping[tuple[str, int], Path]) -> None:
-        lines = ["|".join(TABLE), "|".join("-" for _ in TABLE), *("|".join(_shown(row[name]) for name in TABLE) for row in rows)]
+        columns = table_columns()
+        body = ["|".join(_shown(row.get(name)) for name in columns) for row in rows]
+        lines = ["|".join(columns), "|".join("-" for _ in columns), *body]
         self._writer.add_text("images", "\n".join(lines))
         for (image, repeat), path in pictures.items():
             self._writer.add_image(f"pictures/{image}", read_png(path), repeat, dataformats="HWC")
