@@ -21,7 +21,8 @@ from denoisebench.scoring.evaluator import Evaluator, Keeping
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
 from denoisebench.store.rows import read_chosen
-from denoisebench.training.fit import quiet, trained, trainer_for
+from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, quiet, trained, trainer_for
 
 
 class BlindFilter(ImageDenoiser):
@@ -95,7 +96,7 @@ def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> li
     evaluator = Evaluator(keeping, {"method": "under test"}, [Protocol("default")], data.withheld)
     (folder / "cell").mkdir(parents=True)
     with quiet():
-        trainer_for("cpu", "32-true", [evaluator], Path(), **options).test(method, data, verbose=False)
+        trainer_for(Engine(), [evaluator], Path(), **options).test(method, data, verbose=False)
     return [row for image in evaluator.partial.read() for row in image]
 
 
@@ -123,7 +124,7 @@ def test_progress_learning_rate_and_draws_are_functions_of_the_step(tmp_path: Pa
     for name in ("first", "second"):
         method = Scale()
         torch.manual_seed(hash(name) % 1000)  # what came before must not matter
-        trained(method, data_for(method), tmp_path / name, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+        trained(method, data_for(method), tmp_path / name, Course(seed=0))
         seen.append(method.seen)
     assert seen[0] == seen[1]
     assert [progress for progress, _, _ in seen[0]] == [0, 0.25, 0.5, 0.75]
@@ -134,7 +135,7 @@ def test_progress_learning_rate_and_draws_are_functions_of_the_step(tmp_path: Pa
 def test_only_a_supervised_method_is_given_clean_patches(tmp_path: Path) -> None:
     method = Halves()
     data = data_for(method)
-    trained(method, data, tmp_path / "halves", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    trained(method, data, tmp_path / "halves", Course(seed=0))
     steps = data.train_dataloader().dataset
     assert method.tags == ("supervised",)
     assert torch.equal(method.targets[0], steps.step(0).clean)  # type: ignore[attr-defined]
@@ -149,7 +150,7 @@ def test_only_a_supervised_method_is_given_clean_patches(tmp_path: Path) -> None
 def test_training_leaves_the_global_generators_where_they_were(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     method = Scale()
-    trained(method, data_for(method), tmp_path / "a", title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+    trained(method, data_for(method), tmp_path / "a", Course(seed=0))
     rows_of_test(method, tmp_path / "b")
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -161,7 +162,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(tmp_path: Pa
 
     method = Diverges()
     with pytest.raises(FloatingPointError, match="nan at step 3"):
-        trained(method, data_for(method), tmp_path, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=1e9)
+        trained(method, data_for(method), tmp_path, Course(seed=0))
     assert not (tmp_path / "weights.pt").exists()
 
 
@@ -190,7 +191,7 @@ def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> 
     evaluator = Evaluator(keeping, {"method": "m"}, [Protocol("default")], data.withheld)
     (tmp_path / "cell").mkdir()
     with quiet():
-        trainer_for("cpu", "bf16-mixed", [evaluator], Path()).test(Noisy(), data, verbose=False)
+        trainer_for(Engine(precision="bf16-mixed"), [evaluator], Path()).test(Noisy(), data, verbose=False)
     mixed = [row for image in evaluator.partial.read() for row in image]
     assert batch.noisy.dtype == torch.float32
     assert [(row["psnr_db"], row["ssim"]) for row in mixed] == [(row["psnr_db"], row["ssim"]) for row in exact]

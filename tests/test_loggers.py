@@ -23,16 +23,19 @@ import numpy as np
 import pytest
 import torch
 
-from denoisebench import cli, config
+import denoisebench
+import jobs
+from denoisebench import cli
 from denoisebench.config import ConfigError
 from denoisebench.store.cell import Cell
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
-from denoisebench.study import run
+from denoisebench.study.cell import compute
+from denoisebench.study.finished import is_left
 from denoisebench.tracking import tensorboard_logger, wandb_logger
 from denoisebench.tracking.about import run_id, table_columns
-from denoisebench.training import fit as training
-from denoisebench.training.fit import TrainingLog
+from denoisebench.training import callbacks as training
+from denoisebench.training.callbacks import TrainingLog
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=2")
 LEARNED = ("method=neighbor2neighbor", "training.steps=12", "validation.every=6", "validation.images=2")
@@ -127,12 +130,7 @@ def offline_runs(study: Path) -> dict[str, Offline]:
 
 
 def computed(*overrides: str) -> list[Cell]:
-    """Plan and compute in this process, without Hydra's launcher."""
-    jobs = config.jobs([*SMALL, *overrides], multirun=True)
-    planned = run.plan(jobs)
-    for job in jobs:
-        run.main(job.config)
-    return planned
+    return jobs.computed(*SMALL, *overrides)
 
 
 def read(path: Path) -> list[Row]:
@@ -321,10 +319,10 @@ def test_a_finished_cell_that_a_logger_lacks_is_logged_from_its_rows(study: Stud
     wanted = (*LEARNED, "study=multi", f"root={tmp_path}", "protocol=[default,neighbor2neighbor]")
     [cell] = computed(*wanted)
     rows = (cell.folder / "rows.csv").stat().st_mtime_ns
-    [job] = config.jobs([*SMALL, *wanted, "logger=wandb"], multirun=False)
-    assert run.is_left(job, cell)
-    run.main(job.config)
-    assert not run.is_left(job, cell)
+    [job] = jobs.planned(*SMALL, *wanted, "logger=wandb")
+    assert is_left(job)
+    compute(job)
+    assert not is_left(job)
     [told] = offline_runs(tmp_path / "multi").values()
     live = study.run(study.cell("neighbor2neighbor", "gaussian25"))
     assert (told.id, told.exit_code, told.tags) == (live.id, 0, live.tags)
@@ -361,10 +359,11 @@ def test_a_resumed_training_goes_on_in_its_run(study: Study, tmp_path: Path, mon
 
 KILLED = """
 import os, signal, sys
-from denoisebench import config
-from denoisebench.study import run
-from denoisebench.training import fit as training
-from denoisebench.training.fit import TrainingLog
+from denoisebench.config.jobs import jobs
+from denoisebench.study.cell import compute
+from denoisebench.study.planning import plan
+from denoisebench.training import callbacks as training
+from denoisebench.training.callbacks import TrainingLog
 training.STEPS_BETWEEN_READINGS = 5
 log_step = TrainingLog.on_train_batch_end
 def until(self, trainer, *rest):
@@ -373,9 +372,8 @@ def until(self, trainer, *rest):
     if trainer.global_step == 11:
         os.kill(os.getpid(), signal.SIGKILL)
 TrainingLog.on_train_batch_end = until
-jobs = config.jobs(sys.argv[1:], multirun=False)
-run.plan(jobs)
-run.main(jobs[0].config)
+[job] = plan(jobs(sys.argv[1:], multirun=False))
+compute(job)
 """
 
 
@@ -575,7 +573,7 @@ def test_a_missing_tensorboard_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 def test_loggers_are_chosen_as_protocols_are() -> None:
     def chosen(*overrides: str) -> list[str]:
-        return list(config.jobs([*SMALL, *overrides], multirun=False)[0].config.loggers)
+        return [logger.name for logger in jobs.one(*SMALL, *overrides).loggers]
 
     assert [chosen(), chosen("logger=none"), chosen("logger=csv")] == [[], [], ["csv"]]
     assert chosen("logger=[wandb,tensorboard]") == ["wandb", "tensorboard"]
@@ -593,5 +591,5 @@ def test_ids_are_safe_and_differ(name: str) -> None:
 
 
 def test_wandb_is_imported_only_when_asked_for() -> None:
-    for file in Path(run.__file__).parent.rglob("*.py"):
+    for file in Path(denoisebench.__file__).parent.rglob("*.py"):
         assert not re.search(r"^(import|from) (wandb|tensorboard|torch\.utils\.tensorboard)\b", file.read_text(), re.MULTILINE)

@@ -36,7 +36,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Told:
+class Listener:
     """Who hears of a test. advance: of each finished image's number; on_image: of its rows."""
 
     advance: Advance = lambda done, note: None
@@ -70,10 +70,10 @@ class Evaluator(pl.Callback):
         withheld: Withheld,
         *,
         done: int = 0,
-        told: Told = Told(),
+        listener: Listener = Listener(),
     ) -> None:
         self.folder, self.inputs, self.pictures = keeping.folder, keeping.inputs, keeping.pictures
-        self.identity, self.protocols, self.done, self.told = identity, protocols, done, told
+        self.identity, self.protocols, self.done, self.listener = identity, protocols, done, listener
         self.withheld, self._remarked = withheld, False
         self.partial = PartialRows(keeping.folder, keeping.shard)
 
@@ -166,8 +166,8 @@ class Evaluator(pl.Callback):
         ]  # fmt: skip
         self.partial.append(rows)
         self.done += 1
-        self.told.on_image(rows)
-        self.told.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
+        self.listener.on_image(rows)
+        self.listener.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
 
     def _keep_input(self, name: str, image: np.ndarray, bits: int) -> None:
         if not (self.inputs / name).is_file():

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
 
-from denoisebench import config
+from denoisebench.config.jobs import test_set_of
 from denoisebench.datasets.dnd import DND
 from denoisebench.datasets.reading import read_image
 from denoisebench.datasets.sidd import SIDDBlocks
@@ -64,20 +63,13 @@ def finished(folder: Path, test_set: str) -> Kept:
     if own.partition("-")[0] != test_set:
         way = _again(folder, f"dataset={test_set}", "noise=real")
         raise ValueError(f"{folder}: a cell of {own}, expected one of {test_set}; {way} makes one")
-    images = _images(folder)
+    images = test_set_of(folder / "config.yaml")
     if not isinstance(images, SIDDBlocks | DND) or not images.is_whole or set(images.names) != set(first):
         raise ValueError(
             f"{folder}: {own} has {len(first)} images and is not the whole of {test_set} as it is published, which the "
             f"benchmark scores; run it without dataset.first, frames, blocks and crop"
         )
     return Kept(folder, images, first)
-
-
-def _images(folder: Path) -> object:
-    """The data set of a cell: where data sets lie today, not where they lay then."""
-    node = OmegaConf.load(folder / "config.yaml").dataset
-    node.root = OmegaConf.create({"root": "${oc.env:DENOISEBENCH_DATA,null}"}).root or node.root
-    return config.instantiate(node, "dataset")
 
 
 def _again(folder: Path, *more: str) -> str:
