@@ -38,10 +38,10 @@ class Withheld:
         return batch._replace(noisy=batch.noisy.clone(), clean=None, target=None)
 
     def whole(self, given: Batch) -> Batch:
-        """The batch that `given` is of; itself if nothing was kept of it."""
+        """The batch that `given` is of. Raises: RuntimeError if another one was kept last."""
         kept = self._whole
         if kept is None or (kept.name, kept.repeat) != (given.name, given.repeat):
-            return given
+            raise RuntimeError(f"nothing was withheld of {', '.join(given.name)}: its batch came from another data module")
         return kept
 
 
