@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.config.parts import class_of, instantiate
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
@@ -200,8 +200,7 @@ def test_training_resumed_equals_training_undisturbed(name: str, tmp_path: Path)
     def train(folder: Path, fail_at: int | None) -> dict[str, torch.Tensor]:
         own = built(name).train()
         data = DataModule(
-            Photos(crop=32), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25), training=training,
-            target=own.target,
+            Photos(crop=32), Gaussian(sigma=25), 0, train=TrainingData(Photos("train"), Gaussian(sigma=25), training, own.target),
         )  # fmt: skip
         if fail_at is not None:
             loss: Any = own._batch_loss  # type: ignore[attr-defined]

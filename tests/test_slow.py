@@ -18,8 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from denoisebench.store.cells import Cell, Row, read_plan
-from denoisebench.tracking.loggers import run_id
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
+from denoisebench.tracking.about import run_id
 from jobs import computed as compute
 from test_loggers import Offline, numbers, offline_runs
 

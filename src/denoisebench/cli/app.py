@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from denoisebench.config import Composed
     from denoisebench.job import Job
     from denoisebench.scoring.protocol import Protocol
-    from denoisebench.store.cells import Cell
+    from denoisebench.store.cell import Cell
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
@@ -309,9 +309,10 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
 def _ended(cells: Sequence["Cell"]) -> int:
     """Print the table of the cells of this run, and what became of them."""
     from denoisebench.progress import output_console
-    from denoisebench.report.rows import read_cells, summarise
+    from denoisebench.report.plain import print_tables
+    from denoisebench.report.results import summarise
+    from denoisebench.report.rows import read_cells
     from denoisebench.report.status import print_counts
-    from denoisebench.report.table import print_tables
 
     console, cells = output_console(), list({cell.key: cell for cell in cells}.values())  # shards share one
     print_tables(summarise(read_cells(cells)), console)
@@ -387,7 +388,7 @@ def _protocols(names: Sequence[str]) -> "list[Protocol]":
 
 
 def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
-    from denoisebench.store.cells import read_plan
+    from denoisebench.store.plan import read_plan
     from denoisebench.study.finished import rescore
 
     return rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
@@ -484,15 +485,16 @@ def _submit(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{option}", dest=name)
     given = parser.parse_args(arguments)
     about = {name: text for name in SUBMIT_ABOUT.values() if (text := getattr(given, name))}
-    from denoisebench.submit import bundles as submit
+    from denoisebench.submit.answers import record
+    from denoisebench.submit.send import dry_run, submit
 
     try:
         if given.result:
-            print(submit.record(given.kind, given.cell, given.result))
+            print(record(given.kind, given.cell, given.result))
         elif given.dry_run:
-            print(submit.dry_run(given.kind, given.cell, given.out))
+            print(dry_run(given.kind, given.cell, given.out))
         else:
-            print(submit.submit(given.kind, given.cell, given.out, about))
+            print(submit(given.kind, given.cell, given.out, about))
     except (OSError, ValueError) as error:
         return _refuse(error)
     return 0

@@ -12,7 +12,8 @@ from denoisebench.config import Launcher, quoted
 from denoisebench.config.jobs import job_of
 from denoisebench.job import Job, Work
 from denoisebench.progress import console
-from denoisebench.store.cells import Cell, read_plan, study_folder
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import read_plan
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
