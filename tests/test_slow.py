@@ -170,9 +170,9 @@ OF_SWEEP = ("budget=smoke", "training.steps=40", "trainer=cpu", "trainer.checkpo
 SWEEP = """
 import sys
 from denoisebench import config
-from denoisebench.cli import app
+from denoisebench.cli import run
 grids = " ".join(sys.argv[1:]).split(" + ")
-sys.exit(app._compute([job for grid in grids for job in config.jobs(grid.split(), multirun=True)]))
+sys.exit(run._compute([job for grid in grids for job in config.jobs(grid.split(), multirun=True)]))
 """
 
 

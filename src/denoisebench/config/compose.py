@@ -35,6 +35,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from denoisebench.config import plugins, quoting
+from denoisebench.config.quoting import quoted
+
 NO_GROUPS = ("hydra", "recipe")
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
 SETTINGS = ("launcher", "on_error", "shard")
@@ -75,12 +78,30 @@ def conf_dir() -> str:
 def groups(overrides: Sequence[str] = ()) -> dict[str, list[str]]:
     """The choices of each group, as `conf/` and the folders of `--config-dir` have them; without `for_...`, the defaults."""
     found: dict[str, set[str]] = {}
-    own = [Path(o[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for o in overrides if o.startswith(SEARCH_PATH[0])]
-    for root in (Path(conf_dir()), *own):
+    for root in (Path(conf_dir()), *_brought(), *_own_folders(overrides)):
         for folder in root.iterdir():
             if folder.is_dir() and folder.name not in NO_GROUPS:
                 found.setdefault(folder.name, set()).update(_choices(folder, folder.stat().st_mtime_ns))
     return {group: sorted(found[group]) for group in sorted(found) if found[group]}
+
+
+def _own_folders(overrides: Iterable[str]) -> list[Path]:
+    """The folders of `--config-dir`."""
+    return [Path(o[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for o in overrides if o.startswith(SEARCH_PATH[0])]
+
+
+def _brought() -> tuple[Path, ...]:
+    """The folders of installed packages that bring methods."""
+    try:
+        return plugins.installed(Path(conf_dir()))
+    except plugins.PluginError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _search_path(overrides: Iterable[str]) -> list[str]:
+    """The one override that adds all folders beside `conf/` to Hydra's search path; none without such folders."""
+    folders = [*_brought(), *_own_folders(overrides)]
+    return [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"] if folders else []
 
 
 @functools.cache
@@ -135,6 +156,8 @@ def _user_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 def _explained(message: str, overrides: Sequence[str]) -> str:
     """Hydra's error in words that name the nearest valid choices."""
+    if unread := quoting.unreadable(overrides):
+        return unread
     if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
         group, name = found.groups()
         if group == "hydra/launcher" and (extra := EXTRAS.get(name.partition("_")[0])):
@@ -143,9 +166,7 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
     if found := re.search(r"Could not override '([^']+)'", message):
         return _no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
-        return f"{found[1]} names several values: add -m to run them all, or write [a,b] for a list"
-    if found := re.search(r"Error parsing override '([^']+)'", message):
-        return f"{found[1]!r} is not key=value: {message.splitlines()[1] if chr(10) in message else message}"
+        return f"{found[1]} names several values: add -m to run them all, write [a,b] for a list, {quoting.or_quote(found[1])}"
     return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)
 
 
@@ -256,7 +277,8 @@ def _loader() -> Any:
 def _composed_groups(overrides: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         _loader().repository = _files(conf_dir())
-        config = compose("config", list(overrides), return_hydra_config=True)
+        others = [o for o in overrides if not o.startswith(SEARCH_PATH[0])]
+        config = compose("config", [*_search_path(overrides), *others], return_hydra_config=True)
     with flag_override(config, "struct", False):
         own = config.pop("hydra")
     return config, own
@@ -275,7 +297,7 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
             if not Path(folder).is_dir():
                 raise ConfigError(f"--config-dir {folder}: no such folder")
             for file in sorted(Path(folder).rglob("*.yaml")):
-                if (Path(conf_dir()) / file.relative_to(folder)).is_file():
+                if any((place / file.relative_to(folder)).is_file() for place in (Path(conf_dir()), *_brought())):
                     raise ConfigError(f"--config-dir: {file} would be hidden by denoisebench's own of that name; rename it")
             overrides.append(f"{Path(folder).resolve()}".join(SEARCH_PATH))
         elif argument.startswith("-"):
@@ -368,6 +390,7 @@ def _job(overrides: Sequence[str]) -> Job:
     choices = dict(hydra_own.runtime.choices)
     _check_settings(config)
     own = tuple(o for o in overrides if o.startswith(SEARCH_PATH[0]))
+    plugins.find_classes(_own_folders(own))
     named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
     plain = _plain((*own, *named, f"protocol=[{','.join(map(str, config.protocols))}]"), (*own, named[0], "recipe=none"),
                    *(json.dumps(_resolved(config[part])) for part in ("dataset", "noise")))  # fmt: skip
@@ -545,6 +568,8 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
         choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
         expected = nearest(str(value), choices) if choices else f"expected {_spelled(hint)}"
+        if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
+            expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
         raise ConfigError(f"{key}={value!s} cannot be; {expected}")
 
 
@@ -625,15 +650,10 @@ def launcher(
     return chosen, launch
 
 
-def quoted(text: str) -> str:
-    """A text as a value of an override, whatever signs are in it."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
-
-
 def hydra_flags(arguments: Sequence[str]) -> None:
     """What Hydra's own flags print, as `--cfg job`."""
     argv = sys.argv
-    sys.argv = ["denoisebench run", *arguments]
+    sys.argv = ["denoisebench run", *arguments, *_search_path(())]
     try:
         hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(_nothing)()
     finally:

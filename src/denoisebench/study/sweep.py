@@ -14,6 +14,7 @@ from denoisebench import config
 from denoisebench.config import ConfigError, Job
 from denoisebench.progress import console, output_console
 from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
+from denoisebench.streams import steady_output
 from denoisebench.study import run
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
@@ -98,6 +99,7 @@ def _shared(planned: Sequence[Cell]) -> Iterator[str]:
 # --- In the launcher's jobs ---------------------------------------------------------------------------------------
 
 
+@steady_output()
 def work(settings: DictConfig) -> None:
     """What one of the launcher's jobs does: its cells, one after another, those that another process has in hand last.
 
