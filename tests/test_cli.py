@@ -101,7 +101,7 @@ def test_skipped_cells_are_no_failure(capsys: pytest.CaptureFixture[str]) -> Non
         (["submit", "dnd", "x", "--dry-run", "--result", "psnr=3"], "exclude each other"),
         (["submit", "dnd", "x", "--result"], "psnr=38.45"),
         (["submit", "nowhere", "x"], "sidd-kaggle"),
-        (["check", "mine"], "'mine' is not key=value"),
+        (["check", "mine"], "name one method"),
         (["check", "noise=real"], "name one method"),
         (["check", "method=nml"], "did you mean nlm"),
         (["run", "method=nosy"], "did you mean noisy"),

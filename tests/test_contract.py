@@ -1,4 +1,4 @@
-"""What every method must keep to, and what is asked of ours alone. A new file in conf/method/ is tested without being named here."""
+"""What every method must keep to, and what is asked of ours alone. A new one needs no line here."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -11,7 +11,12 @@ from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.config import ConfigError
 
-METHOD = "from denoisebench.denoiser import Denoiser\nclass Halves(Denoiser):\n    def denoise(self, noisy):\n        return noisy / 2\n"
+METHOD = """\
+from denoisebench.denoiser import Denoiser
+class Halves(Denoiser):
+    def denoise(self, noisy):
+        return noisy / 2
+"""
 SMALL = ("dataset.crop=48", "trainer=cpu", "pictures=0")
 
 

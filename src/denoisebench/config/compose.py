@@ -653,7 +653,9 @@ def launcher(
 def hydra_flags(arguments: Sequence[str]) -> None:
     """What Hydra's own flags print, as `--cfg job`."""
     argv = sys.argv
-    sys.argv = ["denoisebench run", *arguments, *_search_path(())]
+    # Hydra's parser takes overrides in one row only: ours joins the others.
+    first = next((place for place, word in enumerate(arguments) if re.match(r"[^-][^=]*=", word)), len(arguments))
+    sys.argv = ["denoisebench run", *arguments[:first], *_search_path(()), *arguments[first:]]
     try:
         hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")(_nothing)()
     finally:
@@ -693,12 +695,12 @@ OmegaConf.register_new_resolver("choose", _choose, replace=True)
 # --- Shell completion --------------------------------------------------------------------------------------------
 
 
-def complete(line: str, verbs: Iterable[str]) -> list[str]:
-    """What the last word of `line` (without the program's name) can become: verbs, groups, choices or keys."""
+def complete(line: str, commands: Iterable[str]) -> list[str]:
+    """What the last word of `line` (without the program's name) can become: commands, groups, choices or keys."""
     words = line.split(" ")
     word, before = words[-1], words[:-1]
     if not before:
-        return sorted(verb for verb in verbs if verb.startswith(word))
+        return sorted(command for command in commands if command.startswith(word))
     if before[0] != "run":
         return []
     known = groups()
