@@ -66,8 +66,8 @@ def test_an_installed_package_and_an_own_folder_go_together(site: Path, tmp_path
     own.mkdir(parents=True)
     (own / "faint.yaml").write_text("defaults: [gaussian]\nsigma: 3\n")
     overrides, _, _ = config.split_flags(["--config-dir", str(own.parent), "method=halves", "noise=faint"])
-    [job] = config.jobs(overrides, multirun=False)
-    assert (job.method, job.config.noise.sigma) == ("halves", 3)
+    one = config.compose_one(overrides)
+    assert (one.method, one.plain["noise"]["sigma"]) == ("halves", 3)
     (own.parent / "method").mkdir()
     (own.parent / "method" / "halves.yaml").write_text("_target_: mine\n")
     with pytest.raises(ConfigError, match=r"halves\.yaml would be hidden"):

@@ -175,9 +175,10 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
 def _ended(cells: Sequence["Cell"]) -> int:
     """Print the table of the cells of this run, and what became of them."""
     from denoisebench.progress import output_console
-    from denoisebench.report.rows import read_cells, summarise
+    from denoisebench.report.plain import print_tables
+    from denoisebench.report.results import summarise
+    from denoisebench.report.rows import read_cells
     from denoisebench.report.status import print_counts
-    from denoisebench.report.table import print_tables
 
     console, cells = output_console(), list({cell.key: cell for cell in cells}.values())  # shards share one
     print_tables(summarise(read_cells(cells)), console)

@@ -39,13 +39,13 @@ def submit(
     if result != bool(scores):
         raise typer.BadParameter("--result needs scores, and only it takes them: --result psnr=38.45 ssim=0.939")
     about = {"MethodName": name, "Authors": authors, "PaperTitle": title, "Venue": venue}
-    from denoisebench.submit import bundles
+    from denoisebench.submit import answers, send
 
     with refused():
         if scores:
-            print(bundles.record(kind, cell, scores))
+            print(answers.record(kind, cell, scores))
         elif dry_run:
-            print(bundles.dry_run(kind, cell, out))
+            print(send.dry_run(kind, cell, out))
         else:
-            print(bundles.submit(kind, cell, out, {key: text for key, text in about.items() if text}))
+            print(send.submit(kind, cell, out, {key: text for key, text in about.items() if text}))
     return 0

@@ -14,7 +14,7 @@ from torch import Tensor
 from denoisebench.batch import Batch
 from denoisebench.config import compose_one
 from denoisebench.config.parts import arguments_of, class_of, instantiate
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
