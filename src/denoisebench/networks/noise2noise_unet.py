@@ -85,9 +85,11 @@ class PartialConv(nn.Conv2d):
         known = F.avg_pool2d(F.pad(mask.mean(1, keepdim=True), (1, 1, 1, 1), mode="reflect"), 3, stride=1)
         seen = known > 0
         ratio = torch.where(seen, self.scale / known, 0.0)
-        features = F.conv2d(F.pad(x * mask, (1, 1, 1, 1), mode="reflect"), self.weight)
+        features = F.conv2d(F.pad(x * mask.to(x.dtype), (1, 1, 1, 1), mode="reflect"), self.weight)
         assert self.bias is not None
-        return features * ratio.to(features.dtype) + self.bias[:, None, None], seen.to(mask.dtype)
+        # While autocast is on, the mask is counted in float32 and the features stay in its precision.
+        ratio, bias = ratio.to(features.dtype), self.bias.to(features.dtype)
+        return features * ratio + bias[:, None, None], seen.to(mask.dtype)
 
 
 def _dropout(x: Tensor, drop: float) -> Tensor:
