@@ -77,6 +77,49 @@ def pixel_subsample(x: Tensor, draw: Tensor, side: int) -> Tensor:
     return cells.gather(2, index).squeeze(2)
 
 
+def draw_window_pairs(x: Tensor) -> Tensor:
+    """Draw two different pixels of the 3 x 3 window of each pixel: (N, C, H, W) -> (N, H, W), values 0 to 71.
+
+    Value 8 i + j is pixel i of the window first, and second the j-th of the other eight, in rows from the top left.
+    """
+    n, _, height, width = x.shape
+    return torch.randint(72, (n, height, width), device=x.device)
+
+
+def window_pairs(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    """The adjacent pixel replacer (h1, h2) of APR-RD: (N, C, H, W) -> two of that shape, the drawn pixels in each place.
+
+    draw: from `draw_window_pairs`, the same for all channels. Beyond the border the nearest pixel inside is taken.
+    """
+    height, width = x.shape[-2:]
+    first, other = draw // 8, draw % 8
+    second = other + (other >= first)
+    rows = torch.arange(height, device=x.device)[:, None]
+    columns = torch.arange(width, device=x.device)
+    picked = []
+    for place in (first, second):
+        row = (rows + place // 3 - 1).clamp(0, height - 1)
+        column = (columns + place % 3 - 1).clamp(0, width - 1)
+        index = (row * width + column).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+        picked.append(x.flatten(2).gather(2, index).view_as(x))
+    return picked[0], picked[1]
+
+
+def draw_recharged(targets: Tensor) -> Tensor:
+    """Draw which of the targets (T, N, C, H, W) each pixel of an image is put back into: (N, H, W), values 0 to T - 1."""
+    count, n, _, height, width = targets.shape
+    return torch.randint(count, (n, height, width), device=targets.device)
+
+
+def recharged(targets: Tensor, noisy: Tensor, draw: Tensor) -> Tensor:
+    """Recharging of APR-RD: the targets (T, N, C, H, W) with each pixel of the noisy image (N, C, H, W) in one of them.
+
+    draw: from `draw_recharged`, the same for all channels.
+    """
+    chosen = torch.arange(len(targets), device=draw.device)[:, None, None, None] == draw
+    return torch.where(chosen[:, :, None], noisy, targets)
+
+
 def draw_permutations(x: Tensor, side: int) -> Tensor:
     """Draw an order of the pixels of each side x side cell: (N, C, H, W) -> (N, side * side, H // side, W // side).
 

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.evidence import ReadCount
 from denoisebench.files import held, remove_orphans, whole_file
 from denoisebench.loggers import Live, Log, no_log
+from denoisebench.networks.layout import found, unwrapped
 from denoisebench.progress import Advance, console, track
 from denoisebench.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
@@ -243,25 +244,36 @@ def trained(
 
 
 def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that such a method saved") -> None:
-    """Give `method` the weights of a file: a training's `weights.pt`, or a Lightning checkpoint.
+    """Give `method` the weights of a file: a training's `weights.pt`, a Lightning checkpoint, or what authors released.
 
     Raises: ValueError naming the file and what does not fit.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        weights = stored.get("state_dict", stored)
+        weights = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         raise ValueError(f"{path} is damaged or no file of weights ({error}); {way_out}") from error
+    if wrong := _misfits(method, weights):
+        try:
+            released = method.released(weights)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if released is None:
+            known = f"; it holds {found(weights)}; known are: {', '.join(known)}" if (known := method.released_layouts) else ""
+            raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {wrong}{known}; {way_out}")
+        weights = released
+        assert not _misfits(method, weights)
+    method.load_state_dict({**method.state_dict(), **weights})
+
+
+def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
     ours = method.state_dict()
+    needed = {name for name in ours if not name.startswith(method.training_only)}
     wrong = {
-        "lacks": sorted(ours.keys() - weights.keys()),
+        "lacks": sorted(needed - weights.keys()),
         "has too much": sorted(weights.keys() - ours.keys()),
         "has of another shape": sorted(name for name in ours.keys() & weights.keys() if ours[name].shape != weights[name].shape),
     }
-    if any(wrong.values()):
-        told = "; ".join(f"{what} {', '.join(names[:3])} ({len(names)} in all)" for what, names in wrong.items() if names)
-        raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {told}; {way_out}")
-    method.load_state_dict(weights)
+    return "; ".join(f"{what} {', '.join(names[:3])} ({len(names)} in all)" for what, names in wrong.items() if names)
 
 
 def source_hash(method: Denoiser) -> str:
