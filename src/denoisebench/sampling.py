@@ -60,6 +60,23 @@ def _cells(x: Tensor, side: int) -> Tensor:
     return F.pixel_unshuffle(whole, side).unflatten(1, (x.shape[1], side * side))
 
 
+def check_size(x: Tensor, least: int) -> None:
+    """Raises: ValueError if a side of the images (N, C, H, W) is shorter than `least`."""
+    height, width = x.shape[-2:]
+    if min(height, width) < least:
+        raise ValueError(f"this method takes images of at least {least} x {least} pixels, and this one has {height} x {width}")
+
+
+def diagonal_pair(x: Tensor) -> Tensor:
+    """The pair down-sampler (D1, D2) of ZS-N2N, arXiv 2303.11253: the means of the two diagonals of each 2 x 2 cell.
+
+    x: (N, C, H, W); an odd last row or column is left out. Returns (2 N, C, H // 2, W // 2): first the N sub-images of the
+    diagonal from the top right, then those of the one from the top left.
+    """
+    cells = _cells(x, 2)
+    return torch.cat([cells[:, :, 1:3].mean(2), cells[:, :, ::3].mean(2)])
+
+
 def draw_pixels(x: Tensor, side: int) -> Tensor:
     """Draw one pixel of each side x side cell: (N, C, H, W) -> (N, H // side, W // side), values 0 to side * side - 1."""
     n, _, height, width = x.shape
