@@ -77,6 +77,24 @@ def diagonal_pair(x: Tensor) -> Tensor:
     return torch.cat([cells[:, :, 1:3].mean(2), cells[:, :, ::3].mean(2)])
 
 
+def chequerboard_halves(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The chequerboard down-samplings of Noise2Fast: each colour of the board, squeezed upwards and squeezed to the left.
+
+    x: (N, C, H, W); an odd last row or column is left out. Returns "up" (h1, h2), (N, C, H // 2, W), and "left" (v1, v2),
+    (N, C, H, W // 2): h1 and v1 have the pixels whose row and column add up to an odd number, h2 and v2 the others.
+    """
+    height, width = (side // 2 * 2 for side in x.shape[-2:])
+    even = x[..., :height, :width]
+    left = _chequerboard_up(even.mT)
+    return *_chequerboard_up(even), left[0].mT.contiguous(), left[1].mT.contiguous()
+
+
+def _chequerboard_up(x: Tensor) -> tuple[Tensor, Tensor]:
+    top, bottom = x[..., ::2, :], x[..., 1::2, :]
+    even_column = torch.arange(x.shape[-1], device=x.device) % 2 == 0
+    return torch.where(even_column, bottom, top), torch.where(even_column, top, bottom)
+
+
 def draw_pixels(x: Tensor, side: int) -> Tensor:
     """Draw one pixel of each side x side cell: (N, C, H, W) -> (N, H // side, W // side), values 0 to side * side - 1."""
     n, _, height, width = x.shape
