@@ -54,6 +54,21 @@ class Denoiser(pl.LightningModule, ABC):
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
 
+    released_layouts: ClassVar[tuple[str, ...]] = ()
+    """The layouts of the authors' files that `released` knows, for people."""
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """How the names of those tensors begin that only training needs: a file of weights may lack them."""
+        return ()
+
+    def released(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+        """The tensors of ours that `denoise` needs, from the named tensors of a file that the paper's authors released.
+
+        None if the file has no layout that is known. Raises: ValueError if it has, but needs other settings.
+        """
+        return None
+
     @abstractmethod
     def denoise(self, noisy: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape, for any H and W; does not change its input."""
