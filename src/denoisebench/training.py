@@ -258,7 +258,8 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         if released is None:
-            known = f"; it holds {found(weights)}; known are: {', '.join(known)}" if (known := method.released_layouts) else ""
+            layouts = method.released_layouts
+            known = f"; it holds {found(weights)}, and the released layouts known are: {', '.join(layouts)}" if layouts else ""
             raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {wrong}{known}; {way_out}")
         weights = released
         assert not _misfits(method, weights)
