@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from denoisebench.methods.at_bsn import ATBSN
 from denoisebench.networks.laine_unet import LaineUNet
@@ -28,28 +28,26 @@ def small_model(**options: Any) -> ATBSN:
 # --- The blind spot ----------------------------------------------------------------------------------------------
 
 
-def seen(network: nn.Module, x: Tensor, hole: int, row: int, column: int) -> Tensor:
-    x = x.clone().requires_grad_()
-    [gradient] = torch.autograd.grad(network(x, hole)[..., row, column].sum(), x)
-    return gradient.abs().sum((0, 1))
-
-
-@pytest.mark.parametrize(("height", "width"), [(32, 64), (51, 37)])
-@pytest.mark.parametrize("hole", [0, 1, 3, 5, 9])
-def test_the_teacher_sees_its_surroundings_but_not_the_square(hole: int, height: int, width: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (37, 30)])
+def test_the_teacher_sees_its_surroundings_but_not_the_square(height: int, width: int) -> None:
     """Zeros within the square; that it ends there, over several images and places: max-pooling hides pixels of each."""
-    side = hole + 2
-    window = torch.zeros(side, side, dtype=torch.bool)
+    windows = {hole: torch.zeros(hole + 2, hole + 2, dtype=torch.bool) for hole in (0, 1, 3, 5, 9)}
     for place in range(16):
         torch.manual_seed(place)
         teacher = small_model(features=4).teacher.train()
-        row, column = 13 + place % 4, 16 + place // 4
-        answers = seen(teacher, torch.rand(2, 2, height, width, dtype=torch.float64), hole, row, column)
-        window |= answers[row - side // 2 :, column - side // 2 :][:side, :side] > 0
-    expected = torch.ones_like(window)
-    if hole:
-        expected[1:-1, 1:-1] = False
-    assert torch.equal(window, expected)
+        row, column = 13 + place % 4, 14 + place // 4
+        x = torch.rand(2, 2, height, width, dtype=torch.float64, requires_grad=True)
+        views = teacher.trunk(x)
+        for hole, window in windows.items():
+            output = teacher.at_hole(views, hole)[..., row, column].sum()
+            [gradient] = torch.autograd.grad(output, x, retain_graph=True)
+            answers, half = gradient.abs().sum((0, 1)), (hole + 2) // 2
+            window |= answers[row - half :, column - half :][: hole + 2, : hole + 2] > 0
+    for hole, window in windows.items():
+        expected = torch.ones_like(window)
+        if hole:
+            expected[1:-1, 1:-1] = False
+        assert torch.equal(window, expected), hole
 
 
 def test_parameter_counts_are_those_of_the_release() -> None:
@@ -198,7 +196,8 @@ def test_the_student_denoises_alone_in_its_range(student: Any) -> None:
     ("options", "key"),
     [
         ({"value_range": 2}, "value_range"), ({"switch": 1.0}, "switch"), ({"hole": 4}, "hole"),
-        ({"distill_holes": (3, 2)}, "hole"), ({"distill_holes": ()}, "distill_holes"), ({"student": "a"}, "student"), ({"distill_patch": 0}, "distill_patch"),
+        ({"distill_holes": (3, 2)}, "hole"), ({"distill_holes": ()}, "distill_holes"),
+        ({"student": "a"}, "student"), ({"distill_patch": 0}, "distill_patch"),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> None:

@@ -121,8 +121,9 @@ are there: method x noise, curves, pictures, the table of images. Needs WANDB_AP
 """
 
 IMPORT_HELP = """\
-denoisebench import-weights --method neighbor2neighbor|sdap|apbsn|cbsn FILE [OUT]: turn a checkpoint that the authors
-released into weights of ours (OUT: FILE with the ending .ours.pt), loaded without running code from it.
+denoisebench import-weights --method neighbor2neighbor|sdap|apbsn|cbsn|tm_bsn|at_bsn FILE [OUT]: turn a checkpoint that the
+authors released into weights of ours (OUT: FILE with the ending .ours.pt), loaded without running code from it.
+The released students of TM-BSN, AT-BSN and APR-RD also run as they are: run method=tm_bsn checkpoint=FILE.
 
   denoisebench import-weights --method apbsn APBSN_SIDD.pth
   denoisebench run method=apbsn checkpoint=APBSN_SIDD.ours.pt dataset=polyu noise=real
