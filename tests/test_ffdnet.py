@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from denoisebench import config
-from denoisebench.study import run
 from denoisebench.batch import Batch
 from denoisebench.classical import estimated_std
 from denoisebench.datasets.images import read_image
 from denoisebench.methods.ffdnet import FFDNet
+from denoisebench.study import run
 from denoisebench.training.fit import load_weights
 
 RELEASED = {3: (96, 12), 1: (64, 15)}  # width, convolutions

@@ -34,9 +34,7 @@ class _Residual(nn.Module):
 
 
 def _group(features: int) -> _Residual:
-    blocks = (
-        _Residual(_Triangular(features, features), nn.ReLU(), _Triangular(features, features)) for _ in range(BLOCKS)
-    )
+    blocks = (_Residual(_Triangular(features, features), nn.ReLU(), _Triangular(features, features)) for _ in range(BLOCKS))
     return _Residual(*blocks, _Triangular(features, features))
 
 
@@ -92,8 +90,7 @@ class TriangularBSN(nn.Module):
     def _seen_beyond(self, features: Sequence[Tensor], hole: int) -> Tensor:
         parts = []
         for turn, own in zip(TURNS, features, strict=True):
-            height, width = own.shape[-2:]
-            down = F.pad(own, (0, 0, hole, 0))[..., :height, :]
+            down = F.pad(own, (0, 0, hole, 0))[..., : own.shape[-2], :]
             left = F.pad(own, (0, hole, 0, 0))[..., hole:]
             parts.append(_turned(torch.cat([down, left], dim=1), -turn))
         return self.head(torch.cat(parts, dim=1))
