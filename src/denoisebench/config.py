@@ -109,7 +109,8 @@ class Job:
 
     method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
     as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
-    whether its budget says how long it trains. settings: overrides of how it is launched, which change no result.
+    whether its budget says how long it trains. recipe_sets: whether its budget sets anything at all for its method.
+    settings: overrides of how it is launched, which change no result.
     shard: `i/n`, the part of its images that this job computes.
     """
 
@@ -119,6 +120,7 @@ class Job:
     changed: tuple[str, ...]
     own_train_set: bool
     has_recipe: bool
+    recipe_sets: bool = True
     settings: tuple[str, ...] = ()
     shard: str | None = None
 
@@ -376,7 +378,8 @@ def _job(overrides: Sequence[str]) -> Job:
     own_train_set = _resolved(config.get("train_set")) != plain.train_set
     if "train_set" not in config and not choices["train_set"].startswith("for_"):
         raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
-    return Job(config, tuple(overrides), choices["method"], tuple(changed), own_train_set, plain.has_recipe)
+    return Job(config, tuple(overrides), choices["method"], tuple(changed), own_train_set, plain.has_recipe,
+               plain.recipe_sets)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -387,6 +390,7 @@ class _Plain:
     train_set: Any
     protocols: dict[str, Any]
     has_recipe: bool
+    recipe_sets: bool
 
 
 @functools.cache
@@ -394,6 +398,7 @@ def _plain(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str
     """dataset, noise: as JSON. Jobs that differ in other settings share it."""
     plain, bare = _compose(named), _compose(without_recipe)
     has_recipe = plain.training.steps > 0
+    recipe_sets = has_recipe or OmegaConf.to_container(plain.method) != OmegaConf.to_container(bare.method)
     for reference in (plain, bare):
         reference.dataset, reference.noise = json.loads(dataset), json.loads(noise)
     with flag_override(plain, "struct", False):
@@ -403,7 +408,7 @@ def _plain(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str
             else:
                 del plain.method[key]
     labelled = {part: _resolved(plain[part]) for part in LABELLED}
-    return _Plain(labelled, _resolved(plain.get("train_set")), _resolved(plain.protocols), has_recipe)
+    return _Plain(labelled, _resolved(plain.get("train_set")), _resolved(plain.protocols), has_recipe, recipe_sets)
 
 
 def _same_protocols(config: DictConfig, plain: Mapping[str, Any]) -> None:
