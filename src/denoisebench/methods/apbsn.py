@@ -1,10 +1,10 @@
-"""AP-BSN."""
+"""AP-BSN, and what its variants share with it."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
@@ -13,10 +13,78 @@ from denoisebench.sampling import in_tiles, mosaic_down, mosaic_up, pad_by_refle
 PAD = 2
 R3_TIMES = 8
 R3_PROBABILITY = 0.16
-DROPPED_AFTER = (8 / 20, 16 / 20)
 
 
-class APBSN(DatasetDenoiser):
+class PixelShuffledDenoiser(DatasetDenoiser):
+    """A blind-spot network in [0, 255] between PD and its inverse, L1, and R3: AP-BSN, MM-BSN, PUCA."""
+
+    stochastic = True
+    tiles = True
+    dropped_after: ClassVar[tuple[float, ...]] = (8 / 20, 16 / 20)
+    """After which parts of training the learning rate falls to a tenth, with `lr_decay=steps`."""
+    r3_pad: ClassVar[int] = PAD
+    """How many pixels images grow by on all sides in R3, by reflection."""
+
+    def __init__(
+        self, network: nn.Module, *, pd_train: int, pd: int, refine: bool, lr: float, lr_decay: Literal["steps", "linear"]
+    ) -> None:
+        super().__init__()
+        if pd_train < 1 or pd < 1:
+            raise ValueError(f"method.pd_train and method.pd are 1 or more, got {pd_train} and {pd}")
+        self.network = network
+        self.pd_train = pd_train
+        self.pd = pd
+        self.refine = refine
+        self.lr = lr
+        self.lr_decay = lr_decay
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])
+        if min(height, width) == 0:
+            raise ValueError(f"training.patch is at least method.pd_train={self.pd_train}, got {tuple(noisy.shape[-2:])}")
+        x = 255 * random_dihedral(noisy)[..., :height, :width]
+        return (self.pd_network(x, self.pd_train) - x).abs().mean()
+
+    def pd_network(self, x: Tensor, stride: int, tile: int | None = None) -> Tensor:
+        """PD, the network, PD's inverse: (N, C, H, W) in [0, 255], multiples of `stride` -> the same."""
+        return mosaic_up(self.by_tiles(mosaic_down(x, stride, PAD), tile), stride, PAD)
+
+    def by_tiles(self, x: Tensor, tile: int | None) -> Tensor:
+        """The network without PD."""
+        return in_tiles(self.network, x, tile, self.network.reach)  # type: ignore[arg-type]
+
+    def learning_rate(self, progress: float) -> float:
+        if self.lr_decay == "linear":
+            return self.lr * (1 - progress)
+        return self.lr * 0.1 ** sum(progress >= fraction for fraction in self.dropped_after)
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        height, width = noisy.shape[-2:]
+        x = zeros_to_multiple(255 * noisy, self.pd)
+        denoised = self.denoised_once(x)
+        if self.refine:
+            denoised = self.refined(x, denoised)
+        return denoised[..., :height, :width] / 255
+
+    def denoised_once(self, x: Tensor) -> Tensor:
+        """Before R3: (N, C, H, W) in [0, 255], multiples of `pd` -> the same."""
+        return self.pd_network(x, self.pd, self.tile)
+
+    def refined(self, x: Tensor, denoised: Tensor) -> Tensor:
+        """R3: the mean of what f makes of 8 mixtures of the denoised and, at random values, the noisy image."""
+        total, pad = torch.zeros_like(x), self.r3_pad
+        for _ in range(R3_TIMES):
+            mixed = torch.where(torch.rand_like(x) < R3_PROBABILITY, x, denoised)
+            total += self.by_tiles(pad_by_reflection(mixed, pad), self.tile)[..., pad:-pad, pad:-pad]
+        return total / R3_TIMES
+
+
+def zeros_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Grow each side of (N, C, H, W) to its next multiple by zeros at the bottom and the right."""
+    return F.pad(x, (0, -x.shape[-1] % multiple, 0, -x.shape[-2] % multiple))
+
+
+class APBSN(PixelShuffledDenoiser):
     """A blind-spot network on pixel-shuffled images: a large stride in training, a small one at inference.
 
     Lee, Son, Lee: AP-BSN: Self-Supervised Denoising for Real-World Images via Asymmetric PD and Blind-Spot Network,
@@ -36,9 +104,6 @@ class APBSN(DatasetDenoiser):
     image so small that reflection does not fit is reflected more than once.
     """
 
-    stochastic = True
-    tiles = True
-
     def __init__(
         self,
         channels: int = 3,
@@ -51,47 +116,5 @@ class APBSN(DatasetDenoiser):
         lr: float = 1e-4,
         lr_decay: Literal["steps", "linear"] = "steps",
     ) -> None:
-        super().__init__()
-        if pd_train < 1 or pd < 1:
-            raise ValueError(f"method.pd_train and method.pd are 1 or more, got {pd_train} and {pd}")
-        self.network = DBSN(channels, features, modules, init=init)
-        self.pd_train = pd_train
-        self.pd = pd
-        self.refine = refine
-        self.lr = lr
-        self.lr_decay = lr_decay
-
-    def loss(self, noisy: Tensor, progress: float) -> Tensor:
-        height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])
-        if min(height, width) == 0:
-            raise ValueError(f"training.patch is at least method.pd_train={self.pd_train}, got {tuple(noisy.shape[-2:])}")
-        x = 255 * random_dihedral(noisy)[..., :height, :width]
-        return (self.pd_network(x, self.pd_train) - x).abs().mean()
-
-    def pd_network(self, x: Tensor, stride: int, tile: int | None = None) -> Tensor:
-        """PD, the network, PD's inverse: (N, C, H, W) in [0, 255], multiples of `stride` -> the same."""
-        return mosaic_up(self._by_tiles(mosaic_down(x, stride, PAD), tile), stride, PAD)
-
-    def _by_tiles(self, x: Tensor, tile: int | None) -> Tensor:
-        return in_tiles(self.network, x, tile, self.network.reach)
-
-    def learning_rate(self, progress: float) -> float:
-        if self.lr_decay == "linear":
-            return self.lr * (1 - progress)
-        return self.lr * 0.1 ** sum(progress >= fraction for fraction in DROPPED_AFTER)
-
-    def denoise(self, noisy: Tensor) -> Tensor:
-        height, width = noisy.shape[-2:]
-        x = F.pad(255 * noisy, (0, -width % self.pd, 0, -height % self.pd))
-        denoised = self.pd_network(x, self.pd, self.tile)
-        if self.refine:
-            denoised = self.refined(x, denoised)
-        return denoised[..., :height, :width] / 255
-
-    def refined(self, x: Tensor, denoised: Tensor) -> Tensor:
-        """R3: the mean of what f makes of 8 mixtures of the denoised and, at random values, the noisy image."""
-        total = torch.zeros_like(x)
-        for _ in range(R3_TIMES):
-            mixed = torch.where(torch.rand_like(x) < R3_PROBABILITY, x, denoised)
-            total += self._by_tiles(pad_by_reflection(mixed, PAD), self.tile)[..., PAD:-PAD, PAD:-PAD]
-        return total / R3_TIMES
+        network = DBSN(channels, features, modules, init=init)
+        super().__init__(network, pd_train=pd_train, pd=pd, refine=refine, lr=lr, lr_decay=lr_decay)
