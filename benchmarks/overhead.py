@@ -34,8 +34,10 @@ import torch
 tell("PyTorch imported")
 import pytorch_lightning
 tell("Lightning imported")
-from denoisebench import cli, run, sweep, training
-import denoisebench.datasets.datamodule, denoisebench.evaluator
+from denoisebench import cli
+from denoisebench.study import run, sweep
+from denoisebench.training import fit as training
+import denoisebench.datasets.datamodule, denoisebench.scoring.evaluator
 tell("the rest imported")
 cells = run.plan(jobs)
 tell("planned")
@@ -88,7 +90,8 @@ def start(quick: bool) -> None:
 
 def cells(quick: bool) -> None:
     """Cells of three crops of 32 x 32 that nothing denoises: what is left is planning, files, scoring, Lightning."""
-    from denoisebench import config, run
+    from denoisebench import config
+    from denoisebench.study import run
 
     count = 5 if quick else 100
     print(f"\na sweep of {count} cells in one process: noisy, three images of 32 x 32")
@@ -136,7 +139,8 @@ def _measured(act: Callable[[], Any]) -> tuple[Any, float]:
 
 def finished(quick: bool) -> None:
     """A sweep that is done already, started again; its cells were written by the library, not computed."""
-    from denoisebench import config, run
+    from denoisebench import config
+    from denoisebench.study import run
 
     seeds = 1 if quick else 50
     grid = [
@@ -157,7 +161,7 @@ def finished(quick: bool) -> None:
 
 def _write_as_done(cell: Any) -> None:
     """A finished cell's folder."""
-    from denoisebench.cells import COLUMNS, write_csv
+    from denoisebench.store.cells import COLUMNS, write_csv
 
     same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,
@@ -188,8 +192,9 @@ def step(quick: bool) -> None:
 
 
 def _method_and_data(steps: int) -> tuple[Any, Any]:
-    from denoisebench import config, run
+    from denoisebench import config
     from denoisebench.datasets.datamodule import DataModule
+    from denoisebench.study import run
 
     wanted = ["method=neighbor2neighbor", "budget=quick", f"training.steps={steps}", "training.patch=128"]
     job = config.jobs(wanted, multirun=False)[0].config
@@ -221,7 +226,7 @@ def _bare(steps: int) -> float:
 
 
 def _in_lightning(steps: int) -> float:
-    from denoisebench.training import trained
+    from denoisebench.training.fit import trained
 
     method, data = _method_and_data(steps)
     with tempfile.TemporaryDirectory() as folder:

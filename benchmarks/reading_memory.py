@@ -22,8 +22,8 @@ from denoisebench.datasets import matlab
 from denoisebench.datasets.dnd import DND
 from denoisebench.datasets.sidd import SIDDBlocks
 from denoisebench.datasets.views import NoisyViews
-from denoisebench.evaluator import Meter
 from denoisebench.noise import Real
+from denoisebench.scoring.evaluator import Meter
 
 BLOCKS = (40, 32, 256, 256, 3)
 PHOTOGRAPH = (4912, 7360, 3)  # 36 megapixels: the largest camera of DND

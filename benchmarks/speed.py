@@ -36,17 +36,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import references
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser
-from denoisebench.evaluator import Meter
-from denoisebench.manifest import manifest
-from denoisebench.memory import keep_freed
 from denoisebench.methods.apbsn import APBSN
 from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
 from denoisebench.methods.self2self_plus import Self2SelfPlus
-from denoisebench.metrics import psnr
-from denoisebench.protocol import Protocol
 from denoisebench.sampling import NEIGHBOR_PAIRS, draw_neighbors, draw_permutations, draw_pixels, random_dihedral
+from denoisebench.scoring.evaluator import Meter
+from denoisebench.scoring.measures import psnr
+from denoisebench.scoring.memory import keep_freed
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.manifest import manifest
 from references import Layers, Reference
 
 Method = DatasetDenoiser | ImageDenoiser

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.cells import COLUMNS, Cell, add_to_plan, write_csv
-from denoisebench.pictures import output_name, write_png
+from denoisebench.store.cells import COLUMNS, Cell, add_to_plan, write_csv
+from denoisebench.store.pictures import output_name, write_png
 
 STUDY = Path("runs/study")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import run
-from denoisebench.cli import COMPLETION, main
+from denoisebench.cli.app import COMPLETION, main
+from denoisebench.study import run
 
 SMALL = ("dataset.crop=48", "trainer=cpu")
 
@@ -128,7 +128,7 @@ def test_released_weights_are_imported_and_scored(tmp_path: Path, capsys: pytest
     import torch
 
     from denoisebench.methods.sdap import SDAP
-    from denoisebench.weights import _dbsn_names
+    from denoisebench.weights.released import _dbsn_names
 
     torch.manual_seed(0)
     ours = SDAP().state_dict()

@@ -10,9 +10,10 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from denoisebench import config, run
-from denoisebench.cells import Cell
-from denoisebench.config import ConfigError
+from denoisebench import config
+from denoisebench.config import ConfigError, compose
+from denoisebench.store.cells import Cell
+from denoisebench.study import run
 from sets_fixture import make_sets
 
 
@@ -84,7 +85,7 @@ def test_a_recipe_is_no_place_to_change_a_method_unsaid(tmp_path: Path) -> None:
     recipe.write_text("# @package _global_\nmethod: {+drop: 0.9, steps: 3}\n".replace("+", ""))
     own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=mine", "budget=quick"])
     assert cell(*own).label == "mine[drop=0.9]"
-    for cached in (config._composed_groups, config._plain, config._read_below):
+    for cached in (compose._composed_groups, compose._plain, compose._read_below):
         cached.cache_clear()
     recipe.write_text("# @package _global_\ntraining: {steps: 3}\n")
     assert "learns from no data set" in error_of(*own)

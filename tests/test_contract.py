@@ -16,7 +16,7 @@ from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
-from denoisebench.training import trained
+from denoisebench.training.fit import trained
 
 METHODS = config.groups()["method"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from denoisebench import dashboard
+from denoisebench.tracking import dashboard
 
 
 def test_without_a_key_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
-from denoisebench.evaluator import Evaluator
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian
-from denoisebench.protocol import Protocol
+from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
-from denoisebench.training import quiet, trained, trainer_for
+from denoisebench.training.fit import quiet, trained, trainer_for
 
 
 class BlindFilter(ImageDenoiser):
@@ -91,7 +91,7 @@ def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> li
     evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
     (folder / "cell").mkdir(parents=True)
     with quiet():
-        trainer_for("cpu", "32-true", [evaluator], **options).test(method, data_for(method), verbose=False)
+        trainer_for("cpu", "32-true", [evaluator], Path(), **options).test(method, data_for(method), verbose=False)
     return [row for image in evaluator.partial.read() for row in image]
 
 
@@ -185,7 +185,7 @@ def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> 
     evaluator = Evaluator(tmp_path / "cell", tmp_path / "inputs", {"method": "m"}, [Protocol("default")])
     (tmp_path / "cell").mkdir()
     with quiet():
-        trainer_for("cpu", "bf16-mixed", [evaluator]).test(Noisy(), data_for(Noisy()), verbose=False)
+        trainer_for("cpu", "bf16-mixed", [evaluator], Path()).test(Noisy(), data_for(Noisy()), verbose=False)
     mixed = [row for image in evaluator.partial.read() for row in image]
     assert batch.noisy.dtype == torch.float32
     assert [(row["psnr_db"], row["ssim"]) for row in mixed] == [(row["psnr_db"], row["ssim"]) for row in exact]

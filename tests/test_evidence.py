@@ -13,10 +13,10 @@ from denoisebench.cli import main
 from denoisebench.datasets.images import photographs_shared
 from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser
-from denoisebench.evidence import blind_spot
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.health import cells_of
 from denoisebench.report.rows import find_study, read_study, summarise
+from denoisebench.scoring.evidence import blind_spot
 from studies import STUDY, add_cell
 
 

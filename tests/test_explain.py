@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from denoisebench.cli import main
-from denoisebench.evaluator import kept_pair
-from denoisebench.protocol import Protocol
 from denoisebench.report.explain import Convention, alternatives, explain, find_cell, ladder, luma, scores, without_middle
 from denoisebench.report.rows import read_study
+from denoisebench.scoring.evaluator import kept_pair
+from denoisebench.scoring.protocol import Protocol
 from studies import STUDY, add_cell
 
 OURS = Protocol("default")

@@ -23,10 +23,13 @@ import numpy as np
 import pytest
 import torch
 
-from denoisebench import cli, config, loggers, run, training, wandb_logger
-from denoisebench.cells import Cell, Row, read_plan
+from denoisebench import cli, config
 from denoisebench.config import ConfigError
-from denoisebench.training import TrainingLog
+from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.study import run
+from denoisebench.tracking import loggers, wandb_logger
+from denoisebench.training import fit as training
+from denoisebench.training.fit import TrainingLog
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=2")
 LEARNED = ("method=neighbor2neighbor", "training.steps=12", "validation.every=6", "validation.images=2")
@@ -356,8 +359,10 @@ def test_a_resumed_training_goes_on_in_its_run(study: Study, tmp_path: Path, mon
 
 KILLED = """
 import os, signal, sys
-from denoisebench import config, run, training
-from denoisebench.training import TrainingLog
+from denoisebench import config
+from denoisebench.study import run
+from denoisebench.training import fit as training
+from denoisebench.training.fit import TrainingLog
 training.STEPS_BETWEEN_READINGS = 5
 log_step = TrainingLog.on_train_batch_end
 def until(self, trainer, *rest):
@@ -387,7 +392,7 @@ def test_a_killed_training_leaves_one_whole_run_in_the_end(tmp_path: Path) -> No
 
 
 def test_a_resumed_test_logs_every_image_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from denoisebench.evaluator import Evaluator
+    from denoisebench.scoring.evaluator import Evaluator
 
     finish, overrides = Evaluator._finish_image, ("method=noisy", "logger=wandb", "study=resumed", f"root={root}")
     with monkeypatch.context() as patch:

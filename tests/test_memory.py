@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 
-from denoisebench import memory
-from denoisebench.evaluator import Meter
+from denoisebench.scoring import memory
+from denoisebench.scoring.evaluator import Meter
 
 USES = """
 import resource
-from denoisebench import memory
+from denoisebench.scoring import memory
 
 def used(mib):
     assert len([b"1" * (20 * 2**20) for _ in range(mib // 20)])

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench import metrics
-from denoisebench.metrics import psnr, ssim, ssim_uniform, ssim_volume
-from denoisebench.protocol import Protocol
+from denoisebench.scoring import measures as metrics
+from denoisebench.scoring.measures import psnr, ssim, ssim_uniform, ssim_volume
+from denoisebench.scoring.protocol import Protocol
 
 ASTRONAUT = data.astronaut()[0:128, 150:278]
 CHELSEA_ODD = data.chelsea()[60:151, 100:233]

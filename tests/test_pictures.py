@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from denoisebench.pictures import output_name, read_png, strip, write_png
+from denoisebench.store.pictures import output_name, read_png, strip, write_png
 
 
 def uniform(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from denoisebench.report.published import GRADES, beside, context, not_comparabl
 from denoisebench.report.rows import Result, read_study, summarise
 from denoisebench.report.sections import difference_text
 from denoisebench.report.write import write_report
-from denoisebench.submit import KINDS
+from denoisebench.submit.bundles import KINDS
 from studies import STUDY, add_cell
 
 

@@ -17,11 +17,14 @@ from typing import Any
 import pytest
 import torch
 
-from denoisebench import cli, config, ranks, run
-from denoisebench.cells import Cell
-from denoisebench.evidence import ReadCount
-from denoisebench.ranks import RankError, led
-from denoisebench.training import SeededSteps, TrainingLog
+from denoisebench import cli, config
+from denoisebench.cli import app
+from denoisebench.scoring.evidence import ReadCount
+from denoisebench.store.cells import Cell
+from denoisebench.study import run
+from denoisebench.training import ranks
+from denoisebench.training.fit import SeededSteps, TrainingLog
+from denoisebench.training.ranks import RankError, led
 
 SMALL = ("method=noise2clean", "budget=smoke", "dataset.crop=48", "pictures=0", "trainer.threads=1")
 TWO = (*SMALL, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -194,11 +197,11 @@ def test_a_polite_kill_ends_rank_0_wherever_the_others_are(hook: str, monkeypatc
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(ReadCount, hook, interrupted)
-    before = signal.signal(signal.SIGTERM, cli._terminated)
+    before = signal.signal(signal.SIGTERM, app._terminated)
     try:
         with pytest.raises(KeyboardInterrupt):
             computed(*TWO, "training.steps=50", "trainer.checkpoint_s=0")
-        assert signal.getsignal(signal.SIGTERM) is cli._terminated
+        assert signal.getsignal(signal.SIGTERM) is app._terminated
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -13,9 +13,9 @@ from denoisebench.datasets.images import ImageSet, to_unit
 from denoisebench.datasets.prepared import prepare
 from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.datasets.views import NoisyViews, impossible
-from denoisebench.metrics import psnr
 from denoisebench.noise import Real
-from denoisebench.run import parts_of
+from denoisebench.scoring.measures import psnr
+from denoisebench.study.run import parts_of
 from dnd_fixture import make_dnd
 from sidd_fixture import make_blocks, make_frames
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from denoisebench.cells import Cell, add_to_plan
-from denoisebench.pictures import read_png
 from denoisebench.report.rows import find_study, mean, read_study, summarise
 from denoisebench.report.status import print_status
 from denoisebench.report.table import markdown_tables, print_tables
 from denoisebench.report.write import write_report
+from denoisebench.store.cells import Cell, add_to_plan
+from denoisebench.store.pictures import read_png
 from studies import STUDY, add_cell
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from browser import Browser, browser
-from denoisebench.cells import Cell, add_to_plan, write_csv
-from denoisebench.pictures import read_png
 from denoisebench.report.charts import Point, cost_plot, pareto
 from denoisebench.report.latex import latex_tables, latex_text
 from denoisebench.report.markup import Markup, element
@@ -18,6 +16,8 @@ from denoisebench.report.rows import read_study, summarise
 from denoisebench.report.study import build
 from denoisebench.report.viewer import chosen, groups_of, hardest, residual
 from denoisebench.report.write import write_report
+from denoisebench.store.cells import Cell, add_to_plan, write_csv
+from denoisebench.store.pictures import read_png
 from studies import STUDY, add_cell
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&${title}"

@@ -11,10 +11,11 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from denoisebench import config, run
-from denoisebench.cells import Cell, Row, read_plan
-from denoisebench.evaluator import Evaluator
+from denoisebench import config
 from denoisebench.methods.noisy import Noisy
+from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.study import run
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=1")
 COSTS = ("seconds", "train_seconds", "peak_mib", "commit")
@@ -323,7 +324,7 @@ def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once(tmp_p
 def test_a_protocol_without_clipping_is_scored_at_once_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "protocol").mkdir()
     (tmp_path / "protocol" / "raw.yaml").write_text(
-        "# @package protocols.raw\n_target_: denoisebench.protocol.Protocol\nname: raw\nclip: false\n"
+        "# @package protocols.raw\n_target_: denoisebench.scoring.protocol.Protocol\nname: raw\nclip: false\n"
     )
     own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=noisy", "protocol=[default,raw]", *SMALL])
     [at_once] = computed(*own, "study=once")

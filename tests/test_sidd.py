@@ -21,7 +21,7 @@ from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDBlocks, SIDDMedium
 from denoisebench.report.rows import read_study
-from denoisebench.run import parts_of
+from denoisebench.study.run import parts_of
 from sidd_fixture import SHAPE, blocks, make_blocks, make_frames
 
 # ----------------------------------------------------------------------------------------------------- blocks

@@ -18,9 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from denoisebench import config, run
-from denoisebench.cells import Cell, Row, read_plan
-from denoisebench.loggers import run_id
+from denoisebench import config
+from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.study import run
+from denoisebench.tracking.loggers import run_id
 from test_loggers import Offline, numbers, offline_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -168,9 +169,10 @@ PHOTOS = ("dataset.crop=48",)
 OF_SWEEP = ("budget=smoke", "training.steps=40", "trainer=cpu", "trainer.checkpoint_s=0", "trainer.threads=1", "pictures=1")
 SWEEP = """
 import sys
-from denoisebench import cli, config
+from denoisebench import config
+from denoisebench.cli import app
 grids = " ".join(sys.argv[1:]).split(" + ")
-sys.exit(cli._compute([job for grid in grids for job in config.jobs(grid.split(), multirun=True)]))
+sys.exit(app._compute([job for grid in grids for job in config.jobs(grid.split(), multirun=True)]))
 """
 
 

@@ -16,7 +16,7 @@ from denoisebench import config
 from denoisebench.datasets.standard import BSD68, SET14, SETS, Standard
 from denoisebench.datasets.views import NoisyViews, impossible
 from denoisebench.noise import Gaussian, Real, Stored
-from denoisebench.run import cell_of, parts_of
+from denoisebench.study.run import cell_of, parts_of
 
 INDEXED = [f"{index:04d}" for index in range(68)]
 TEST_SETS: tuple[Any, ...] = ("cbsd68", "kodak", "set14", "bsd300")

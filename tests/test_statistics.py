@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from denoisebench.cells import COLUMNS
 from denoisebench.report.rows import Result, read_study, summarise
 from denoisebench.report.sections import wins_text
 from denoisebench.report.statistics import RESAMPLES, Comparison, Difference, compare, differences, holm, intervals, signed_rank
 from denoisebench.report.table import markdown_tables
 from denoisebench.report.write import write_report
+from denoisebench.store.cells import COLUMNS
 from studies import STUDY, add_cell
 
 IMAGES = 12

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from denoisebench import cells, submit
-from denoisebench.cells import read_status
 from denoisebench.cli import main
 from denoisebench.datasets import dnd, sidd
 from denoisebench.report.rows import read_study, summarise
-from denoisebench.submit import in_8_bit, in_floats, scores_of
+from denoisebench.store import cells
+from denoisebench.store.cells import read_status
+from denoisebench.submit import bundles as submit
+from denoisebench.submit.bundles import in_8_bit, in_floats, scores_of
 from dnd_fixture import make_dnd
 from sidd_fixture import SHAPE, make_blocks
 

@@ -8,9 +8,10 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 from PIL import Image
 
-from denoisebench import cli, config, run, sweep
-from denoisebench.cells import Cell, read_plan
+from denoisebench import cli, config
 from denoisebench.config import ConfigError
+from denoisebench.store.cells import Cell, read_plan
+from denoisebench.study import run, sweep
 from test_run import SMALL, photos_in, rows_of, without_costs
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from denoisebench import config
-from denoisebench.weights import IMPORTABLE, convert, import_weights
+from denoisebench.weights.released import IMPORTABLE, convert, import_weights
 
 
 def conv(before: int, after: int, size: int = 1) -> dict[str, Tensor]:

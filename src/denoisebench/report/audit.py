@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from denoisebench.cells import Row
 from denoisebench.report.health import cells_of, read_json
 from denoisebench.report.rows import Result
+from denoisebench.store.cells import Row
 
 NOT_RECORDED = "not recorded"
 BLIND = 1e-6  # response of a pixel to itself, as a part of the largest response elsewhere

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from denoisebench.cells import Row, read_status
-from denoisebench.evaluator import kept_pair
-from denoisebench.metrics import UNIFORM_WINDOW
 from denoisebench.progress import Advance, output_console, track
-from denoisebench.protocol import Protocol
 from denoisebench.report.rows import read_local, read_rows, runs_root
 from denoisebench.report.viewer import inputs_of
+from denoisebench.scoring.evaluator import kept_pair
+from denoisebench.scoring.measures import UNIFORM_WINDOW
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.cells import Row, read_status
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, full range
 STEPS = {"clip": "clipping", "rounding": "rounding to 8 bit", "border": "border cut off", "ssim": "window of SSIM"}

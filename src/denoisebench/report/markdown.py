@@ -6,8 +6,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from denoisebench.cells import Row, write_atomic
-from denoisebench.pictures import output_name, read_png, strip, write_png
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.rows import Result
 from denoisebench.report.sections import difference_text, has_statistics, interval_text, p_text, wins_text
@@ -16,6 +14,8 @@ from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
 from denoisebench.report.table import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.viewer import Group, View, groups_of, output_of
+from denoisebench.store.cells import Row, write_atomic
+from denoisebench.store.pictures import output_name, read_png, strip, write_png
 
 PICTURED_IMAGES = 3
 PICTURED_SIDE = 256

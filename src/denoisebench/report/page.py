@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from denoisebench.cells import write_atomic
 from denoisebench.report.markup import Markup, element, joined
 from denoisebench.report.sections import grid_section, health_section, tags_in
 from denoisebench.report.study import Report
+from denoisebench.store.cells import write_atomic
 
 
 def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from denoisebench.cells import Cell, Row, computation_of, read_server_rows, read_status
+from denoisebench.store.cells import Cell, Row, computation_of, read_server_rows, read_status
 
 LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
 VIEW = ("key", "image", "repeat", "protocol", "scored_by")

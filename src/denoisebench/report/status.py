@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench.cells import STATES, Cell, read_plan, study_folder
 from denoisebench.progress import output_console
 from denoisebench.report.rows import runs_root
+from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
 
 STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from denoisebench.cells import Cell, Row, read_plan
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.published import Beside, beside
 from denoisebench.report.rows import Result, read_studies, summarise
 from denoisebench.report.statistics import Comparison, Difference, compare
 from denoisebench.report.table import Grid, grids
+from denoisebench.store.cells import Cell, Row, read_plan
 
 Place = tuple[str, str, str]
 """Data set, noise, protocol."""

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench.cells import write_csv
 from denoisebench.progress import duration
 from denoisebench.report.rows import Result, all_images, mean
+from denoisebench.store.cells import write_csv
 
 FIELDS = (
     "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "psnr_sd_images", "psnr_sd_seeds",

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.cells import write_atomic
 from denoisebench.progress import output_console
 from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
@@ -11,6 +10,7 @@ from denoisebench.report.page import write_page
 from denoisebench.report.study import build, comparison_columns
 from denoisebench.report.table import print_tables, write_results
 from denoisebench.report.viewer import write_pictures
+from denoisebench.store.cells import write_atomic
 
 FILES = ("report.html", "report.md", "results.csv", "table.tex")
 

@@ -1,6 +1,6 @@
 """PSNR and SSIM: pure functions (N, C, H, W), (N, C, H, W) -> (N,), in float64 on the device of the input.
 
-Both take images as they are: clipping and rounding belong to a protocol (`denoisebench.protocol`).
+Both take images as they are: clipping and rounding belong to a protocol (`denoisebench.scoring.protocol`).
 """
 
 from collections.abc import Iterator, Sequence

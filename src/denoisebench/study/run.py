@@ -16,25 +16,29 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench import cells, config, loggers, ranks
-from denoisebench.cells import Cell, PartialRows, Row
+from denoisebench import config
 from denoisebench.config import ConfigError, Job
 from denoisebench.datasets.images import ImageSet, file_hash, photographs_shared
 from denoisebench.datasets.views import NoisyViews, Training, impossible, no_target
-from denoisebench.files import BusyError, held, remove_orphans
-from denoisebench.manifest import commit, manifest
-from denoisebench.memory import keep_freed
 from denoisebench.noise import NoiseModel
 from denoisebench.progress import Advance, console, duration, track
-from denoisebench.protocol import Protocol
+from denoisebench.scoring.memory import keep_freed
+from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
+from denoisebench.store import cells
+from denoisebench.store.cells import Cell, PartialRows, Row
+from denoisebench.store.files import BusyError, held, remove_orphans
+from denoisebench.store.manifest import commit, manifest
+from denoisebench.tracking import loggers
+from denoisebench.training import ranks
+from denoisebench.training.surroundings import sheltered
 
 if TYPE_CHECKING:
     from denoisebench.datasets.datamodule import DataModule
     from denoisebench.denoiser import Denoiser
 
 PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
-FOLLOW = "from denoisebench.run import follow; follow()"
+FOLLOW = "from denoisebench.study.run import follow; follow()"
 
 
 @dataclass(frozen=True)
@@ -469,9 +473,9 @@ def _compute(
 ) -> Sequence[Row] | None:
     """The rows of a cell; None if this was but a part of it, and others are not finished."""
     from denoisebench.denoiser import ImageDenoiser
-    from denoisebench.evaluator import Evaluator
-    from denoisebench.evidence import ReadCount
-    from denoisebench.training import load_weights, quiet, trained, trainer_for
+    from denoisebench.scoring.evaluator import Evaluator
+    from denoisebench.scoring.evidence import ReadCount
+    from denoisebench.training.fit import load_weights, quiet, trained, trainer_for
 
     began = time.monotonic()
     keep_freed()
@@ -510,8 +514,8 @@ def _compute(
         if isinstance(method, ImageDenoiser):
             method.on_image_step = _step_reporter(method, evaluator, advance)
         if len(data.test_views):
-            with quiet():
-                trainer_for(device, precision, [reads, evaluator]).test(method, data, verbose=False)
+            with quiet(), sheltered():
+                trainer_for(device, precision, [reads, evaluator], cell.folder).test(method, data, verbose=False)
     with _gate(cell, shard):
         done = partial.all()
         if len(done) < total:
@@ -560,7 +564,7 @@ def _followers(job: DictConfig, cell: Cell, devices: int, resume: Path | None) -
     """The other ranks of a training on several devices."""
     if devices == 1:
         return nullcontext()
-    order = {"job": _plain(job), "resume": resume and str(resume)}
+    order = {"job": _plain(job), "resume": resume and str(resume), "folder": str(cell.training)}
     return ranks.led(FOLLOW, order, devices, _device(job), lambda error: _fail(cell, error, None))
 
 
@@ -570,13 +574,14 @@ def follow() -> NoReturn:
 
 
 def _ready_to_train(order: dict[str, Any]) -> Callable[[], object]:
-    from denoisebench.training import fit
+    from denoisebench.training.fit import fit
 
     keep_freed()
     job, resume = DictConfig(order["job"]), order["resume"]
     method, data = _method_and_data(job, parts_of(job, _Unread()), validated=False)
     return lambda: fit(
-        method, data, Path(), resume and Path(resume), seed=job.seed, device=_device(job), precision=PRECISIONS[job.precision],
+        method, data, Path(order["folder"]), resume and Path(resume), seed=job.seed, device=_device(job),
+        precision=PRECISIONS[job.precision],
         devices=_devices(job), checkpoint_s=job.trainer.checkpoint_s,
     )  # fmt: skip
 
@@ -604,7 +609,7 @@ def _evidence(
     job: DictConfig, parts: Parts, method: Any, training: dict[str, Any] | None, test_reads: dict[str, int]
 ) -> dict[str, Any]:
     """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
-    from denoisebench.evidence import blind_spot
+    from denoisebench.scoring.evidence import blind_spot
 
     first = NoisyViews(parts.test_set, parts.noise, job.seed, 1, ())[0]
     return {
@@ -680,7 +685,7 @@ def _devices(job: DictConfig) -> int:
 
 def _score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
-    from denoisebench.evaluator import rescored
+    from denoisebench.scoring.evaluator import rescored
 
     rows = read_rows(cell)
     scored = {row["protocol"] for row in rows}

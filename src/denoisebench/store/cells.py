@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock
 
-from denoisebench.files import whole_file
+from denoisebench.store.files import whole_file
 
 COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",

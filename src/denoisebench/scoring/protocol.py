@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from denoisebench.metrics import SSIM_WINDOW, UNIFORM_WINDOW, parts, psnr, ssim, ssim_uniform, ssim_volume
+from denoisebench.scoring.measures import SSIM_WINDOW, UNIFORM_WINDOW, parts, psnr, ssim, ssim_uniform, ssim_volume
 
 # The kinds of SSIM, and the least side of an image that each can score.
 SSIMS = {"gaussian": (ssim, SSIM_WINDOW), "uniform": (ssim_uniform, UNIFORM_WINDOW), "volume": (ssim_volume, 1)}

@@ -63,8 +63,8 @@ def conf_dir() -> str:
     An editable install holds a stale copy beside the package's metadata, so a checkout goes first; it is one only
     with the project file beside it.
     """
-    checkout = Path(__file__).resolve().parents[2]
-    packaged = Path(__file__).resolve().parent / "conf"
+    checkout = Path(__file__).resolve().parents[3]
+    packaged = Path(__file__).resolve().parents[1] / "conf"
     if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
         return str(checkout / "conf")
     if (packaged / "config.yaml").is_file():

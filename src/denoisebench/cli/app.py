@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     import argparse
 
-    from denoisebench.cells import Cell
     from denoisebench.config import Job
-    from denoisebench.protocol import Protocol
+    from denoisebench.scoring.protocol import Protocol
+    from denoisebench.store.cells import Cell
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
@@ -215,7 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return _refuse(f"no verb {verb}; {hint}Valid: {', '.join(VERBS)}")
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGUSR1"):  # the second is what Slurm's --signal is mostly told to send before the end
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
     try:
         return VERBS[verb](rest)
     except KeyboardInterrupt:
@@ -256,7 +258,7 @@ def _retry(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     from denoisebench.config import ConfigError
     from denoisebench.report.rows import find_study
-    from denoisebench.sweep import failed_jobs
+    from denoisebench.study.sweep import failed_jobs
 
     study, *settings = arguments
     try:
@@ -271,8 +273,8 @@ def _retry(arguments: Sequence[str]) -> int:
 
 def _compute(jobs: "Sequence[Job]", *, only_plan: bool = False) -> int:
     """Plan these jobs, and compute what is not done."""
-    from denoisebench import run, sweep  # imports torch: only once the command line is right
     from denoisebench.config import ConfigError, LaunchError
+    from denoisebench.study import run, sweep  # imports torch: only once the command line is right
 
     try:
         cells = run.plan(jobs, keep=not only_plan)
@@ -369,15 +371,16 @@ def _parsed(parser: "argparse.ArgumentParser", arguments: Sequence[str]) -> "arg
 
 
 def _protocols(names: Sequence[str]) -> "list[Protocol]":
-    from denoisebench import config, run
+    from denoisebench import config
+    from denoisebench.study import run
 
     [job] = config.jobs([f"protocol=[{','.join(names)}]"], multirun=False)
     return run.protocols_of(job.config)
 
 
 def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
-    from denoisebench import run
-    from denoisebench.cells import read_plan
+    from denoisebench.store.cells import read_plan
+    from denoisebench.study import run
 
     return run.rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
 
@@ -424,7 +427,7 @@ def _import_weights(arguments: Sequence[str]) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("out", type=Path, nargs="?")
     given = parser.parse_args(arguments)
-    from denoisebench.weights import import_weights
+    from denoisebench.weights.released import import_weights
 
     out: Path = given.out or given.file.with_suffix(".ours.pt")
     try:
@@ -447,7 +450,7 @@ def _dashboard(arguments: Sequence[str]) -> int:
     parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY"), required="WANDB_ENTITY" not in os.environ)
     parser.add_argument("--project", default=os.environ.get("WANDB_PROJECT", "denoisebench"))
     given = parser.parse_args(arguments)
-    from denoisebench.dashboard import save
+    from denoisebench.tracking.dashboard import save
 
     try:
         print(save(given.study, given.entity, given.project))
@@ -473,7 +476,7 @@ def _submit(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{option}", dest=name)
     given = parser.parse_args(arguments)
     about = {name: text for name in SUBMIT_ABOUT.values() if (text := getattr(given, name))}
-    from denoisebench import submit
+    from denoisebench.submit import bundles as submit
 
     try:
         if given.result:
@@ -491,7 +494,7 @@ def _data(arguments: Sequence[str]) -> int:
     if not arguments or "-h" in arguments or "--help" in arguments:
         print(DATA_HELP, end="")
         return 0 if arguments else 2
-    from denoisebench.datasets.command import data
+    from denoisebench.cli.data import data
 
     try:
         return data(arguments)

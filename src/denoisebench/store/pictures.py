@@ -9,7 +9,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from denoisebench.files import whole_file
+from denoisebench.store.files import whole_file
 
 LABEL_HEIGHT = 22
 MAGNIFIED = 256  # small images are shown about this high or wide

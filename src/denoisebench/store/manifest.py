@@ -21,7 +21,7 @@ PACKAGES = (
 @functools.cache
 def commit() -> str:
     """The commit of the checkout that runs, `+dirty` with changes; the version where there is no checkout."""
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return denoisebench.__version__
     head = _git(checkout, "rev-parse", "--short=12", "HEAD")

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench import config, run
-from denoisebench.cells import STATES, Cell, read_plan, study_folder
+from denoisebench import config
 from denoisebench.config import ConfigError, Job
 from denoisebench.progress import console, output_console
+from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
+from denoisebench.study import run
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 BASIC = "BasicLauncher"

@@ -24,15 +24,16 @@ from torch import Tensor
 
 from denoisebench import sampling
 from denoisebench.batch import Batch
-from denoisebench.cells import write_atomic, write_csv
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.denoiser import Denoiser
-from denoisebench.evidence import ReadCount
-from denoisebench.files import held, remove_orphans, whole_file
-from denoisebench.loggers import Live, Log, no_log
 from denoisebench.progress import Advance, console, track
-from denoisebench.protocol import Protocol
+from denoisebench.scoring.evidence import ReadCount
+from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng, seed_from
+from denoisebench.store.cells import write_atomic, write_csv
+from denoisebench.store.files import held, remove_orphans, whole_file
+from denoisebench.tracking.loggers import Live, Log, no_log
+from denoisebench.training.surroundings import Stop, sheltered
 
 STEPS_BETWEEN_READINGS = 50
 
@@ -56,8 +57,16 @@ class TrainingLog(pl.Callback):
     Of several ranks all read the mean of their losses and save together, when rank 0 says so; it alone writes.
     """
 
-    def __init__(self, folder: Path, checkpoint_s: float, advance: Advance, live: Live = lambda part, points: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        checkpoint_s: float,
+        advance: Advance,
+        live: Live = lambda part, points: None,
+        stop: Stop | None = None,
+    ) -> None:
         self.folder, self.checkpoint_s, self.advance, self.live = folder, checkpoint_s, advance, live
+        self.stop = stop or Stop()
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
         self._unread: list[Tensor] = []
@@ -84,6 +93,9 @@ class TrainingLog(pl.Callback):
         if step < trainer.max_steps and self._is_due(step, trainer):
             self._check(step, trainer)
             self._save(trainer)
+            if self.stop.asked:
+                console.print(f"saved at step {step} of {trainer.max_steps}; the same command continues from there", markup=False)
+                raise KeyboardInterrupt
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.seconds += time.monotonic() - self._began
@@ -92,7 +104,7 @@ class TrainingLog(pl.Callback):
         """Several ranks ask the clock of rank 0, and at readings only: all losses have been read then."""
         if trainer.world_size > 1 and step % STEPS_BETWEEN_READINGS:
             return False
-        return trainer.strategy.broadcast(time.monotonic() - self._saved >= self.checkpoint_s)
+        return trainer.strategy.broadcast(self.stop.asked or time.monotonic() - self._saved >= self.checkpoint_s)
 
     def _check(self, step: int, trainer: pl.Trainer) -> float:
         """The mean loss since the curve's last point."""
@@ -167,17 +179,22 @@ class Validation(pl.Callback):
 
 
 def trainer_for(
-    device: str, precision: str | int, callbacks: Sequence[pl.Callback], devices: int = 1, **settings: Any
+    device: str, precision: str | int, callbacks: Sequence[pl.Callback], folder: Path, devices: int = 1, **settings: Any
 ) -> pl.Trainer:
-    """A silent Lightning Trainer on one device, `cpu` or `gpu`, or as one of several ranks that run already."""
-    if devices > 1:  # named, so that Lightning does not go by a SLURM job around it
-        settings |= {"strategy": "ddp", "plugins": [LightningEnvironment()], "use_distributed_sampler": False}
+    """A silent Lightning Trainer on one device, `cpu` or `gpu`, or as one of several ranks that run already.
+
+    It is to run under `sheltered`. folder: of this training or test alone; Lightning loads a checkpoint that it finds
+    in its root folder (`hpc_ckpt_1.ckpt`), whoever left it there, so that its root is a place where nothing is.
+    """
+    if devices > 1:
+        settings |= {"use_distributed_sampler": False}
     trainer = pl.Trainer(
         accelerator=device, devices=devices, precision=precision, callbacks=list(callbacks), logger=False,  # type: ignore[arg-type]
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **settings,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, plugins=[LightningEnvironment()],
+        default_root_dir=folder / ".lightning", **settings,
     )  # fmt: skip
-    if devices > 1:  # Lightning's handler of SIGTERM waits for the other ranks, wherever these are: for ever
-        trainer._signal_connector.register_signal_handlers = lambda: None
+    # Lightning's handler of SIGTERM waits for the other ranks, wherever these are: for ever; ours saves and stops.
+    trainer._signal_connector.register_signal_handlers = lambda: None
     return trainer
 
 
@@ -186,7 +203,7 @@ def quiet() -> Iterator[None]:
     """Without Lightning's notes on what is meant so: no workers for cached patches, no logger, the device it found."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*"):
+        for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*", ".*srun.*"):
             warnings.filterwarnings("ignore", message=message)
         yield
 
@@ -290,12 +307,19 @@ def fit(
 ) -> tuple[TrainingLog, Validation, ReadCount]:  # fmt: skip
     """Train `method` on one device, or as one of several ranks, from a checkpoint or from step 0."""
     assert data.training is not None
-    log = TrainingLog(folder, checkpoint_s, advance, live)
+    stop = Stop()
+    log = TrainingLog(folder, checkpoint_s, advance, live, stop)
     validation = Validation(data.validation_views, validate_every, data.training.selection == "oracle", live)
     callbacks = [SeededSteps(seed), reads := ReadCount(), validation, log]
-    settings = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
-    with isolated_rng(seed_from(seed, "training")), quiet():
-        trainer_for(device, precision, callbacks, devices, **settings).fit(method, data, ckpt_path=resume, weights_only=True)
+    settings: dict[str, Any] = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
+    if devices > 1:
+        settings["strategy"] = "ddp_find_unused_parameters_true" if getattr(method, "staged", False) else "ddp"
+    with isolated_rng(seed_from(seed, "training")), quiet(), sheltered(alone=devices == 1):
+        trainer = trainer_for(device, precision, callbacks, folder, devices, **settings)
+        with stop.heeded():
+            trainer.fit(method, data, ckpt_path=resume, weights_only=True)
+    if trainer.global_step != data.training.steps:
+        raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")
     return log, validation, reads
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from denoisebench.files import whole_file
 from denoisebench.methods.apbsn import APBSN
 from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
+from denoisebench.store.files import whole_file
 
 IMPORTABLE = ("neighbor2neighbor", "sdap", "apbsn", "cbsn")
 MODULES = 9

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from denoisebench.cells import Row
-from denoisebench.loggers import METRICS, TABLE, About
 from denoisebench.progress import console
+from denoisebench.store.cells import Row
+from denoisebench.tracking.loggers import METRICS, TABLE, About
 
 SECONDS_FOR_A_SERVER = 2.0
 NETRC_FILES = ("~/.netrc", "~/_netrc")

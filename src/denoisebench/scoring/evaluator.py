@@ -11,14 +11,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from denoisebench import memory
 from denoisebench.batch import Batch
-from denoisebench.cells import PartialRows, Row
 from denoisebench.denoiser import Denoiser
-from denoisebench.files import whole_file
-from denoisebench.pictures import output_name, read_png, strip, write_png
 from denoisebench.progress import Advance
-from denoisebench.protocol import Protocol
+from denoisebench.scoring import memory
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.cells import PartialRows, Row
+from denoisebench.store.files import whole_file
+from denoisebench.store.pictures import output_name, read_png, strip, write_png
 
 WARM_UP_SIDE = 64
 

@@ -18,10 +18,10 @@ from typing import Any, Literal, Protocol
 
 from filelock import FileLock
 
-from denoisebench.cells import Cell, Row, study_folder
-from denoisebench.files import BusyError
-from denoisebench.pictures import output_name, read_png
 from denoisebench.progress import console
+from denoisebench.store.cells import Cell, Row, study_folder
+from denoisebench.store.files import BusyError
+from denoisebench.store.pictures import output_name, read_png
 
 TABLE = ("image", "repeat", "protocol", "psnr_db", "ssim", "seconds")
 CURVES = ("step", "loss", "lr", "psnr_db", "ssim")

@@ -24,19 +24,20 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from denoisebench import cells, config
-from denoisebench.cells import Row, read_plan, read_status
+from denoisebench import config
 from denoisebench.datasets.dnd import BOXES, DND
 from denoisebench.datasets.images import read_image, to_unit
 from denoisebench.datasets.sidd import SIDDBlocks
 from denoisebench.datasets.views import fixed_view
-from denoisebench.evaluator import image_hash
-from denoisebench.files import remove_orphans, whole_file, whole_folder
 from denoisebench.noise import Real
-from denoisebench.pictures import output_name
 from denoisebench.progress import track
-from denoisebench.protocol import Protocol
 from denoisebench.report.rows import read_local
+from denoisebench.scoring.evaluator import image_hash
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store import cells
+from denoisebench.store.cells import Row, read_plan, read_status
+from denoisebench.store.files import remove_orphans, whole_file, whole_folder
+from denoisebench.store.pictures import output_name
 
 SCORES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 MAT73_TEXT = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created by: denoisebench HDF5 schema 1.00 ."

@@ -1,0 +1,43 @@
+"""Text -> jobs: composing, checking and launching. The only room that imports Hydra and OmegaConf."""
+
+from denoisebench.config.compose import (
+    SEVERAL_DEVICES,
+    ConfigError,
+    Job,
+    LaunchError,
+    check,
+    class_of,
+    complete,
+    conf_dir,
+    expand,
+    groups,
+    hydra_flags,
+    instantiate,
+    job_of,
+    jobs,
+    launcher,
+    nearest,
+    quoted,
+    split_flags,
+)
+
+__all__ = [
+    "SEVERAL_DEVICES",
+    "ConfigError",
+    "Job",
+    "LaunchError",
+    "check",
+    "class_of",
+    "complete",
+    "conf_dir",
+    "expand",
+    "groups",
+    "hydra_flags",
+    "instantiate",
+    "job_of",
+    "jobs",
+    "launcher",
+    "nearest",
+    "quoted",
+    "split_flags",
+]

@@ -1,0 +1,1 @@
+"""Outputs -> scores: measures, protocols, the evaluator."""

@@ -1,0 +1,1 @@
+"""What lies on the disk: cells, rows, plans, whole files, pictures."""

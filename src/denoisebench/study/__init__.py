@@ -1,0 +1,1 @@
+"""What is computed when: planning, one cell, a sweep."""

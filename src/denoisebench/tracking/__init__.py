@@ -1,0 +1,1 @@
+"""Dashboards: views of rows."""

@@ -1,0 +1,1 @@
+"""Training by (seed, step), on one device or several."""

@@ -1,0 +1,174 @@
+"""A run in hostile surroundings gives what it gives in quiet ones, bit for bit, and a polite kill loses no step."""
+
+import csv
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from denoisebench import cli, config
+from denoisebench.store.cells import Cell
+from denoisebench.study import run
+from denoisebench.training.fit import TrainingLog
+from denoisebench.training.surroundings import Stop, sheltered
+
+SLURM = {
+    "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0", "SLURM_NODELIST": "n1",
+}  # fmt: skip
+HOSTILE = {
+    "slurm": SLURM,
+    "four tasks": {**SLURM, "SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "2"},
+    "lightning": {
+        "PL_TRAINER_FAST_DEV_RUN": "1", "PL_TRAINER_LIMIT_TRAIN_BATCHES": "1", "PL_TRAINER_GRADIENT_CLIP_VAL": "0.001",
+        "PL_TRAINER_MAX_TIME": "00:00:00:00", "PL_TRAINER_LIMIT_TEST_BATCHES": "1", "PL_TRAINER_PRECISION": "16-mixed",
+        "PL_GLOBAL_SEED": "3", "PL_SEED_WORKERS": "1",
+    },
+    "elastic": {"RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "8", "NODE_RANK": "1", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1",
+                "TORCHELASTIC_RUN_ID": "x", "GROUP_RANK": "1"},
+}  # fmt: skip
+JOBS = {
+    "neighbor2neighbor": ("method=neighbor2neighbor", "budget=smoke"),
+    "noise2clean": ("method=noise2clean", "budget=smoke"),
+    "given": ("method=neighbor2neighbor", "budget=smoke", "checkpoint=given.pt"),
+    "nlm": ("method=nlm",),
+}
+COSTS = ("seconds", "train_seconds", "peak_mib", "study", "commit")
+
+
+def computed(root: str, overrides: Sequence[str]) -> Cell:
+    [job] = config.jobs([*overrides, "dataset.crop=48", "pictures=0", "trainer=cpu", f"root={root}"], multirun=False)
+    [cell] = run.plan([job])
+    assert run.main(job.config) == "done", cell.status()
+    return cell
+
+
+def rows_of(cell: Cell) -> list[dict[str, str]]:
+    with (cell.folder / "rows.csv").open() as file:
+        return [{name: value for name, value in row.items() if name not in COSTS} for row in csv.DictReader(file)]
+
+
+def leave_foreign_checkpoint() -> None:
+    """What Lightning writes into the current folder when Slurm announces the end of another training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", "7")
+        [job] = config.jobs([*JOBS["neighbor2neighbor"], "seed=9", "trainer=cpu"], multirun=False)
+        method, data = run._method_and_data(job.config, run.parts_of(job.config))
+        trainer = pl.Trainer(
+            accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, limit_val_batches=0,
+        )  # fmt: skip
+        with run_quietly():
+            trainer.fit(method, data)
+        trainer.save_checkpoint("hpc_ckpt_1.ckpt")
+
+
+def run_quietly() -> Any:
+    from denoisebench.training.fit import quiet
+
+    return quiet()
+
+
+@pytest.mark.parametrize("surroundings", HOSTILE)
+def test_variables_and_foreign_checkpoints_change_no_number(
+    surroundings: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    srun = Path("bin/srun")
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\nexit 1\n")
+    srun.chmod(0o755)
+    trained = computed("first", JOBS["neighbor2neighbor"])
+    Path("given.pt").write_bytes((trained.training / "weights.pt").read_bytes())
+    clean = {name: rows_of(computed("clean", overrides)) for name, overrides in JOBS.items()}
+    leave_foreign_checkpoint()
+    before = set(Path().iterdir())
+    monkeypatch.setenv("PATH", f"{srun.parent.resolve()}{os.pathsep}{os.environ['PATH']}")
+    for name, value in HOSTILE[surroundings].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("denoisebench.training.surroundings._told", set())
+    hostile = {name: rows_of(computed("hostile", overrides)) for name, overrides in JOBS.items()}
+    assert hostile == clean
+    assert set(Path().iterdir()) - before == {Path("hostile")}
+    assert dict(os.environ).items() >= HOSTILE[surroundings].items(), "they are there again for what runs next"
+    told = capsys.readouterr()
+    assert ("ignoring PL_" in told.err + told.out) == (surroundings == "lightning")
+
+
+def test_a_training_that_ends_early_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(self: TrainingLog, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = True
+
+    monkeypatch.setattr(TrainingLog, "on_train_batch_end", ends)
+    [job] = config.jobs([*JOBS["neighbor2neighbor"], "training.steps=5", "dataset.crop=48"], multirun=False)
+    [cell] = run.plan([job])
+    assert run.main(job.config) == "failed"
+    assert "training ended after 1 of 5 steps" in cell.status()["reason"]
+    assert not (cell.training / "weights.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_polite_kill_saves_the_step_and_the_same_command_continues(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", *JOBS["neighbor2neighbor"], "training.steps=6", "dataset.crop=48", "pictures=0", "trainer=cpu"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    for key, value in SLURM.items():
+        monkeypatch.setenv(key, value)
+    seen = TrainingLog.on_train_batch_end
+
+    def killed(self: TrainingLog, trainer: pl.Trainer, *rest: Any) -> None:
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), getattr(signal, name))
+        seen(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "on_train_batch_end", killed)
+        assert cli.main([*command, "root=killed"]) == 130
+    said = capsys.readouterr()
+    assert "saved at step 3 of 6" in said.out + said.err
+    assert not list(Path().glob("hpc_ckpt*"))
+    [checkpoint] = Path("killed/.trained").glob("*/last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+    steps: list[int] = []
+
+    def counted(self: TrainingLog, trainer: pl.Trainer, *rest: Any) -> None:
+        steps.append(trainer.global_step)
+        seen(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "on_train_batch_end", counted)
+        assert cli.main([*command, "root=killed"]) == 0
+    assert steps == [4, 5, 6]
+    assert cli.main([*command, "root=undisturbed"]) == 0
+    [resumed], [undisturbed] = (list(Path(root, ".trained").glob("*/weights.pt")) for root in ("killed", "undisturbed"))
+    ours, theirs = torch.load(resumed, weights_only=True), torch.load(undisturbed, weights_only=True)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_request_interrupts_at_once_and_the_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stop = Stop()
+    with stop.heeded():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ranks_of_our_own_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("SLURM_PROCID", "4")
+    with sheltered(alone=False):
+        assert os.environ["LOCAL_RANK"] == "1"
+        assert "SLURM_PROCID" not in os.environ
+    with sheltered():
+        assert "LOCAL_RANK" not in os.environ
+    assert (os.environ["LOCAL_RANK"], os.environ["SLURM_PROCID"]) == ("1", "4")
