@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from denoisebench.methods.mm_bsn import MMBSN as Method
-from denoisebench.networks.mmbsn import MASKS, MMBSN, mask_of
+from denoisebench.methods.mm_bsn import MMBSN
+from denoisebench.networks.mmbsn import MASKS, MultiMaskBSN, mask_of
 from denoisebench.sampling import random_dihedral
 from test_apbsn import slow_pd_network
 from test_slow import compute, mean_psnr
@@ -15,10 +15,10 @@ MM = (("centre", "antidiagonal"), ("centre", "antidiagonal"))
 AM = (("centre",), ("diagonals",))
 
 
-def small(masks: Any = MM, modules: int = 1, *, positive: bool = True) -> MMBSN:
+def small(masks: Any = MM, modules: int = 1, *, positive: bool = True) -> MultiMaskBSN:
     """Positive weights leave no ReLU dead and nothing to cancel: a Jacobian of zero is then a path that is not there."""
     torch.manual_seed(3)
-    network = MMBSN(2, 4, modules, masks=masks).double()
+    network = MultiMaskBSN(2, 4, modules, masks=masks).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(0.01, 0.1) if positive or parameter.ndim == 1 else parameter.normal_(std=0.3)
@@ -31,7 +31,7 @@ def moved(places: set[tuple[int, int]], offsets: list[tuple[int, int]], size: tu
     return {(r, c) for r, c in there if 0 <= r < size[0] and 0 <= c < size[1]}
 
 
-def seen(network: MMBSN, place: tuple[int, int], size: tuple[int, int]) -> set[tuple[int, int]]:
+def seen(network: MultiMaskBSN, place: tuple[int, int], size: tuple[int, int]) -> set[tuple[int, int]]:
     """The input pixels that the output at `place` depends on, in any channel."""
     x = torch.rand(1, 2, *size, dtype=torch.float64, requires_grad=True)
     [gradient] = torch.autograd.grad(network(x)[0, :, place[0], place[1]].sum(), x)
@@ -75,10 +75,10 @@ def test_masks_hide_the_lines_that_they_are_named_after(name: str) -> None:
 
 @pytest.mark.parametrize(("masks", "count"), [(MM, 5_297_987), (AM, 3_837_251)])
 def test_the_default_networks_are_those_of_the_papers(masks: Any, count: int) -> None:
-    assert sum(p.numel() for p in MMBSN(masks=masks).parameters()) == count
+    assert sum(p.numel() for p in MultiMaskBSN(masks=masks).parameters()) == count
 
 
-def slow(network: MMBSN, x: Tensor, masks: Any, modules: int) -> Tensor:
+def slow(network: MultiMaskBSN, x: Tensor, masks: Any, modules: int) -> Tensor:
     """The network from its parameters alone, taken in the order in which they are registered."""
     weights = iter(network.parameters())
 
@@ -140,9 +140,9 @@ def test_masked_weights_get_no_gradient() -> None:
     assert torch.equal(weight.grad.abs().amax((0, 1)) > 0, mask_of("antidiagonal", 5) > 0)
 
 
-def small_method(**options: Any) -> Method:
+def small_method(**options: Any) -> MMBSN:
     torch.manual_seed(1)
-    return Method(**{"features": 4, "modules": 0, "init": "he", **options}).double()
+    return MMBSN(**{"features": 4, "modules": 0, "init": "he", **options}).double()
 
 
 @pytest.mark.parametrize("options", [{}, {"masks_d2": ["centre"], "masks_d3": ["diagonals"]}])
@@ -186,10 +186,10 @@ def test_denoising_is_the_published_order(height: int, width: int, blend: float)
 
 
 def test_learning_rates() -> None:
-    model = Method(features=2)
+    model = MMBSN(features=2)
     rates = [model.learning_rate(p) for p in (0, 0.266, 0.267, 0.533, 0.534, 0.799, 0.8)]
     assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6, 1e-7])
-    assert Method(features=2, lr_decay="linear").learning_rate(0.75) == pytest.approx(2.5e-5)
+    assert MMBSN(features=2, lr_decay="linear").learning_rate(0.75) == pytest.approx(2.5e-5)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_learning_rates() -> None:
 )
 def test_impossible_settings_are_named(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"method\." + next(iter(options))):
-        Method(**{"features": 2, "modules": 0, **options})
+        MMBSN(**{"features": 2, "modules": 0, **options})
 
 
 @pytest.mark.slow

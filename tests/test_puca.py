@@ -101,6 +101,7 @@ def slow(network: PUCANetwork, x: Tensor, stride: int) -> Tensor:
 
     y = conv(x)
     n, c, height, width = y.shape
+    places: list[tuple[int, int]] = []
     if stride > 1:
         tall, wide = height // stride + 4, width // stride + 4
         mosaic = torch.zeros(n, c, stride * tall, stride * wide, dtype=x.dtype)

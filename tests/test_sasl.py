@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_texture_is_the_slow_one_and_has_its_three_kinds(shape: tuple[int, ...])
 
 def slow_loss(model: SASL, noisy: Tensor, stage: int) -> Tensor:
     x = 255 * random_dihedral(noisy)
-    b, l, u = model.blind(x, 9), model.lan(x), model.network(x)
+    b, lan, u = model.blind(x, 9), model.lan(x), model.network(x)
     a = slow_texture(b.detach(), 1.0, 5.0) if stage == 2 else torch.empty(0)
     total = torch.zeros((), dtype=x.dtype)
     for n, ch, r, c in torch.ones_like(x).nonzero().tolist():
@@ -66,10 +67,10 @@ def slow_loss(model: SASL, noisy: Tensor, stage: int) -> Tensor:
         if stage == 0:
             total = total + (b[at] - x[at]).abs()
         elif stage == 1:
-            total = total + (l[at] - b[at].detach()).abs()
+            total = total + (lan[at] - b[at].detach()).abs()
         else:
             weight = a[n, 0, r, c]
-            total = total + ((1 - weight) * (u[at] - b[at].detach())).abs() + (weight * (u[at] - l[at].detach())).abs()
+            total = total + ((1 - weight) * (u[at] - b[at].detach())).abs() + (weight * (u[at] - lan[at].detach())).abs()
     return total / x.numel()
 
 
@@ -117,7 +118,7 @@ def train(folder: Path, fail_at: int | None = None) -> tuple[SASL, list[dict[str
 def test_each_stage_trains_one_network_and_leaves_the_others_bit_equal(tmp_path: Path) -> None:
     _, states = train(tmp_path)
     assert len(states) == 7
-    for step, (before, after) in enumerate(zip(states, states[1:], strict=False)):
+    for step, (before, after) in enumerate(pairwise(states)):
         changed = [part for part in PARTS if not torch.equal(before[part], after[part])]
         assert changed == [PARTS[step // 2]]
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from denoisebench.methods.apbsn import PixelShuffledDenoiser, zeros_to_multiple
-from denoisebench.networks.mmbsn import MMBSN as Network
+from denoisebench.networks.mmbsn import MultiMaskBSN
+from denoisebench.pixel_shuffled import PixelShuffledDenoiser, zeros_to_multiple
 
 
 class MMBSN(PixelShuffledDenoiser):
@@ -19,7 +19,7 @@ class MMBSN(PixelShuffledDenoiser):
 
     Symbols: x -> noisy, f -> network, PD -> `mosaic_down`, R3 -> `refined`.
 
-    channels, features, modules, init: of the network, `networks.mmbsn.MMBSN`.
+    channels, features, modules, init: of the network, `MultiMaskBSN`.
     masks_d2, masks_d3: the masks of the branches of dilation 2 (3 x 3) and 3 (5 x 5), equally many: centre, antidiagonal,
         diagonal, diagonals (both), row, column.
     pd_train, pd: strides of PD in training and at inference; a training patch loses what does not fill a cell.
@@ -53,7 +53,7 @@ class MMBSN(PixelShuffledDenoiser):
     ) -> None:
         if not 0 <= blend <= 1:
             raise ValueError(f"method.blend is between 0 and 1, got {blend}")
-        network = Network(channels, features, modules, masks=(masks_d2, masks_d3), init=init)
+        network = MultiMaskBSN(channels, features, modules, masks=(masks_d2, masks_d3), init=init)
         super().__init__(network, pd_train=pd_train, pd=pd, refine=refine, lr=lr, lr_decay=lr_decay)
         self.blend = blend
 

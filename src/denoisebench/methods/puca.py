@@ -4,8 +4,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from denoisebench.methods.apbsn import PixelShuffledDenoiser
 from denoisebench.networks.puca import PUCANetwork
+from denoisebench.pixel_shuffled import PixelShuffledDenoiser
 
 
 class PUCA(PixelShuffledDenoiser):

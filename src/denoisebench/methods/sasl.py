@@ -74,9 +74,9 @@ class SASL(DatasetDenoiser):
         if stage == 1:
             return (self.lan(x) - b).abs().mean()
         with torch.no_grad():
-            l, a = self.lan(x), texture(b, self.flat, self.textured)
+            sharp, alpha = self.lan(x), texture(b, self.flat, self.textured)
         u = self.network(x)
-        return ((1 - a) * (u - b).abs() + a * (u - l).abs()).mean()
+        return ((1 - alpha) * (u - b).abs() + alpha * (u - sharp).abs()).mean()
 
     def learning_rate(self, progress: float) -> float:
         _, within = stage_of(progress)

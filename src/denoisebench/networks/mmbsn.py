@@ -50,7 +50,7 @@ class _MaskBranch(nn.Module):
         return u, F.relu(self.join(torch.cat([u, self.far(u)], dim=1)))
 
 
-class MMBSN(nn.Module):
+class MultiMaskBSN(nn.Module):
     """(N, C, H, W) -> (N, C, H, W) for any H, W; an output pixel does not depend on the input pixel there.
 
     channels: C. features: width, F. modules: residual modules of each dilation after the masks are joined.

@@ -148,10 +148,7 @@ class PUCANetwork(nn.Module):
     def forward(self, x: Tensor, stride: int = 1) -> Tensor:
         """stride: of PD; 1 is without."""
         y = self.head(x)
-        if stride > 1:
-            y = mosaic_up(self._blind(mosaic_down(y, stride, PAD)), stride, PAD)
-        else:
-            y = self._blind(y)
+        y = mosaic_up(self._blind(mosaic_down(y, stride, PAD)), stride, PAD) if stride > 1 else self._blind(y)
         return self.tail(y)
 
     def _blind(self, x: Tensor) -> Tensor:

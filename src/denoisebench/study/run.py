@@ -244,7 +244,7 @@ def _check_method(job: Job) -> None:
         )
     if learns_of(job.config) == "image" and job.config.budget != "paper" and not job.recipe_sets:
         raise ConfigError(
-            f"{job.method} learns anew from each image, and budget={job.config.budget} has no recipe for it: choose another budget"
+            f"{job.method} learns from each image, and budget={job.config.budget} has no recipe for it: choose another budget"
         )
     if job.shard and job.config.checkpoint is None and learns_of(job.config) == "dataset":
         raise ConfigError(f"shard={job.shard}: {job.method} trains one network, which shards would wait for; leave shard out")
