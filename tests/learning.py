@@ -4,16 +4,16 @@ from typing import Any
 
 import torch
 
-from denoisebench import config
 from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.noise import Gaussian, NoiseModel
 from denoisebench.seeding import isolated_rng
+from jobs import built
 
 
 def method_of(name: str, *overrides: str) -> Any:
     """The method as `denoisebench run method=NAME` builds it."""
-    return config.instantiate(config.jobs([f"method={name}", *overrides], multirun=False)[0].config.method, "method")
+    return built(f"method={name}", *overrides)
 
 
 def psnr_db(image: torch.Tensor, clean: torch.Tensor) -> float:

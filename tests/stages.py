@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
-from denoisebench.training.fit import trained
+from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, trained
 
 STEPS = 6
 
@@ -28,10 +29,9 @@ def states_through_training(build: Callable[[], DatasetDenoiser], folder: Path, 
     """
     with isolated_rng(0):
         method = build().train()
-    data = DataModule(
-        Photos(crop=32), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25),
-        training=Training(steps=STEPS, patch=32, batch=1, noise="fresh"),
-    )  # fmt: skip
+    training = Training(steps=STEPS, patch=32, batch=1, noise="fresh")
+    given = TrainingData(Photos("train"), Gaussian(sigma=25), training)
+    data = DataModule(Photos(crop=32), Gaussian(sigma=25), 0, train=given)
     states: list[State] = []
     loss: Any = method.loss
 
@@ -42,7 +42,7 @@ def states_through_training(build: Callable[[], DatasetDenoiser], folder: Path, 
         return loss(noisy, progress)
 
     method.loss = watched  # type: ignore[method-assign]
-    trained(method, data, folder, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=0)
+    trained(method, data, folder, Course(0, Engine(checkpoint_s=0)))
     assert "loss" in vars(method)
     return [*states, torch.load(folder / "weights.pt", weights_only=True)]
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
 from denoisebench.methods.dip import DIP, MovingVariance, WindowedVariance
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
+from jobs import method_settings
 from single_image import gain_db
 
 
@@ -166,7 +166,7 @@ def test_the_noisy_image_is_the_target_only() -> None:
 
 def test_steps_belong_to_the_stopping_rule() -> None:
     for stop, steps in (("es_wmv", 5000), ("es_emv", 5000), ("steps", 3000)):
-        assert config.jobs(["method=dip", f"method.stop={stop}"], multirun=False)[0].config.method.steps == steps
+        assert method_settings("method=dip", f"method.stop={stop}").steps == steps
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.classical import estimated_std
 from denoisebench.datasets.images import read_image
 from denoisebench.methods.ffdnet import FFDNet
-from denoisebench.study import run
 from denoisebench.training.fit import load_weights
+from jobs import computed
 
 RELEASED = {3: (96, 12), 1: (64, 15)}  # width, convolutions
 
@@ -193,12 +192,9 @@ def test_whole_sets_score_as_measured_with_an_independent_program(
 ) -> None:
     """From the file to the rows. Print: CBSD68 33.87, 31.21, 27.96 dB; Set12 30.43; BSD68 29.19; McMaster 32.35."""
     own = [override.format(root=data_root) for override in dataset]
-    jobs = config.jobs(
-        ["method=ffdnet", f"checkpoint={released_files / f'ffdnet_{file}.pth'}", f"noise=gaussian{sigma}", "pictures=0", *own],
-        multirun=False,
-    )  # fmt: skip
-    (cell,) = run.plan(jobs)
-    assert run.main(jobs[0].config) == "done"
+    checkpoint = f"checkpoint={released_files / f'ffdnet_{file}.pth'}"
+    (cell,) = computed("method=ffdnet", checkpoint, f"noise=gaussian{sigma}", "pictures=0", *own)
+    assert cell.state == "done"
     with (cell.folder / "rows.csv").open() as rows:
         scores = list(csv.DictReader(rows))
     assert set(scores[0]["tags"].split()) >= {"supervised", "oracle_sigma"}
@@ -207,10 +203,8 @@ def test_whole_sets_score_as_measured_with_an_independent_program(
 
 @pytest.mark.slow
 def test_a_minute_of_training_lifts_psnr() -> None:
-    jobs = config.jobs(["method=noisy,ffdnet", "budget=quick", "noise=gaussian25", "dataset.crop=160"], multirun=True)
-    cells, means = run.plan(jobs), []
-    for job, cell in zip(jobs, cells, strict=True):
-        run.main(job.config)
+    means = []
+    for cell in computed("method=noisy,ffdnet", "budget=quick", "noise=gaussian25", "dataset.crop=160"):
         with (cell.folder / "rows.csv").open() as rows:
             means.append(np.mean([float(row["psnr_db"]) for row in csv.DictReader(rows)]))
     assert means[1] > means[0] + 5

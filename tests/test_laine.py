@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
+import jobs
 from denoisebench.methods.laine import Laine, covariance, solved
 from test_slow import compute, mean_psnr
 
@@ -214,8 +214,7 @@ def test_parameter_counts_are_those_of_the_released_networks() -> None:
 
 def test_the_noise_says_which_level_is_known() -> None:
     def built(*overrides: str) -> Laine:
-        job = config.jobs(["method=laine", "budget=smoke", *overrides], multirun=False)[0]
-        return config.instantiate(job.config.method, "method")
+        return jobs.built("method=laine", "budget=smoke", *overrides)
 
     gaussian, photons = built("noise=gaussian25"), built("noise=poisson30")
     assert (gaussian.noise_model, gaussian.known, gaussian.tags) == ("gaussian", pytest.approx(SIGMA), ("oracle_sigma",))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
 from denoisebench.methods import pixel2pixel
 from denoisebench.methods.pixel2pixel import Distance, Pixel2Pixel, pixel_bank
 from denoisebench.noise import Gaussian
+from jobs import method_settings
 from single_image import gain_db
 
 
@@ -203,9 +203,9 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 
 def test_real_noise_has_its_published_settings_and_other_noise_its_own() -> None:
-    jobs = config.jobs(["method=pixel2pixel", "dataset=polyu", "noise=real"], multirun=False)
-    jobs += config.jobs(["method=pixel2pixel", "dataset=kodak", "noise=gaussian50"], multirun=False)
-    chosen = [(job.config.method.neighbours, job.config.method.distance, job.config.method.sigmoid) for job in jobs]
+    both = ("dataset=polyu", "noise=real"), ("dataset=kodak", "noise=gaussian50")
+    found = [method_settings("method=pixel2pixel", *own) for own in both]
+    chosen = [(one.neighbours, one.distance, one.sigmoid) for one in found]
     assert chosen == [(20, "l2", False), (None, "l1", True)]
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
 from denoisebench.methods import pixel_refilling
 from denoisebench.methods.pixel_refilling import PixelRefilling, refill_image
 from denoisebench.noise import Camera, Gaussian
 from denoisebench.sampling import bernoulli_mask
+from jobs import method_settings
 from single_image import gain_db
 
 
@@ -178,9 +178,9 @@ def test_the_learning_rate_is_a_cosine() -> None:
 
 def test_independent_noise_has_settings_of_its_own() -> None:
     for noise, expected in (("gaussian25", (0.5, 1)), ("poisson30", (0.5, 1)), ("camera", (0.7, 2))):
-        method = config.jobs(["method=pixel_refilling", f"noise={noise}"], multirun=False)[0].config.method
+        method = method_settings("method=pixel_refilling", f"noise={noise}")
         assert (method.refill, method.pd) == expected
-    real = config.jobs(["method=pixel_refilling", "dataset=polyu", "noise=real"], multirun=False)[0].config.method
+    real = method_settings("method=pixel_refilling", "dataset=polyu", "noise=real")
     assert (real.refill, real.pd) == (0.7, 2)
 
 

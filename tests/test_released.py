@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from denoisebench.store.cells import Cell
 from PIL import Image
 from torch import Tensor
 
 from denoisebench.methods.at_bsn import ATBSN
 from denoisebench.methods.tm_bsn import TMBSN
-from denoisebench.training.fit import load_weights
+from denoisebench.store.cell import Cell
+from denoisebench.training.weights import load_weights
 from denoisebench.weights.released import import_weights
 from test_slow import compute, mean_psnr, rows_of
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
 from denoisebench.methods.self2self import Self2Self, flipped
 from denoisebench.noise import Gaussian
 from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
+from jobs import method_settings
 from single_image import gain_db
 
 
@@ -182,7 +182,7 @@ def test_real_noise_and_polyu_have_their_published_settings() -> None:
     cases = {("kodak", "gaussian25"): (None, "passes"), ("sidd_validation", "real"): (25, "passes")}
     cases[("polyu", "real")] = (25, "training")
     for (dataset, noise), expected in cases.items():
-        method = config.jobs(["method=self2self", f"dataset={dataset}", f"noise={noise}"], multirun=False)[0].config.method
+        method = method_settings("method=self2self", f"dataset={dataset}", f"noise={noise}")
         assert (method.photons, method.result) == expected
 
 

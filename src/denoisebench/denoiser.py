@@ -41,6 +41,8 @@ class Denoiser(pl.LightningModule, ABC):
 
     tiles: ClassVar[bool] = False
     """Whether `denoise` heeds `tile`."""
+    attends_globally: ClassVar[bool] = False
+    """Whether its network takes means over the whole image, which no tile has: then `denoise` cannot heed `tile`."""
     tile: int | None = None
     """Side of the tiles that its network is given one at a time, in pixels; None: the whole image at once."""
 
