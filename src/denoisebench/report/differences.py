@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from denoisebench.report.markup import Markup, element, number_cell, sortable_head, table
 from denoisebench.report.published import Beside, context
 from denoisebench.report.results import Result
-from denoisebench.report.statistics import Comparison, Difference
+from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
 from denoisebench.report.study import Place
-
-FEW_PHOTOGRAPHS = 6  # fewer cannot make a signed-rank test significant, and leave bootstrap intervals too narrow
 
 
 def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
@@ -25,14 +23,25 @@ def statistics_section(results: Sequence[Result], comparison: Comparison, place:
     head += _heads(f"less {comparison.best.method}")
     head += _heads(f"less {base.method}") if base else []
     body = [_statistics_line(r, comparison) for r in results]
-    count = max(r.photographs for r in results)
-    said = f"{count} photographs, {comparison.m} comparisons corrected for. "
-    if count < FEW_PHOTOGRAPHS:
-        said += (
-            f"With {count} photographs no signed-rank test can be significant and intervals are too narrow: take them as hints."
-        )
+    said = statistics_note(results, comparison)
     summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
     return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
+
+
+def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
+    """How many photographs and comparisons there are; where there are too few photographs, what is missing and why."""
+    pairs = (*comparison.to_best.values(), *comparison.to_baseline.values())
+    compared = [found.photographs for found in pairs if isinstance(found, Difference)]
+    count = min(compared, default=max(r.photographs for r in results))
+    photographs = f"{count} photograph{'' if count == 1 else 's'}"
+    if count >= FEWEST_PHOTOGRAPHS:
+        return f"{photographs}; intervals are corrected for {comparison.m} comparison{'' if comparison.m == 1 else 's'}."
+    said = (
+        f"{photographs}: too few for intervals and ranks. With fewer than {FEWEST_PHOTOGRAPHS}, intervals of skewed differences "
+        "hold the true mean too rarely: in simulations a 95 % interval missed its promise by more than 2 points."
+    )
+    untested = " No signed-rank test can be significant either." if count < FEWEST_TESTED else ""
+    return f"{said}{untested} Take the differences as hints."
 
 
 def _heads(text: str) -> list[Markup]:
@@ -67,8 +76,8 @@ def _difference(found: Difference | str | None, itself: bool) -> list[Markup]:
     ]
 
 
-def interval_text(low: float, high: float) -> str:
-    return f"[{low:+.2f}, {high:+.2f}]"
+def interval_text(low: float | None, high: float | None) -> str:
+    return "—" if low is None or high is None else f"[{low:+.2f}, {high:+.2f}]"
 
 
 def wins_text(found: Difference) -> str:

@@ -9,7 +9,7 @@ from denoisebench.report.choices import choices
 from denoisebench.report.published import Beside, beside
 from denoisebench.report.results import Result, summarise
 from denoisebench.report.rows import read_studies
-from denoisebench.report.statistics import Comparison, Difference, compare
+from denoisebench.report.statistics import Comparison, Difference, compare, too_few
 from denoisebench.report.table import Grid, grids
 from denoisebench.scoring.measures import MEASURES
 from denoisebench.store.cell import Cell
@@ -126,5 +126,5 @@ def _columns(comparison: Comparison, result: Result) -> dict[str, object]:
             "seeds",
         ):
             columns[f"to_{name}_{field}"] = getattr(known, field) if known else None
-        columns[f"to_{name}_refused"] = found if isinstance(found, str) else None
+        columns[f"to_{name}_refused"] = too_few(found.photographs) or None if isinstance(found, Difference) else found
     return columns
