@@ -9,7 +9,7 @@ import pytest
 import denoisebench
 
 SOURCE = Path(denoisebench.__file__).parent
-LATER = {"cli"}  # rooms that are not there yet
+LATER: set[str] = set()  # rooms that are not there yet
 MODULES = [path.relative_to(SOURCE).as_posix() for path in sorted(SOURCE.rglob("*.py"))]
 KEPT = [name for name in MODULES if name.partition("/")[0] not in LATER]
 

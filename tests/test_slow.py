@@ -162,10 +162,10 @@ PHOTOS = ("dataset.crop=48",)
 OF_SWEEP = ("budget=smoke", "training.steps=40", "trainer=cpu", "trainer.checkpoint_s=0", "trainer.threads=1", "pictures=1")
 SWEEP = """
 import sys
-from denoisebench.cli import app
+from denoisebench.cli import run
 from denoisebench.config.jobs import jobs
 grids = " ".join(sys.argv[1:]).split(" + ")
-sys.exit(app._compute(lambda: [job for grid in grids for job in jobs(grid.split(), multirun=True)]))
+sys.exit(run._compute(lambda: [job for grid in grids for job in jobs(grid.split(), multirun=True)]))
 """
 
 
