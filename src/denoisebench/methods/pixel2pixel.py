@@ -169,4 +169,4 @@ class Pixel2Pixel(ImageDenoiser):
         return self.lr * 0.5 ** sum(progress >= at for at in HALVED)
 
     def predict(self, noisy: Tensor) -> Tensor:
-        return self.network(noisy).clamp(0, 1)
+        return self.network(noisy).to(noisy.dtype).clamp(0, 1)
