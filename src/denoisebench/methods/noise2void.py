@@ -72,7 +72,7 @@ class Noise2Void(DatasetDenoiser):
         self.radius = radius
         self.replacement = replacement
         self.joint_channels = joint_channels
-        self.structure = structure
+        self.structure: Literal["none", "rows", "columns", "both"] = structure
         self.structure_radius = structure_radius
         self.norm = norm
         self.ensemble = ensemble
