@@ -28,22 +28,24 @@ def tell(what): print(f"{time.time() - began:.2f} {what}", flush=True)
 tell("Python started")
 from denoisebench import config
 tell("Hydra imported")
-jobs = config.jobs(sys.argv[2:], multirun=False)
+composed = config.compose_all(sys.argv[2:], multirun=False)
 tell("configuration composed")
 import torch
 tell("PyTorch imported")
 import pytorch_lightning
 tell("Lightning imported")
 from denoisebench import cli
-from denoisebench.study import run, sweep
-from denoisebench.training import fit as training
-import denoisebench.datasets.datamodule, denoisebench.scoring.evaluator
+from denoisebench.config.jobs import made_of
+from denoisebench.config.parts import Made
+from denoisebench.study import planning, sweep
+from denoisebench.training import callbacks as training
 tell("the rest imported")
-cells = run.plan(jobs)
+made = Made()
+planned = planning.plan([made_of(one, made) for one in composed])
 tell("planned")
 def first(*_): tell("first training step begins"); raise KeyboardInterrupt
 training.SeededSteps.on_train_batch_start = first
-sweep.launcher(jobs, cells)()
+sweep.launcher(planned)()
 """
 SWEEP = "import sys; from denoisebench.cli import main; sys.exit(main())"
 CHEAP = ("method=noisy", "dataset.crop=32", "dataset.part=test", "pictures=0", "trainer=cpu", "trainer.threads=1")
@@ -90,21 +92,22 @@ def start(quick: bool) -> None:
 
 def cells(quick: bool) -> None:
     """Cells of three crops of 32 x 32 that nothing denoises: what is left is planning, files, scoring, Lightning."""
-    from denoisebench import config
-    from denoisebench.study import run
+    from denoisebench.config.jobs import jobs
+    from denoisebench.study.cell import compute
+    from denoisebench.study.finished import read_rows
+    from denoisebench.study.planning import plan
 
     count = 5 if quick else 100
     print(f"\na sweep of {count} cells in one process: noisy, three images of 32 x 32")
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         torch.set_num_threads(1)
-        [warm] = config.jobs([*CHEAP, "study=warm"], multirun=False)
-        run.plan([warm])
-        run.main(warm.config)
-        jobs, composing = _measured(lambda: config.jobs([*CHEAP, f"seed=range(0,{count})"], multirun=True))
-        planned, planning = _measured(lambda: run.plan(jobs))
-        plan = {cell.key: cell for cell in planned}
-        _, computing = _measured(lambda: [run.main(job.config, planned=plan) for job in jobs])
-        tested = sum(float(row["seconds"]) for cell in planned for row in run.read_rows(cell))
+        [warm] = plan(jobs([*CHEAP, "study=warm"], multirun=False))
+        compute(warm)
+        composed, composing = _measured(lambda: jobs([*CHEAP, f"seed=range(0,{count})"], multirun=True))
+        planned, planning = _measured(lambda: plan(composed))
+        cells = {job.cell.key: job.cell for job in planned}
+        _, computing = _measured(lambda: [compute(job, cells) for job in planned])
+        tested = sum(float(row["seconds"]) for job in planned for row in read_rows(job.cell))
     for what, seconds in (("composing", composing), ("planning", planning), ("computing", computing)):
         print(f"  {1000 * seconds / count:7.1f} ms a cell {what}")
     print(f"  {1000 * tested / count:7.1f} ms of them in the method")
@@ -139,8 +142,8 @@ def _measured(act: Callable[[], Any]) -> tuple[Any, float]:
 
 def finished(quick: bool) -> None:
     """A sweep that is done already, started again; its cells were written by the library, not computed."""
-    from denoisebench import config
-    from denoisebench.study import run
+    from denoisebench.config.jobs import jobs
+    from denoisebench.study.planning import plan
 
     seeds = 1 if quick else 50
     grid = [
@@ -148,10 +151,10 @@ def finished(quick: bool) -> None:
         f"seed=range(0,{seeds})", "budget=smoke",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        jobs, composing = _measured(lambda: config.jobs(grid, multirun=True))
-        planned, planning = _measured(lambda: run.plan(jobs))
-        for cell in planned:
-            _write_as_done(cell)
+        composed, composing = _measured(lambda: jobs(grid, multirun=True))
+        planned, planning = _measured(lambda: plan(composed))
+        for job in planned:
+            _write_as_done(job.cell)
         print(f"\na sweep of {len(planned)} finished cells, started again")
         seconds, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
         few, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid[:2], "seed=0", "budget=smoke"], Path(folder))
@@ -161,7 +164,7 @@ def finished(quick: bool) -> None:
 
 def _write_as_done(cell: Any) -> None:
     """A finished cell's folder."""
-    from denoisebench.store.cells import COLUMNS, write_csv
+    from denoisebench.store.rows import COLUMNS, write_csv
 
     same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,
@@ -192,18 +195,11 @@ def step(quick: bool) -> None:
 
 
 def _method_and_data(steps: int) -> tuple[Any, Any]:
-    from denoisebench import config
-    from denoisebench.datasets.datamodule import DataModule
-    from denoisebench.study import run
+    from denoisebench.config.jobs import job_of
+    from denoisebench.study.making import method_and_data
 
     wanted = ["method=neighbor2neighbor", "budget=quick", f"training.steps={steps}", "training.patch=128"]
-    job = config.jobs(wanted, multirun=False)[0].config
-    parts = run.parts_of(job)
-    torch.manual_seed(0)
-    data = DataModule(
-        parts.test_set, parts.noise, 0, train_set=parts.train_set, train_noise=parts.train_noise, training=parts.training
-    )
-    return config.instantiate(job.method, "method"), data
+    return method_and_data(job_of(wanted))
 
 
 def _bare(steps: int) -> float:
@@ -226,11 +222,12 @@ def _bare(steps: int) -> float:
 
 
 def _in_lightning(steps: int) -> float:
-    from denoisebench.training.fit import trained
+    from denoisebench.training.engine import Engine
+    from denoisebench.training.fit import Course, trained
 
     method, data = _method_and_data(steps)
     with tempfile.TemporaryDirectory() as folder:
-        about = trained(method, data, Path(folder), title="", seed=0, device="cpu", precision="32-true", checkpoint_s=60.0)
+        about = trained(method, data, Path(folder), Course(0, Engine(checkpoint_s=60.0)))
     return about["seconds"] / steps
 
 

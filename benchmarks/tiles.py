@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import overhead
-from denoisebench import config
+from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
 
 METHODS = ("sdap", "apbsn", "cbsn", "neighbor2neighbor")
@@ -26,8 +26,7 @@ METHODS = ("sdap", "apbsn", "cbsn", "neighbor2neighbor")
 def built(name: str) -> Denoiser:
     """At quick width, with the first weights of that recipe."""
     torch.manual_seed(0)
-    job = config.jobs([f"method={name}", "budget=quick"], multirun=False)[0].config
-    return config.instantiate(job.method, "method").eval()
+    return job_of([f"method={name}", "budget=quick"]).method.make().eval()
 
 
 def photograph(height: int, width: int) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from skimage.restoration import denoise_tv_chambolle, denoise_wavelet, estimate_sigma
 
-from denoisebench import config
 from denoisebench.classical import ClassicalDenoiser, estimated_std
+from denoisebench.config.jobs import job_of
 from denoisebench.datasets.photos import Photos
 from denoisebench.methods.bm3d import BM3D
 from denoisebench.methods.nlm import NLM
@@ -94,8 +94,7 @@ def test_the_true_level_is_told_apart_from_an_estimate(method: Any) -> None:
     [("gaussian50", 50), ("gaussian5_50", None), ("poisson30-gaussian10", None), ("speckle25", None), ("stored25", None)],
 )
 def test_only_plain_gaussian_noise_of_one_level_tells_its_level(name: str, noise: str, sigma: float | None) -> None:
-    job = config.jobs([f"method={name}", f"noise={noise}"], multirun=False)[0].config
-    method: Any = config.instantiate(job.method, "method")
+    method: Any = job_of([f"method={name}", f"noise={noise}"]).method.make()
     assert method.sigma == sigma
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench.cli.app import COMPLETION, main
-from denoisebench.study import run
+from denoisebench.study import cell as study_cell
 
 SMALL = ("dataset.crop=48", "trainer=cpu")
 
@@ -106,7 +106,7 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, c
         raise SystemExit(1)  # what Lightning makes of Ctrl-C
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_compute", interrupted)
+        patch.setattr(study_cell, "computed", interrupted)
         assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 0

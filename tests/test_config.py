@@ -4,32 +4,35 @@ import itertools
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from denoisebench import config
-from denoisebench.config import ConfigError, compose
-from denoisebench.store.cells import Cell
-from denoisebench.study import run
+from denoisebench.config import ConfigError, composed, hydra_internals
+from denoisebench.config.checks import check_arguments
+from denoisebench.config.jobs import job_of, jobs, protocols_of
+from denoisebench.config.parts import Made, class_of, instantiate
+from denoisebench.store.cell import Cell
+from denoisebench.study.limits import impossible_reason
+from denoisebench.study.planning import plan
 from sets_fixture import make_sets
 
 
-def job(*overrides: str) -> config.Job:
-    return config.jobs(list(overrides), multirun=False)[0]
+def plain(*overrides: str) -> Any:
+    """The configuration of one job as plain values."""
+    return config.compose_one(overrides).plain
 
 
 def cell(*overrides: str) -> Cell:
-    composed = job(*overrides)
-    parts = run.parts_of(composed.config)
-    return run.cell_of(composed.config, parts, run.label_of(composed, parts))
+    return job_of(overrides).cell
 
 
 def error_of(*overrides: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        run.plan(config.jobs(list(overrides), multirun=False))
+        plan(jobs(list(overrides), multirun=False))
     return str(caught.value)
 
 
@@ -41,8 +44,8 @@ def test_every_noise_can_train() -> None:
     groups = config.groups()
     assert groups["train_noise"] == sorted([*groups["noise"], "same"])
     for noise in groups["noise"]:
-        composed = job(f"noise={noise}", f"train_noise={noise}").config
-        assert OmegaConf.to_container(composed.noise) == OmegaConf.to_container(composed.train_noise)
+        both = plain(f"noise={noise}", f"train_noise={noise}")
+        assert both["noise"] == both["train_noise"]
 
 
 def test_every_data_set_has_a_training_set() -> None:
@@ -54,9 +57,9 @@ def test_every_data_set_has_a_training_set() -> None:
 
 def test_a_training_set_that_is_named_is_that_set(data_root: Path) -> None:
     for name in ("cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu"):
-        composed = job("dataset=cbsd68", "dataset.crop=64", f"train_set={name}").config
-        assert (composed.train_set.which, composed.train_set.crop) == (name, None)
-    assert job("dataset=kodak").config.train_set.which == "bsds500"
+        named = plain("dataset=cbsd68", "dataset.crop=64", f"train_set={name}")["train_set"]
+        assert (named["which"], named["crop"]) == (name, None)
+    assert plain("dataset=kodak")["train_set"]["which"] == "bsds500"
 
 
 def test_an_own_data_set_needs_a_training_set_only_to_train(tmp_path: Path) -> None:
@@ -64,7 +67,7 @@ def test_an_own_data_set_needs_a_training_set_only_to_train(tmp_path: Path) -> N
     (tmp_path / "dataset" / "mine.yaml").write_text("defaults: [photos]\ncrop: 64\n")
     own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "dataset=mine"])
     assert cell(*own, "method=noisy").dataset == "photos-crop64"
-    assert "choose one, as train_set=" in error_of(*own, "method=sdap")
+    assert "choose one, e.g. train_set=" in error_of(*own, "method=sdap")
     assert cell(*own, "method=sdap", "train_set=photos").train_key
     assert "did you mean photos" in error_of(*own, "method=sdap", "train_set=fotos")
 
@@ -85,14 +88,14 @@ def test_a_recipe_is_no_place_to_change_a_method_unsaid(tmp_path: Path) -> None:
     recipe.write_text("# @package _global_\nmethod: {+drop: 0.9, steps: 3}\n".replace("+", ""))
     own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=mine", "budget=quick"])
     assert cell(*own).label == "mine[drop=0.9]"
-    for cached in (compose._composed_groups, compose._plain, compose._read_below):
-        cached.cache_clear()
+    hydra_internals.forget_files()
+    composed._unchanged.cache_clear()
     recipe.write_text("# @package _global_\ntraining: {steps: 3}\n")
     assert "learns from no data set" in error_of(*own)
 
 
 def test_a_budget_is_part_of_what_learns_from_an_image() -> None:
-    quick = job("method=self2self_plus", "budget=quick").config.method
+    quick = plain("method=self2self_plus", "budget=quick")["method"]
     spelled = [f"method.{key}={quick[key]}" for key in ("features", "steps", "passes", "init", "lr", "lr_decay")]
     paper = cell("method=self2self_plus", *spelled, "method.iqa=null")
     assert paper.key != cell("method=self2self_plus", "budget=quick").key
@@ -100,19 +103,20 @@ def test_a_budget_is_part_of_what_learns_from_an_image() -> None:
 
 def test_a_grid_needs_its_flag_and_globs_are_expanded() -> None:
     assert "add -m" in error_of("experiment=demo")
-    assert [each.method for each in config.jobs(["method=glob(no*)"], multirun=True)] == ["noise2clean", "noise2noise", "noisy"]
+    named = [name for name in config.groups()["method"] if name.startswith("no")]
+    assert [each.method for each in config.compose_all(["method=glob(no*)"], multirun=True)] == named
     with pytest.raises(ConfigError):
-        config.jobs(["method=range(1,3)"], multirun=True)
+        jobs(["method=range(1,3)"], multirun=True)
     with pytest.raises(FileNotFoundError, match=r"train_set\.noisy=/nope"):
         cell("method=sdap", "train_set=folder", "train_set.noisy=/nope")
 
 
 def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
     for name in config.groups()["noise"]:
-        noise = config.instantiate(job(f"noise={name}").config.noise, "noise")
+        noise = instantiate(plain(f"noise={name}")["noise"], "noise")
         assert noise.name.startswith(name) or name in ("gaussian", "poisson", "poisson_gaussian")
     for name in config.groups()["protocol"]:
-        assert [protocol.name for protocol in run.protocols_of(job(f"protocol=[{name}]").config)] == [name]
+        assert [protocol.name for protocol in protocols_of([name])] == [name]
 
 
 # Cells of each named study, as the comment at its head says.
@@ -147,10 +151,10 @@ def test_every_experiment_can_be_planned_and_no_cell_of_it_is_impossible(
     monkeypatch.setenv("DENOISEBENCH_DATA", str(sets))
     grid = config.expand([f"experiment={name}"], multirun=True)
     assert len(grid) == EXPERIMENTS[name]
-    jobs, made = [config.job_of(own) for own in pairwise(grid)], run.Made()
-    cells = run.plan(jobs, keep=False)
-    assert len({each.key for each in cells}) == len(cells)
-    assert [reason for job in jobs if (reason := run.impossible_reason(job, made))] == []
+    made = Made()
+    planned = plan([job_of(own, made) for own in pairwise(grid)], keep=False)
+    assert len({job.cell.key for job in planned}) == len(planned)
+    assert [reason for job in planned if (reason := impossible_reason(job))] == []
 
 
 def test_every_experiment_says_what_it_costs_and_its_command() -> None:
@@ -163,15 +167,16 @@ def test_every_experiment_says_what_it_costs_and_its_command() -> None:
 
 def test_the_published_repeats_belong_to_the_data_set() -> None:
     repeats = {
-        job.config.dataset.which: job.config.repeats for job in config.jobs(["experiment=neighbor2neighbor"], multirun=True)
+        one.plain["dataset"]["which"]: one.plain["repeats"]
+        for one in config.compose_all(["experiment=neighbor2neighbor"], multirun=True)
     }
     assert repeats == {"kodak": 10, "bsd300": 3, "set14": 20}
-    other = config.jobs(["experiment=neighbor2neighbor", "dataset=cbsd68,photos"], multirun=True)
-    assert {job.config.repeats for job in other} == {1}
+    other = config.compose_all(["experiment=neighbor2neighbor", "dataset=cbsd68,photos"], multirun=True)
+    assert {one.plain["repeats"] for one in other} == {1}
 
 
 def test_the_true_sigma_is_told_only_where_one_number_says_the_noise() -> None:
-    told = lambda *overrides: job("method=nlm", *overrides).config.method.sigma  # noqa: E731
+    told = lambda *overrides: plain("method=nlm", *overrides)["method"]["sigma"]  # noqa: E731
     assert told("noise=gaussian50") == 50
     assert told("noise=gaussian", "noise.sigma=12.5") == 12.5
     assert told("noise=gaussian5_50") is None
@@ -219,12 +224,12 @@ def test_an_equal_value_is_no_difference_and_a_preset_hides_none(tmp_path: Path)
     assert cell(*overrides).label == "nlm[strength=0.5,precision=bf16-mixed]"
     assert "mine" in config.groups(overrides)["experiment"]
     with pytest.raises(ConfigError, match="did you mean mine"):
-        config.jobs([*overrides, "experiment=min"], multirun=False)
+        jobs([*overrides, "experiment=min"], multirun=False)
 
 
 def test_what_a_sweep_sets_once_is_set_after_what_it_chooses() -> None:
     overrides = ["method=neighbor2neighbor,noise2clean", "method.lr=1e-3", "study=two", "noise=gaussian", "noise.sigma=[5,50]"]
-    assert [job.config.method.lr for job in config.jobs(overrides, multirun=True)] == [1e-3, 1e-3]
+    assert [one.plain["method"]["lr"] for one in config.compose_all(overrides, multirun=True)] == [1e-3, 1e-3]
 
 
 def test_annotations_for_type_checkers_alone_do_not_stop_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +239,7 @@ def test_annotations_for_type_checkers_alone_do_not_stop_a_method(tmp_path: Path
         "class Lazy(Noisy):\n    def __init__(self, place: Path | None = None) -> None:\n        super().__init__()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    config.check(OmegaConf.create({"_target_": "lazy_method.Lazy", "place": None}), "method")
+    check_arguments(class_of({"_target_": "lazy_method.Lazy"}, "method"), {"place": None}, "method")
 
 
 def test_what_trains_nothing_is_not_labelled_by_training() -> None:
@@ -347,21 +352,22 @@ def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> 
         (("method=neighbor2neighbor", "+training.epochs=3"), "no key training.epochs"),
         (("method=neighbor2neighbor", "method.lr_decay=linaer"), "did you mean linear"),
         (("method=neighbor2neighbor", "method.lr=fast"), "expected a number"),
-        (("method=neighbor2neighbor", "method.features=4.5"), "expected a whole number"),
+        (("method=neighbor2neighbor", "method.features=4.5"), "expected an integer"),
         (("method=neighbor2neighbor", "method.regularizer_ramp=3"), "expected true or false"),
         (("method=neighbor2neighbor", "training.noise=freshh"), "did you mean fresh"),
         (("method=noisy", "precision=16"), "Valid: 32, bf16-mixed"),
         (("method=neighbor2neighbor", "tile=0"), "1 or more, or null"),
+        (("method=self2self_plus", "budget=hour"), "budget=hour has no recipe for it"),
         (("method=self2self_plus", "tile=64"), "trains on whole images"),
         (("method=noisy", "noise.sigma=abc"), "expected a number"),
-        (("method=noisy", "seed=one"), "expected a whole number"),
+        (("method=noisy", "seed=one"), "expected an integer"),
         (("method=noisy", "train_noise.sigma=3"), "train_noise=gaussian"),
         (("method=noisy", "dataset=folder"), "dataset.noisy=PATH"),
         (("method=noisy,nlm",), "add -m"),
         (("noisy",), "not key=value"),
         (("method=neighbor2neighbor", "training.steps=0"), "set training.steps or choose another budget"),
         (("method=noisy", "trainer=gpu"), "trainer=cpu"),
-        (("method=noisy", "trainer.threads=abc"), "trainer.threads=abc cannot be; expected a whole number or null"),
+        (("method=noisy", "trainer.threads=abc"), "trainer.threads=abc is not valid; expected an integer or null"),
         (("method=noisy", "trainer.threads=0"), "1 or more"),
         (("method=noisy", "+trainer.foo=1"), "no key trainer.foo"),
         (("method=nlm", "~method.sigma"), "null says what has no value"),
@@ -403,5 +409,5 @@ def test_completion_offers_what_can_follow(line: str, offered: list[str]) -> Non
 def test_self2self_plus_has_its_published_settings_for_each_data_set(data_root: Path) -> None:
     published = {"polyu": (0.7, 5000), "cbsd68": (0.4, 4000), "kodak": (0.4, 4000), "photos": (0.4, 4000)}
     for name, (drop, steps) in published.items():
-        method = job("method=self2self_plus", f"dataset={name}").config.method
-        assert (method.drop, method.steps, method.passes, method.iqa) == (drop, steps, 500, "paq2piq")
+        method = plain("method=self2self_plus", f"dataset={name}")["method"]
+        assert [method[key] for key in ("drop", "steps", "passes", "iqa")] == [drop, steps, 500, "paq2piq"]

@@ -10,24 +10,30 @@ from omegaconf import OmegaConf
 
 from denoisebench import config
 from denoisebench.batch import Batch
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.config.parts import class_of, instantiate
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
-from denoisebench.training.fit import trained
+from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, trained
 
 METHODS = config.groups()["method"]
 
 
 def composed(name: str, *overrides: str) -> Any:
-    return config.jobs([f"method={name}", "budget=smoke", *overrides], multirun=False)[0].config
+    return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
+
+
+def class_named(name: str) -> type[Denoiser]:
+    return class_of(composed(name)["method"], "method", Denoiser)
 
 
 def built(name: str, seed: int = 0) -> Denoiser:
     with isolated_rng(seed):
-        return config.instantiate(composed(name).method, "method").eval()
+        return instantiate(composed(name)["method"], "method", Denoiser).eval()
 
 
 def batch_of(count: int, height: int = 33, width: int = 47, seed: int = 7) -> Batch:
@@ -42,17 +48,16 @@ def denoised(method: Denoiser, batch: Batch) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_yaml_keys_are_the_constructor_parameters(name: str) -> None:
-    node = composed(name).method
-    cls = config.class_of(node, "method")
+    node, cls = composed(name)["method"], class_named(name)
     parameters = {p.name for p in inspect.signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     assert {str(key) for key in node} - {"_target_"} == parameters
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere(name: str) -> None:
-    learns = config.class_of(composed(name).method, "method").learns
+    learns = class_named(name).learns
     for budget in config.groups()["budget"]:
-        steps = config.jobs([f"method={name}", f"budget={budget}"], multirun=False)[0].config.training.steps
+        steps = config.compose_one([f"method={name}", f"budget={budget}"]).plain["training"]["steps"]
         assert (steps > 0) == (learns == "dataset"), budget
         has_recipe = (Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml").is_file()
         # An hour is a length of one training on a data set; those that learn from each image anew have none of it.
@@ -61,7 +66,7 @@ def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_recipe_sets_only_what_a_recipe_may(name: str) -> None:
-    plain = OmegaConf.to_container(composed(name), resolve=True)["method"]  # type: ignore[index,call-overload]
+    plain = composed(name)["method"]
     for budget in config.groups()["budget"]:
         file = Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml"
         if file.is_file():
@@ -72,7 +77,7 @@ def test_a_recipe_sets_only_what_a_recipe_may(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_class_that_learns_cites_its_source_and_says_how_it_deviates(name: str) -> None:
-    cls = config.class_of(composed(name).method, "method")
+    cls = class_named(name)
     assert cls.__doc__
     if cls.learns != "nothing":
         assert "arXiv" in cls.__doc__
@@ -119,7 +124,7 @@ def test_does_not_depend_on_its_neighbours_in_the_batch(name: str) -> None:
     torch.testing.assert_close(denoised(method, batch)[:1], alone, atol=1e-5, rtol=0)
 
 
-TILING = [name for name in METHODS if config.class_of(composed(name).method, "method").tiles]
+TILING = [name for name in METHODS if class_named(name).tiles]
 
 
 @pytest.mark.parametrize("name", TILING)
@@ -136,11 +141,11 @@ GLOBAL_ATTENTION = {"puca"}  # their networks take means over the whole image, w
 
 
 def test_those_that_train_a_network_on_a_data_set_tile_unless_it_attends_to_the_whole_image() -> None:
-    learners = {name for name in METHODS if config.class_of(composed(name).method, "method").learns == "dataset"}
+    learners = {name for name in METHODS if class_named(name).learns == "dataset"}
     assert learners == {*TILING, *GLOBAL_ATTENTION}
     assert not GLOBAL_ATTENTION & {*TILING}
     for name in GLOBAL_ATTENTION:
-        assert "tiles" in (config.class_of(composed(name).method, "method").__doc__ or "")
+        assert "cannot denoise in tiles" in (class_named(name).__doc__ or "")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -196,14 +201,13 @@ def test_training_resumed_equals_training_undisturbed(name: str, tmp_path: Path)
     method = built(name)
     if method.learns != "dataset":
         pytest.skip("learns from no data set")
-    training = Training(**OmegaConf.to_container(job.training))  # type: ignore[arg-type]
+    training = Training(**job["training"])
     assert training.steps >= 3
 
     def train(folder: Path, fail_at: int | None) -> dict[str, torch.Tensor]:
         own = built(name).train()
         data = DataModule(
-            Photos(crop=32), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25), training=training,
-            target=own.target,
+            Photos(crop=32), Gaussian(sigma=25), 0, train=TrainingData(Photos("train"), Gaussian(sigma=25), training, own.target),
         )  # fmt: skip
         if fail_at is not None:
             loss: Any = own._batch_loss  # type: ignore[attr-defined]
@@ -216,7 +220,7 @@ def test_training_resumed_equals_training_undisturbed(name: str, tmp_path: Path)
                 return loss(batch, progress)
 
             own._batch_loss = failing  # type: ignore[method-assign,assignment]
-        trained(own, data, folder, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=0)
+        trained(own, data, folder, Course(0, Engine(checkpoint_s=0)))
         return torch.load(folder / "weights.pt", weights_only=True)
 
     with pytest.raises(RuntimeError, match="killed"):

@@ -23,13 +23,19 @@ import numpy as np
 import pytest
 import torch
 
-from denoisebench import cli, config
+import denoisebench
+import jobs
+from denoisebench import cli
 from denoisebench.config import ConfigError
-from denoisebench.store.cells import Cell, Row, read_plan
-from denoisebench.study import run
-from denoisebench.tracking import loggers, wandb_logger
-from denoisebench.training import fit as training
-from denoisebench.training.fit import TrainingLog
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
+from denoisebench.study.cell import compute
+from denoisebench.study.finished import is_left
+from denoisebench.tracking import tensorboard_logger, wandb_logger
+from denoisebench.tracking.about import run_id, table_columns
+from denoisebench.training import callbacks as training
+from denoisebench.training.callbacks import TrainingLog
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=2")
 LEARNED = ("method=neighbor2neighbor", "training.steps=12", "validation.every=6", "validation.images=2")
@@ -124,12 +130,7 @@ def offline_runs(study: Path) -> dict[str, Offline]:
 
 
 def computed(*overrides: str) -> list[Cell]:
-    """Plan and compute in this process, without Hydra's launcher."""
-    jobs = config.jobs([*SMALL, *overrides], multirun=True)
-    planned = run.plan(jobs)
-    for job in jobs:
-        run.main(job.config)
-    return planned
+    return jobs.computed(*SMALL, *overrides)
 
 
 def read(path: Path) -> list[Row]:
@@ -168,7 +169,7 @@ class Study:
         return next(cell for cell in self.cells.values() if (cell.label.partition("[")[0], cell.noise) == (method, noise))
 
     def run(self, cell: Cell) -> Offline:
-        return self.runs[loggers.run_id(cell.study, cell.key)]
+        return self.runs[run_id(cell.study, cell.key)]
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +244,10 @@ def test_the_table_of_a_cell_is_its_rows_with_pictures(study: Study, method: str
     cell = study.cell(method, "gaussian25")
     told, rows = study.run(cell), read(cell.folder / "rows.csv")
     table = json.loads(told.artifact_files["per_image.table.json"].read_text())
-    assert table["columns"][:6] == list(loggers.TABLE)
-    shown = [dict(zip(loggers.TABLE, line, strict=False)) for line in table["data"]]
-    assert shown == [
-        {name: row[name] if name in ("image", "protocol") else float(row[name]) for name in loggers.TABLE} for row in rows
-    ]
+    columns = table_columns()
+    assert table["columns"][:6] == list(columns)
+    shown = [dict(zip(columns, line, strict=False)) for line in table["data"]]
+    assert shown == [{name: row[name] if name in ("image", "protocol") else float(row[name]) for name in columns} for row in rows]
     assert len(rows) == 6
     pictures = [line[6] for line in table["data"]]
     kept = [(cell.folder / "pictures" / f"{row['image']}.png").read_bytes() for row in rows[::2][:2]]
@@ -319,10 +319,10 @@ def test_a_finished_cell_that_a_logger_lacks_is_logged_from_its_rows(study: Stud
     wanted = (*LEARNED, "study=multi", f"root={tmp_path}", "protocol=[default,neighbor2neighbor]")
     [cell] = computed(*wanted)
     rows = (cell.folder / "rows.csv").stat().st_mtime_ns
-    [job] = config.jobs([*SMALL, *wanted, "logger=wandb"], multirun=False)
-    assert run.is_left(job, cell)
-    run.main(job.config)
-    assert not run.is_left(job, cell)
+    [job] = jobs.planned(*SMALL, *wanted, "logger=wandb")
+    assert is_left(job)
+    compute(job)
+    assert not is_left(job)
     [told] = offline_runs(tmp_path / "multi").values()
     live = study.run(study.cell("neighbor2neighbor", "gaussian25"))
     assert (told.id, told.exit_code, told.tags) == (live.id, 0, live.tags)
@@ -359,10 +359,11 @@ def test_a_resumed_training_goes_on_in_its_run(study: Study, tmp_path: Path, mon
 
 KILLED = """
 import os, signal, sys
-from denoisebench import config
-from denoisebench.study import run
-from denoisebench.training import fit as training
-from denoisebench.training.fit import TrainingLog
+from denoisebench.config.jobs import jobs
+from denoisebench.study.cell import compute
+from denoisebench.study.planning import plan
+from denoisebench.training import callbacks as training
+from denoisebench.training.callbacks import TrainingLog
 training.STEPS_BETWEEN_READINGS = 5
 log_step = TrainingLog.on_train_batch_end
 def until(self, trainer, *rest):
@@ -371,9 +372,8 @@ def until(self, trainer, *rest):
     if trainer.global_step == 11:
         os.kill(os.getpid(), signal.SIGKILL)
 TrainingLog.on_train_batch_end = until
-jobs = config.jobs(sys.argv[1:], multirun=False)
-run.plan(jobs)
-run.main(jobs[0].config)
+[job] = plan(jobs(sys.argv[1:], multirun=False))
+compute(job)
 """
 
 
@@ -566,14 +566,14 @@ def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
 
 
 def test_a_missing_tensorboard_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard_logger, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'denoisebench\[tensorboard\]'"):
         computed("method=noisy", "logger=tensorboard")
 
 
 def test_loggers_are_chosen_as_protocols_are() -> None:
     def chosen(*overrides: str) -> list[str]:
-        return list(config.jobs([*SMALL, *overrides], multirun=False)[0].config.loggers)
+        return [logger.name for logger in jobs.one(*SMALL, *overrides).loggers]
 
     assert [chosen(), chosen("logger=none"), chosen("logger=csv")] == [[], [], ["csv"]]
     assert chosen("logger=[wandb,tensorboard]") == ["wandb", "tensorboard"]
@@ -585,11 +585,11 @@ def test_loggers_are_chosen_as_protocols_are() -> None:
 
 @pytest.mark.parametrize("name", ["default", "a b", "a_b", "\u00e4/\u00f6", "x" * 300, ""])
 def test_ids_are_safe_and_differ(name: str) -> None:
-    made = loggers.run_id(name, "training-0123456789ab")
+    made = run_id(name, "training-0123456789ab")
     assert re.fullmatch("[A-Za-z0-9_-]{1,128}", made)
-    assert made == loggers.run_id(name, "training-0123456789ab") != loggers.run_id(name + "-", "training-0123456789ab")
+    assert made == run_id(name, "training-0123456789ab") != run_id(name + "-", "training-0123456789ab")
 
 
 def test_wandb_is_imported_only_when_asked_for() -> None:
-    for file in Path(run.__file__).parent.rglob("*.py"):
+    for file in Path(denoisebench.__file__).parent.rglob("*.py"):
         assert not re.search(r"^(import|from) (wandb|tensorboard|torch\.utils\.tensorboard)\b", file.read_text(), re.MULTILINE)

@@ -6,11 +6,12 @@ import re
 import pytest
 
 from denoisebench import config
+from denoisebench.report.differences import difference_text
 from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
-from denoisebench.report.rows import Result, read_study, summarise
-from denoisebench.report.sections import difference_text
+from denoisebench.report.results import Result, summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.write import write_report
-from denoisebench.submit.bundles import KINDS
+from denoisebench.submit.kinds import KINDS
 from studies import STUDY, add_cell
 
 
@@ -59,7 +60,7 @@ def test_variants_are_named_by_the_options_that_give_them() -> None:
     for variant in (row for row in rows if row.startswith(("mm_bsn[", "neighbor2neighbor["))):
         name, _, options = variant.partition("[")
         changes = [f"method.{change}" for change in re.split(r",(?![^\[]*\])", options[:-1])]
-        [job] = config.jobs([f"method={name}", *changes], multirun=False)
+        job = config.compose_one([f"method={name}", *changes])
         own = dataclasses.replace(ours(), method=f"{name}[{','.join(job.changed)}]", dataset="none")
         published = next(row for row in read_published() if row.method == variant)
         assert not [reason for reason in not_comparable(published, own) if reason.startswith("it is")], job.changed
@@ -151,5 +152,5 @@ def test_every_published_protocol_is_one_of_ours() -> None:
 
 def test_a_label_writes_equal_settings_alike() -> None:
     for written in ("8", "8.0", "8e0"):
-        [job] = config.jobs(["method=neighbor2neighbor", f"method.regularizer={written}"], multirun=False)
-        assert job.changed == ("regularizer=8",)
+        one = config.compose_one(["method=neighbor2neighbor", f"method.regularizer={written}"])
+        assert one.changed == ("regularizer=8",)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -19,11 +20,14 @@ import torch
 
 from denoisebench import cli, config
 from denoisebench.cli import app
+from denoisebench.config.jobs import job_of, jobs
 from denoisebench.scoring.evidence import ReadCount
-from denoisebench.store.cells import Cell
-from denoisebench.study import run
+from denoisebench.store.cell import Cell
+from denoisebench.study.cell import compute
+from denoisebench.study.engines import engine_of
+from denoisebench.study.planning import plan
 from denoisebench.training import ranks
-from denoisebench.training.fit import SeededSteps, TrainingLog
+from denoisebench.training.callbacks import SeededSteps, TrainingLog
 from denoisebench.training.ranks import RankError, led
 
 SMALL = ("method=noise2clean", "budget=smoke", "dataset.crop=48", "pictures=0", "trainer.threads=1")
@@ -38,10 +42,9 @@ def _threads() -> Iterator[None]:
 
 
 def computed(*overrides: str) -> Cell:
-    [job] = config.jobs(overrides, multirun=False)
-    [cell] = run.plan([job])
-    run.main(job.config)
-    return cell
+    [job] = plan(jobs(overrides, multirun=False))
+    compute(job)
+    return job.cell
 
 
 def weights_of(cell: Cell) -> dict[str, torch.Tensor]:
@@ -74,10 +77,10 @@ def test_two_processes_learn_what_one_does(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("trainer.devices=auto",), "trainer=auto, or say how many"),
+        (("trainer.devices=auto",), "trainer=auto, or set how many"),
         (("trainer.devices=0",), "1 or more, or auto"),
         (("trainer.devices=two",), "1 or more, or auto"),
-        (("trainer.devices=1.5",), "trainer.devices=1.5 cannot be"),
+        (("trainer.devices=1.5",), "trainer.devices=1.5 is not valid"),
         (("trainer.devices=3",), "set trainer.devices to a divisor"),
         (("trainer.devices=2", "method=nlm"), "nothing is trained here: use trainer=auto"),
         (("trainer.devices=2", "method=self2self_plus"), "shard=1/4"),
@@ -101,19 +104,18 @@ def test_what_cannot_be_is_refused_with_the_way_out(
 
 
 def test_several_cells_of_several_devices_are_refused_however_they_are_asked_for() -> None:
-    jobs = [config.job_of([*TWO, f"seed={seed}"]) for seed in (0, 1)]
+    both = [job_of([*TWO, f"seed={seed}"]) for seed in (0, 1)]
     with pytest.raises(config.ConfigError, match="without -m"):
-        run.plan(jobs)
+        plan(both)
 
 
 def test_more_gpus_than_there_are_cannot_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    job = config.job_of(["method=noise2clean", "trainer=ddp"]).config
-    assert run._devices(job) == 2
-    job.trainer.devices = 3
+    job = job_of(["method=noise2clean", "trainer=ddp"])
+    assert engine_of(job).devices == 2
     with pytest.raises(config.ConfigError, match="at most 2"):
-        run._devices(job)
+        engine_of(replace(job, trainer=replace(job.trainer, devices=3)))
 
 
 def test_each_rank_draws_its_own_and_rank_0_what_one_device_does() -> None:

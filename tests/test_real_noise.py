@@ -9,13 +9,14 @@ from PIL import Image
 
 from denoisebench import config
 from denoisebench.cli import main
-from denoisebench.datasets.images import ImageSet, to_unit
+from denoisebench.config.jobs import job_of
+from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.prepared import prepare
+from denoisebench.datasets.reading import to_unit
 from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.datasets.views import NoisyViews, impossible
 from denoisebench.noise import Real
 from denoisebench.scoring.measures import psnr
-from denoisebench.study.run import parts_of
 from dnd_fixture import make_dnd
 from sidd_fixture import make_blocks, make_frames
 
@@ -53,9 +54,9 @@ def _found(everything: Path, request: pytest.FixtureRequest, monkeypatch: pytest
 
 def of(dataset: str, *overrides: str) -> tuple[ImageSet, ImageSet]:
     """The test set of a data set, and what it is trained for on."""
-    parts = parts_of(config.jobs(["method=sdap", f"dataset={dataset}", "noise=real", *overrides], multirun=False)[0].config)
-    assert parts.train_set is not None
-    return parts.test_set, parts.train_set
+    job = job_of(["method=sdap", f"dataset={dataset}", "noise=real", *overrides])
+    assert job.learning is not None
+    return job.test_set, job.learning.images
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,15 @@ from PIL import Image
 from denoisebench import config
 from denoisebench.methods.noisy import Noisy
 from denoisebench.scoring.evaluator import Evaluator
-from denoisebench.store.cells import Cell, Row, read_plan
-from denoisebench.study import run
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
+from denoisebench.study import cell as study_cell
+from denoisebench.study.cell import compute
+from jobs import computed, one, planned
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=1")
 COSTS = ("seconds", "train_seconds", "peak_mib", "commit")
-
-
-def computed(*overrides: str) -> list[Cell]:
-    """Plan and compute in this process, without Hydra's launcher."""
-    jobs = config.jobs(list(overrides), multirun=True)
-    cells = run.plan(jobs)
-    for job in jobs:
-        run.main(job.config)
-    return cells
 
 
 def study(*overrides: str) -> list[Cell]:
@@ -85,8 +80,8 @@ def test_every_method_meets_the_same_noisy_pixels() -> None:
 
 def test_a_finished_cell_is_not_computed_again_unless_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
-    compute = run._compute
-    monkeypatch.setattr(run, "_compute", lambda *args: computed.append(1) or compute(*args))
+    compute = study_cell.computed
+    monkeypatch.setattr(study_cell, "computed", lambda *args: computed.append(1) or compute(*args))
     for overrides, count in (((), 1), ((), 1), (("force=true",), 2), (("study=other",), 3)):
         study("method=noisy", *overrides)
         assert len(computed) == count
@@ -125,15 +120,15 @@ def test_a_test_resumed_equals_a_test_undisturbed(fail_at: int, monkeypatch: pyt
 
 def test_a_torn_last_line_of_an_interrupted_test_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     [undisturbed] = study("method=noisy", "study=undisturbed")
-    jobs = config.jobs([*SMALL, "method=noisy"], multirun=True)
-    [cell] = run.plan(jobs)
+    [job] = planned(*SMALL, "method=noisy")
+    cell = job.cell
     lines = [
         "[" + json.dumps({**row, "study": "default", "repeat": 0, "psnr_db": 1.0, "seconds": 1.0}) + "]"
         for row in rows_of(undisturbed)
     ]
     cell.folder.mkdir(parents=True)
     (cell.folder / "rows.part.jsonl").write_text(lines[0] + "\n" + lines[1][:100])
-    run.main(jobs[0].config)
+    compute(job)
     assert [row["image"] for row in rows_of(cell)] == ["astronaut", "chelsea", "rocket"]
 
 
@@ -272,15 +267,13 @@ def test_a_disk_that_is_full_leaves_no_half_result(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_task_says_what_became_of_a_cell() -> None:
-    jobs = config.jobs([*SMALL, "method=noisy"], multirun=False)
-    [cell] = run.plan(jobs)
-    with FileLock(cell.folder / ".lock"):
-        assert run.main(jobs[0].config) == "busy"
-    assert run.main(jobs[0].config) == "done"
-    assert run.main(jobs[0].config) == "done"
-    [impossible] = config.jobs([*SMALL, "method=noisy", "noise=real"], multirun=False)
-    run.plan([impossible])
-    assert run.main(impossible.config) == "skipped"
+    [job] = planned(*SMALL, "method=noisy")
+    with FileLock(job.cell.folder / ".lock"):
+        assert compute(job) == "busy"
+    assert compute(job) == "done"
+    assert compute(job) == "done"
+    [impossible] = planned(*SMALL, "method=noisy", "noise=real")
+    assert compute(impossible) == "skipped"
 
 
 def test_the_plan_holds_every_cell_ever_asked_for() -> None:
@@ -432,7 +425,7 @@ def test_weights_that_do_not_fit_name_the_file_and_what_is_wrong(tmp_path: Path)
     assert "half.pt is damaged" in cell.status()["reason"]
     with pytest.raises(FileNotFoundError, match=r"none\.pt: no such file"):
         study("method=neighbor2neighbor", "checkpoint=none.pt")
-    with pytest.raises(config.ConfigError, match="nlm has no weights to be given"):
+    with pytest.raises(config.ConfigError, match="nlm has no weights to load"):
         study("method=nlm", f"checkpoint={tmp_path / 'half.pt'}")
 
 
@@ -468,7 +461,7 @@ def test_training_on_cuts_of_the_test_photographs_is_transductive() -> None:
     cut, bound = study("method=neighbor2neighbor,noise2clean", "train_set.part=test", "dataset.crop=40")
     assert "transductive" in rows_of(cut)[0]["tags"]
     assert bound.state == "skipped"
-    assert "by heart" in bound.status()["reason"]
+    assert "memorise the clean test images" in bound.status()["reason"]
 
 
 def test_noise2noise_has_no_second_view_of_a_real_photograph(tmp_path: Path) -> None:
@@ -479,7 +472,7 @@ def test_noise2noise_has_no_second_view_of_a_real_photograph(tmp_path: Path) -> 
 
 
 def test_the_same_berkeley_photograph_is_known_in_every_set(data_root: Path) -> None:
-    sets = {name: run.parts_of(config.jobs([f"dataset={name}"], multirun=False)[0].config).test_set for name in
+    sets = {name: one(f"dataset={name}").test_set for name in
             ("cbsd68", "bsd300", "bsds500", "kodak", "set14")}  # fmt: skip
     assert len([each for each in sets["cbsd68"].sources & sets["bsd300"].sources if each.startswith("bsd/")]) == 68
     for name in ("cbsd68", "bsd300", "kodak", "set14"):

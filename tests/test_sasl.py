@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from denoisebench.methods.sasl import SASL, stage_of, texture
 from denoisebench.networks.lan import LAN
 from denoisebench.sampling import random_dihedral
-from denoisebench.training.fit import trained
+from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, trained
 from test_denoiser import data_for
 from test_slow import compute, mean_psnr
 
@@ -110,7 +111,7 @@ def train(folder: Path, fail_at: int | None = None) -> tuple[SASL, list[dict[str
 
     model.loss = recorded  # type: ignore[method-assign]
     data = data_for(model, steps=6)
-    trained(model, data, folder, title="", seed=0, device="cpu", precision="32-true", checkpoint_s=0)
+    trained(model, data, folder, Course(0, Engine(checkpoint_s=0)))
     states.append({part: state_of(getattr(model, part)) for part in PARTS})
     return model, states
 

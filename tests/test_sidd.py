@@ -14,6 +14,7 @@ from scipy.io import savemat
 
 from denoisebench import config
 from denoisebench.cli import main
+from denoisebench.config.jobs import job_of
 from denoisebench.datasets import prepared, sidd
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.joined import Joined
@@ -21,7 +22,6 @@ from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDBlocks, SIDDMedium
 from denoisebench.report.rows import read_study
-from denoisebench.study.run import parts_of
 from sidd_fixture import SHAPE, blocks, make_blocks, make_frames
 
 # ----------------------------------------------------------------------------------------------------- blocks
@@ -128,8 +128,8 @@ def test_the_command_runs_on_both_sets_of_blocks(tmp_path: Path, monkeypatch: py
         assert main(["run", "method=noisy", f"dataset=sidd_{part}", "noise=real", "pictures=0", "dataset.blocks=1"]) == 0
     rows = read_study(Path("runs/default"))
     assert {row["image"]: row["scene"] for row in rows} == {f"000{frame}_00": f"000{frame}" for frame in range(3)}
-    published = config.jobs(["method=self2self_plus", "dataset=sidd_validation"], multirun=False)[0].config.method
-    assert (published.drop, published.steps) == (0.9, 1000)
+    published = config.compose_one(["method=self2self_plus", "dataset=sidd_validation"]).plain["method"]
+    assert (published["drop"], published["steps"]) == (0.9, 1000)
 
 
 # ----------------------------------------------------------------------------------------------------- frames
@@ -234,19 +234,19 @@ def test_train_sets(
     prepare(SIDDMedium(root=str(root)), root / "SIDD" / "sidd_medium.h5", patch=32)
     monkeypatch.setenv("DENOISEBENCH_DATA", str(root))
     overrides = ["method=sdap", "budget=smoke", f"dataset=sidd_{part}", "noise=real", "dataset.blocks=1"]
-    default = parts_of(config.jobs(overrides, multirun=False)[0].config)
-    assert default.train_set is not None
-    assert default.train_set.name == "sidd_medium-patch32-frames6"
-    assert not default.train_set.sources & default.test_set.sources
-    parts = parts_of(config.jobs([*overrides, f"train_set={train_set}"], multirun=False)[0].config)
+    default = job_of(overrides)
+    assert default.learning is not None
+    assert default.learning.images.name == "sidd_medium-patch32-frames6"
+    assert not default.learning.images.sources & default.test_set.sources
+    job = job_of([*overrides, f"train_set={train_set}"])
     own = f"sidd_{part}-3x4x32x32-blocks1"
-    assert parts.train_set is not None
-    assert parts.train_set.name == {
+    assert job.learning is not None
+    assert job.learning.images.name == {
         "sidd_validation": "sidd_validation-3x4x32x32", "transductive": own, "mixed": f"sidd_medium-patch32-frames6+{own}",
         "sidd_medium_frames": "sidd_medium_frames",
     }[train_set]  # fmt: skip
     shares = train_set in ("transductive", "mixed") or train_set == f"sidd_{part}"
-    assert bool(parts.train_set.sources & parts.test_set.sources) == shares
+    assert bool(job.learning.images.sources & job.test_set.sources) == shares
 
 
 def test_blocks_exported_as_images_are_known_again(tmp_path: Path) -> None:

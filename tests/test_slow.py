@@ -18,10 +18,11 @@ import pytest
 import torch
 from PIL import Image
 
-from denoisebench import config
-from denoisebench.store.cells import Cell, Row, read_plan
-from denoisebench.study import run
-from denoisebench.tracking.loggers import run_id
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
+from denoisebench.tracking.about import run_id
+from jobs import computed as compute
 from test_loggers import Offline, numbers, offline_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -35,14 +36,6 @@ def rows_of(cell: Cell) -> list[Row]:
 
 def without_costs(cell: Cell) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in COSTS} for row in rows_of(cell)]
-
-
-def compute(*overrides: str) -> list[Cell]:
-    jobs = config.jobs(list(overrides), multirun=True)
-    cells = run.plan(jobs)
-    for job in jobs:
-        run.main(job.config)
-    return cells
 
 
 def mean_psnr(cell: Cell) -> float:
@@ -169,10 +162,10 @@ PHOTOS = ("dataset.crop=48",)
 OF_SWEEP = ("budget=smoke", "training.steps=40", "trainer=cpu", "trainer.checkpoint_s=0", "trainer.threads=1", "pictures=1")
 SWEEP = """
 import sys
-from denoisebench import config
 from denoisebench.cli import app
+from denoisebench.config.jobs import jobs
 grids = " ".join(sys.argv[1:]).split(" + ")
-sys.exit(app._compute([job for grid in grids for job in config.jobs(grid.split(), multirun=True)]))
+sys.exit(app._compute(lambda: [job for grid in grids for job in jobs(grid.split(), multirun=True)]))
 """
 
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from denoisebench import config
+from denoisebench.config.jobs import job_of
 from denoisebench.datasets.standard import BSD68, SET14, SETS, Standard
 from denoisebench.datasets.views import NoisyViews, impossible
 from denoisebench.noise import Gaussian, Real, Stored
-from denoisebench.study.run import cell_of, parts_of
 
 INDEXED = [f"{index:04d}" for index in range(68)]
 TEST_SETS: tuple[Any, ...] = ("cbsd68", "kodak", "set14", "bsd300")
@@ -136,7 +136,7 @@ def test_stored_noise_has_a_name_of_its_own_and_never_mixes_with_awgn(tmp_path: 
 
 
 def composed(*overrides: str) -> Any:
-    return config.jobs(list(overrides), multirun=False)[0].config
+    return config.compose_one(overrides).plain
 
 
 def test_the_configuration_finds_stored_noise_and_its_rows_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,11 +145,10 @@ def test_the_configuration_finds_stored_noise_and_its_rows_differ(tmp_path: Path
     make(tmp_path / "CBSD68" / "noisy25", INDEXED, seed=2)
     keys = set()
     for noise in ("stored25", "gaussian25"):
-        job = composed("dataset=cbsd68", f"noise={noise}")
-        parts = parts_of(job)
-        assert parts.noise.name == noise
-        assert impossible(parts.test_set, parts.noise) is None
-        keys.add(cell_of(job, parts).key)
+        job = job_of(["dataset=cbsd68", f"noise={noise}"])
+        assert job.noise.name == noise
+        assert impossible(job.test_set, job.noise) is None
+        keys.add(job.cell.key)
     assert len(keys) == 2
 
 
@@ -159,16 +158,15 @@ def test_where_a_set_lies_is_no_part_of_a_cell(tmp_path: Path, monkeypatch: pyte
     keys = []
     for place in ("here", "there"):
         monkeypatch.setenv("DENOISEBENCH_DATA", str(tmp_path / place))
-        job = composed("dataset=set14")
-        keys.append(cell_of(job, parts_of(job)).key)
+        keys.append(job_of(["dataset=set14"]).cell.key)
     assert keys[0] == keys[1]
 
 
 @pytest.mark.parametrize("dataset", [*TEST_SETS, "bsds500"])
 def test_the_standard_test_sets_are_trained_for_on_bsds500(dataset: str) -> None:
     job = composed(f"dataset={dataset}", "dataset.channels=1", "dataset.first=2", "method=neighbor2neighbor")
-    assert (job.train_set.which, job.train_set.channels, job.train_set.first) == ("bsds500", 1, None)
-    assert job.method.channels == 1
+    assert tuple(job["train_set"][key] for key in ("which", "channels", "first")) == ("bsds500", 1, None)
+    assert job["method"]["channels"] == 1
 
 
 # ---------------------------------------------------------------------------------------------- the real files

@@ -11,10 +11,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from denoisebench import cli, config
-from denoisebench.store.cells import Cell
-from denoisebench.study import run
-from denoisebench.training.fit import TrainingLog
+from denoisebench import cli
+from denoisebench.config.jobs import job_of
+from denoisebench.store.cell import Cell
+from denoisebench.study.cell import compute
+from denoisebench.study.making import method_and_data
+from denoisebench.study.planning import plan
+from denoisebench.training.callbacks import TrainingLog
 from denoisebench.training.surroundings import Stop, sheltered
 
 SLURM = {
@@ -42,10 +45,9 @@ COSTS = ("seconds", "train_seconds", "peak_mib", "study", "commit")
 
 
 def computed(root: str, overrides: Sequence[str]) -> Cell:
-    [job] = config.jobs([*overrides, "dataset.crop=48", "pictures=0", "trainer=cpu", f"root={root}"], multirun=False)
-    [cell] = run.plan([job])
-    assert run.main(job.config) == "done", cell.status()
-    return cell
+    [job] = plan([job_of([*overrides, "dataset.crop=48", "pictures=0", "trainer=cpu", f"root={root}"])])
+    assert compute(job) == "done", job.cell.status()
+    return job.cell
 
 
 def rows_of(cell: Cell) -> list[dict[str, str]]:
@@ -57,8 +59,7 @@ def leave_foreign_checkpoint() -> None:
     """What Lightning writes into the current folder when Slurm announces the end of another training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_JOB_ID", "7")
-        [job] = config.jobs([*JOBS["neighbor2neighbor"], "seed=9", "trainer=cpu"], multirun=False)
-        method, data = run._method_and_data(job.config, run.parts_of(job.config))
+        method, data = method_and_data(job_of([*JOBS["neighbor2neighbor"], "seed=9", "trainer=cpu"]))
         trainer = pl.Trainer(
             accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, limit_val_batches=0,
@@ -104,11 +105,10 @@ def test_a_training_that_ends_early_fails(monkeypatch: pytest.MonkeyPatch) -> No
         trainer.should_stop = True
 
     monkeypatch.setattr(TrainingLog, "on_train_batch_end", ends)
-    [job] = config.jobs([*JOBS["neighbor2neighbor"], "training.steps=5", "dataset.crop=48"], multirun=False)
-    [cell] = run.plan([job])
-    assert run.main(job.config) == "failed"
-    assert "training ended after 1 of 5 steps" in cell.status()["reason"]
-    assert not (cell.training / "weights.pt").exists()
+    [job] = plan([job_of([*JOBS["neighbor2neighbor"], "training.steps=5", "dataset.crop=48"])])
+    assert compute(job) == "failed"
+    assert "training ended after 1 of 5 steps" in job.cell.status()["reason"]
+    assert not (job.cell.training / "weights.pt").exists()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])

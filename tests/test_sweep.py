@@ -1,17 +1,24 @@
 """Sweeps: what a launcher is given, cells that are in other hands, failures, retries, shards."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from omegaconf import OmegaConf
 from PIL import Image
 
 from denoisebench import cli, config
 from denoisebench.config import ConfigError
-from denoisebench.store.cells import Cell, read_plan
-from denoisebench.study import run, sweep
+from denoisebench.config.jobs import jobs
+from denoisebench.job import Work
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.study import sweep
+from denoisebench.study.cell import compute
+from denoisebench.study.planning import plan
+from jobs import planned as in_plan
 from test_run import SMALL, photos_in, rows_of, without_costs
 
 
@@ -29,26 +36,18 @@ def states() -> list[str]:
 
 def test_a_basic_launcher_gets_one_job_and_others_one_for_each_training(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    plain = config.launcher
-
-    def spy(settings: list[str], task: object) -> object:
-        chosen, _ = plain(settings, task)  # type: ignore[arg-type]
-        return chosen, given.extend
-
-    monkeypatch.setattr(config, "launcher", spy)
+    monkeypatch.setattr(config.Launcher, "__call__", lambda self, items: given.extend(items))
     grid = ["method=noisy,noise2clean", "noise=gaussian25", "dataset.crop=48,64", "train_noise=gaussian25"]
     for launcher, sizes in (("basic", [4]), ("joblib", [1, 1, 2])):
         given.clear()
-        jobs = config.jobs([*SMALL, *grid, f"launcher={launcher}"], multirun=True)
-        sweep.launcher(jobs, run.plan(jobs))()
+        sweep.launcher(in_plan(*SMALL, *grid, f"launcher={launcher}"))()
         cells = [next(o for o in item if o.startswith("cells=")).count("'") // 2 for item in given]
         assert cells == sizes
     assert any(o.startswith("threads=") for o in given[0])
 
 
 def test_a_cell_in_other_hands_comes_last_and_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    jobs = config.jobs([*SMALL, "method=noisy", "noise=gaussian25,camera"], multirun=True)
-    first, second = run.plan(jobs)
+    first, second = (job.cell for job in in_plan(*SMALL, "method=noisy", "noise=gaussian25,camera"))
     lock = FileLock(first.folder / ".lock", thread_local=False)
     lock.acquire()
 
@@ -60,8 +59,7 @@ def test_a_cell_in_other_hands_comes_last_and_is_waited_for(capsys: pytest.Captu
 
     thread = threading.Thread(target=let_go)
     thread.start()
-    settings = {"root": "runs", "study": "default", "cells": [first.key, second.key], "shard": None, "threads": None}
-    sweep.work(OmegaConf.create({**settings, "on_error": "continue"}))
+    sweep.work(Work("runs", "default", [first.key, second.key], shard=None, threads=None, on_error="continue"))
     thread.join()
     assert states() == ["done", "done"]
     printed = capsys.readouterr().err
@@ -70,12 +68,11 @@ def test_a_cell_in_other_hands_comes_last_and_is_waited_for(capsys: pytest.Captu
 
 
 def test_a_network_that_another_process_trains_is_waited_for_last() -> None:
-    jobs = config.jobs([*SMALL, "method=noise2clean"], multirun=False)
-    [cell] = run.plan(jobs)
-    cell.training.mkdir(parents=True)
-    with FileLock(cell.training / ".lock"):
-        assert run.main(jobs[0].config) == "busy"
-    assert run.main(jobs[0].config) == "done"
+    [job] = in_plan(*SMALL, "method=noise2clean")
+    job.cell.training.mkdir(parents=True)
+    with FileLock(job.cell.training / ".lock"):
+        assert compute(job) == "busy"
+    assert compute(job) == "done"
 
 
 def corrupt_folder(tmp_path: Path) -> Path:
@@ -117,7 +114,7 @@ def test_a_plan_alone_computes_and_keeps_nothing(capsys: pytest.CaptureFixture[s
     assert denoisebench("method=noisy,noise2clean", "noise=gaussian25,real", "--plan") == 0
     printed = capsys.readouterr().out
     assert [printed.count(word) for word in ("done", "missing", "impossible: ")] == [1, 3, 2]  # the training is missing too
-    assert "1 cells of noise2clean" in printed
+    assert "1 cell of noise2clean" in printed
     assert Path("runs/default/plan.json").read_bytes() == before
 
 
@@ -166,19 +163,29 @@ def test_what_a_sweep_cannot_be(overrides: tuple[str, ...], message: str, capsys
 
 def test_settings_of_the_launcher_change_no_identity() -> None:
     plain, launched = (
-        config.jobs([*SMALL, "method=nlm", *more], multirun=True)
+        jobs([*SMALL, "method=nlm", *more], multirun=True)
         for more in ((), ("launcher=joblib", "on_error=stop", "hydra.launcher.n_jobs=2", "shard=1/2"))
     )
-    assert [cell.key for cell in run.plan(plain)] == [cell.key for cell in run.plan(launched)]
+    assert [job.cell.key for job in plan(plain)] == [job.cell.key for job in plan(launched)]
     assert launched[0].shard == "1/2"
     with pytest.raises(ConfigError, match="did you mean shard"):
-        config.jobs(["method=nlm", "shrad=1/2"], multirun=True)
+        jobs(["method=nlm", "shrad=1/2"], multirun=True)
 
 
 @pytest.mark.parametrize("text", ["plain", "with space", "a'b", "back\\", "a\\'b", "x=(1,2)[3]{4}", "ü$y", "#hash"])
 def test_any_path_survives_as_an_override(text: str) -> None:
-    chosen, _ = config.launcher([f"root={config.quoted(text)}"], sweep.work)
-    assert chosen.root == text
+    seen: list[Work] = []
+    config.Launcher([f"root={config.quoted('elsewhere')}"], named(seen.append))([[f"root={config.quoted(text)}", "study=s"]])
+    assert [item.root for item in seen] == [text]
+
+
+def named(act: Callable[[Work], None]) -> Callable[[Work], None]:
+    """A function with a name of its own, as launchers ask for."""
+
+    def task(item: Work) -> None:
+        act(item)
+
+    return task
 
 
 @pytest.mark.slow
@@ -195,13 +202,12 @@ def test_protocols_one_at_a_time_for_one_cell_are_refused(capsys: pytest.Capture
 
 
 def test_the_whole_waits_for_shards_and_a_shard_for_the_whole() -> None:
-    [job] = config.jobs([*SMALL, "method=noisy"], multirun=False)
-    [cell] = run.plan([job])
-    cell.folder.mkdir(parents=True)
-    with FileLock(cell.folder / ".lock.1of2"):
-        assert run.main(job.config) == "busy"
-        assert run.main(job.config, "2/2") == "partly"
-    assert run.main(job.config, "1/2") == "done"
+    [job] = in_plan(*SMALL, "method=noisy")
+    job.cell.folder.mkdir(parents=True)
+    with FileLock(job.cell.folder / ".lock.1of2"):
+        assert compute(job) == "busy"
+        assert compute(replace(job, shard="2/2")) == "partly"
+    assert compute(replace(job, shard="1/2")) == "done"
 
 
 def test_a_shard_that_failed_stays_failed_while_others_finish(tmp_path: Path) -> None:
@@ -230,7 +236,7 @@ def test_force_makes_a_shard_forget_what_it_had() -> None:
 def test_on_error_stop_stops_other_jobs_of_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = corrupt_folder(tmp_path)
     own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
-    monkeypatch.setattr(sweep, "BASIC", "none")  # as a parallel launcher: a job for each cell
+    monkeypatch.setattr("denoisebench.config.launching.BASIC", "none")  # as a parallel launcher: a job for each cell
     assert cli.main(["run", "-m", "method=noisy,wavelet,tv", *own, "on_error=stop"]) == 1
     assert states() == ["failed", "planned", "planned"]
 
@@ -244,6 +250,6 @@ def test_the_same_words_elsewhere_take_no_unfinished_cell_out_of_the_plan(
         Image.new("RGB", (30, 40), "red" if place == "here" else "blue").save(tmp_path / place / "pics" / "a.png")
         monkeypatch.chdir(tmp_path / place)
         words = ["dataset=folder", "dataset.clean=pics", "dataset.noisy=null", f"root={tmp_path / 'runs'}"]
-        plans += run.plan(config.jobs(words, multirun=False))
+        plans += [job.cell for job in plan(jobs(words, multirun=False))]
     assert set(read_plan(tmp_path / "runs" / "default")) == {cell.key for cell in plans}
     assert len({cell.key for cell in plans}) == 2

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from denoisebench import config
+from denoisebench.config.parts import instantiate
 from denoisebench.weights.released import IMPORTABLE, convert, import_weights
 
 
@@ -128,8 +129,7 @@ def run_tensorflow(arrays: dict[str, np.ndarray], x: Tensor, *, blind: bool) -> 
 
 
 def built(method: str, weights: dict[str, Tensor]) -> Any:
-    node = config.jobs([f"method={method}", "budget=paper"], multirun=False)[0].config.method
-    model = config.instantiate(node, "method").eval()
+    model = instantiate(config.compose_one([f"method={method}", "budget=paper"]).plain["method"], "method").eval()
     model.load_state_dict(weights)
     return model
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     import argparse
 
-    from denoisebench.config import Job
+    from denoisebench.config import Composed
+    from denoisebench.job import Job
     from denoisebench.scoring.protocol import Protocol
-    from denoisebench.store.cells import Cell
+    from denoisebench.store.cell import Cell
 
 HELP = """\
 denoisebench: a benchmark of self-supervised image denoisers.
@@ -246,10 +247,18 @@ def _run(arguments: Sequence[str]) -> int:
         if others:  # as --cfg job: Hydra's own business
             config.hydra_flags(arguments)
             return 0
-        jobs = config.jobs(overrides, multirun=multirun)
+        composed = config.compose_all(overrides, multirun=multirun)
     except (config.ConfigError, OSError) as error:
         return _refuse(error)
-    return _compute(jobs, only_plan="--plan" in arguments)
+    return _compute(lambda: _jobs(composed), only_plan="--plan" in arguments)
+
+
+def _jobs(composed: "Sequence[Composed]") -> "list[Job]":
+    from denoisebench.config.jobs import made_of
+    from denoisebench.config.parts import Made
+
+    made = Made()
+    return [made_of(one, made) for one in composed]
 
 
 def _retry(arguments: Sequence[str]) -> int:
@@ -268,30 +277,31 @@ def _retry(arguments: Sequence[str]) -> int:
     if not jobs:
         print(f"nothing failed in {study}")
         return 0
-    return _compute(jobs)
+    return _compute(lambda: jobs)
 
 
-def _compute(jobs: "Sequence[Job]", *, only_plan: bool = False) -> int:
+def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) -> int:
     """Plan these jobs, and compute what is not done."""
-    from denoisebench.config import ConfigError, LaunchError
-    from denoisebench.study import run, sweep  # imports torch: only once the command line is right
+    from denoisebench.config import LaunchError
+    from denoisebench.study import finished, planning, sweep  # imports torch: only once the command line is right
 
     try:
-        cells = run.plan(jobs, keep=not only_plan)
+        planned = planning.plan(jobs(), keep=not only_plan)
         if only_plan:
-            sweep.print_plan(jobs, cells)
+            planning.print_plan(planned)
             return 0
-        launch = sweep.launcher(jobs, cells)
-    except (ConfigError, OSError, ValueError) as error:
+        launch = sweep.launcher(planned)
+    except (OSError, ValueError) as error:
         return _refuse(error)
+    cells = [job.cell for job in planned]
     try:
         launch()
     except LaunchError as error:
         print(f"denoisebench: {error}", file=sys.stderr)
         return max(_ended(cells), 1)
-    unscored = any(run.lacks_protocols(job, cell) for job, cell in zip(jobs, cells, strict=True))
+    unscored = any(finished.lacks_protocols(job) for job in planned)
     failed = max(_ended(cells), int(unscored))
-    for note in run.notes_of(jobs, cells):
+    for note in finished.notes_of(planned):
         print(note, file=sys.stderr)
     return failed
 
@@ -299,9 +309,10 @@ def _compute(jobs: "Sequence[Job]", *, only_plan: bool = False) -> int:
 def _ended(cells: Sequence["Cell"]) -> int:
     """Print the table of the cells of this run, and what became of them."""
     from denoisebench.progress import output_console
-    from denoisebench.report.rows import read_cells, summarise
+    from denoisebench.report.plain import print_tables
+    from denoisebench.report.results import summarise
+    from denoisebench.report.rows import read_cells
     from denoisebench.report.status import print_counts
-    from denoisebench.report.table import print_tables
 
     console, cells = output_console(), list({cell.key: cell for cell in cells}.values())  # shards share one
     print_tables(summarise(read_cells(cells)), console)
@@ -371,18 +382,16 @@ def _parsed(parser: "argparse.ArgumentParser", arguments: Sequence[str]) -> "arg
 
 
 def _protocols(names: Sequence[str]) -> "list[Protocol]":
-    from denoisebench import config
-    from denoisebench.study import run
+    from denoisebench.config.jobs import protocols_of
 
-    [job] = config.jobs([f"protocol=[{','.join(names)}]"], multirun=False)
-    return run.protocols_of(job.config)
+    return protocols_of(names)
 
 
 def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
-    from denoisebench.store.cells import read_plan
-    from denoisebench.study import run
+    from denoisebench.store.plan import read_plan
+    from denoisebench.study.finished import rescore
 
-    return run.rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
+    return rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
 
 
 def _explain(arguments: Sequence[str]) -> int:
@@ -476,15 +485,16 @@ def _submit(arguments: Sequence[str]) -> int:
         parser.add_argument(f"--{option}", dest=name)
     given = parser.parse_args(arguments)
     about = {name: text for name in SUBMIT_ABOUT.values() if (text := getattr(given, name))}
-    from denoisebench.submit import bundles as submit
+    from denoisebench.submit.answers import record
+    from denoisebench.submit.send import dry_run, submit
 
     try:
         if given.result:
-            print(submit.record(given.kind, given.cell, given.result))
+            print(record(given.kind, given.cell, given.result))
         elif given.dry_run:
-            print(submit.dry_run(given.kind, given.cell, given.out))
+            print(dry_run(given.kind, given.cell, given.out))
         else:
-            print(submit.submit(given.kind, given.cell, given.out, about))
+            print(submit(given.kind, given.cell, given.out, about))
     except (OSError, ValueError) as error:
         return _refuse(error)
     return 0

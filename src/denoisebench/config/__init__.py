@@ -1,42 +1,28 @@
-"""Text -> jobs: composing, checking and launching. The only room that imports Hydra and OmegaConf."""
+"""Text -> jobs. The only room that imports Hydra and OmegaConf.
 
-from denoisebench.config.compose import (
-    SEVERAL_DEVICES,
-    ConfigError,
-    Job,
-    LaunchError,
-    check,
-    class_of,
-    complete,
-    conf_dir,
-    expand,
-    groups,
-    hydra_flags,
-    instantiate,
-    job_of,
-    jobs,
-    launcher,
-    nearest,
-    quoted,
-    split_flags,
-)
+What needs classes and images, and so PyTorch, is in `denoisebench.config.jobs`; the rest is here.
+"""
+
+from denoisebench.config.completion import complete
+from denoisebench.config.composed import Composed, compose_all, compose_one
+from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, LaunchError, nearest
+from denoisebench.config.grids import expand, split_flags
+from denoisebench.config.launching import Launcher, hydra_flags, quoted
+from denoisebench.config.places import conf_dir, groups
 
 __all__ = [
     "SEVERAL_DEVICES",
+    "Composed",
     "ConfigError",
-    "Job",
     "LaunchError",
-    "check",
-    "class_of",
+    "Launcher",
     "complete",
+    "compose_all",
+    "compose_one",
     "conf_dir",
     "expand",
     "groups",
     "hydra_flags",
-    "instantiate",
-    "job_of",
-    "jobs",
-    "launcher",
     "nearest",
     "quoted",
     "split_flags",

@@ -6,8 +6,10 @@ is an image, a repeat and a seed: one noisy image), these differences averaged t
 images cut from one photograph to one number for it; photographs, not cuts or views, are what another data set would bring
 anew. On these numbers stand
 
-- the 95 % interval of their mean: bias-corrected and accelerated bootstrap (`scipy.stats.bootstrap`, 9999 resamples
-  of photographs, seeded);
+- the 95 % interval of their mean: from the lower of the lower ends to the upper of the upper ends of two intervals, Student's
+  t and the bootstrap-t (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5; 9999 resamples of
+  photographs, seeded). Student's t alone covers too rarely where differences are skewed, the bootstrap-t alone where their
+  tails are heavy;
 - the same interval at the level 1 - 0.05 / m, m the number of rivals less one (Bonferroni): ranks go by this one;
 - the Wilcoxon signed-rank test, two-sided (`scipy.stats.wilcoxon`, zeros left out), its p values corrected by Holm
   over the comparisons with one method;
@@ -16,36 +18,42 @@ anew. On these numbers stand
 A rank: the best mean leads, and every method whose corrected interval of the difference to it holds zero shares its
 rank; the best of the others leads the next rank. Methods that saw clean images (bounds, oracle selection) have no rank,
 nor has one whose difference to the best or to its leader could not be tested.
+Below 24 photographs there is no interval and no rank: `benchmarks/coverage.py` simulates how often intervals hold the true
+mean, and with fewer photographs skewed differences bring that more than 2 points below the promise.
 Nothing is compared where the noisy images differ (by their hashes) or the images are not the same.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from denoisebench.report.rows import Result, all_images
+from denoisebench.report.results import Result, all_images
 
 RESAMPLES = 9999
 BATCH = 1000  # resamples held at once
 ERROR = 0.05
+SAME_DB = 1e-9  # differences that vary by less are rounding
+TINY = 1e-12  # a resample's variance below this part of the row's is rounding
+FEWEST_PHOTOGRAPHS = 24  # for an interval: the fewest that hold the promise in benchmarks/coverage.py
+FEWEST_TESTED = 6  # below, the p value of a signed-rank test cannot be below 0.05
 
 
 @dataclass(frozen=True)
 class Difference:
     """One method less another in dB: mean over photographs, 95 % interval, the corrected one, and the test.
 
-    seeds: how many both have, and were paired; of_seeds: how many either has.
+    The ends are None below FEWEST_PHOTOGRAPHS, and infinite where the photographs do not bound the mean on that side (all
+    but one or two differ by the same amount). seeds: how many both have, and were paired; of_seeds: how many either has.
     """
 
     mean_db: float
-    low_db: float
-    high_db: float
-    corrected_low_db: float
-    corrected_high_db: float
+    low_db: float | None
+    high_db: float | None
+    corrected_low_db: float | None
+    corrected_high_db: float | None
     p: float
     p_holm: float
     wins: int
@@ -54,9 +62,17 @@ class Difference:
     of_seeds: int
 
     @property
+    def has_interval(self) -> bool:
+        return self.photographs >= FEWEST_PHOTOGRAPHS
+
+    @property
     def is_zero(self) -> bool:
-        """Whether the corrected interval holds zero."""
-        return self.corrected_low_db <= 0 <= self.corrected_high_db
+        """Whether the corrected interval holds zero; without an interval nothing says that it does not."""
+        return (
+            self.corrected_low_db is None
+            or self.corrected_high_db is None
+            or self.corrected_low_db <= 0 <= self.corrected_high_db
+        )
 
 
 @dataclass(frozen=True)
@@ -89,19 +105,21 @@ def compare(results: Sequence[Result], baseline: str = "noisy") -> Comparison:
     rivals = [r for r in results if not r.saw_clean and r.psnr_db is not None and r.names == images]
     best = max(rivals, key=lambda r: (r.psnr_db, r.method), default=None)
     base = next((r for r in results if r.method == baseline), None)
-    m = max(len(rivals) - 1, 1)
-    to_best = differences(results, best, m) if best else {}
-    to_baseline = differences(results, base, m) if base else {}
-    return Comparison(best, base, to_best, to_baseline, _ranks(rivals, to_best, m), m)
+    m, scenes = max(len(rivals) - 1, 1), scenes_of(results)
+    to_best = differences(results, best, m, scenes) if best else {}
+    to_baseline = differences(results, base, m, scenes) if base else {}
+    return Comparison(best, base, to_best, to_baseline, _ranks(rivals, to_best, m, scenes), m)
 
 
-def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], m: int) -> dict[str, int]:
+def _ranks(
+    rivals: Sequence[Result], to_best: Mapping[str, Difference | str], m: int, scenes: Mapping[str, str]
+) -> dict[str, int]:
     ranks: dict[str, int] = {}
     left, found = list(rivals), to_best
     while left:
         leader = max(left, key=lambda r: (r.psnr_db, r.method))
-        found = found if not ranks else differences(left, leader, m)
-        tested = {r.id: one for r in left if isinstance(one := found.get(r.id), Difference)}
+        found = found if not ranks else differences(left, leader, m, scenes)
+        tested = {r.id: one for r in left if isinstance(one := found.get(r.id), Difference) and one.has_interval}
         if not ranks and not tested:
             return {}
         equal = [leader, *(r for r in left if r.id in tested and tested[r.id].is_zero)]
@@ -110,31 +128,44 @@ def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], m:
     return ranks
 
 
-def differences(results: Sequence[Result], other: Result, m: int) -> dict[str, Difference | str]:
+def differences(results: Sequence[Result], other: Result, m: int, scenes: Mapping[str, str]) -> dict[str, Difference | str]:
     """Each result less `other`, by id, corrected for `m` comparisons; a reason where they cannot be paired."""
-    scenes = _scenes([*results, other])
     pairs = {r.id: paired(r, other, scenes) for r in results if r is not other}
     reasons = {name: pair for name, pair in pairs.items() if isinstance(pair, str)}
     found = {name: pair for name, pair in pairs.items() if not isinstance(pair, str)}
     if not found:
         return {**reasons}
     table = np.stack([pair.differences_db for pair in found.values()])
-    plain, corrected = intervals(table, (1 - ERROR, 1 - ERROR / m))
+    ends = _ends(table, m)
     p = np.array([signed_rank(row) for row in table])
     adjusted = holm(p)
     tested = {
         name: Difference(
-            float(row.mean()), plain[0, i], plain[1, i], corrected[0, i], corrected[1, i], p[i], adjusted[i],
-            int((row > 0).sum()), len(row), pair.seeds, pair.of_seeds,
+            float(row.mean()), *ends[i], p[i], adjusted[i], int((row > 0).sum()), len(row), pair.seeds, pair.of_seeds
         )
         for i, ((name, pair), row) in enumerate(zip(found.items(), table, strict=True))
-    }  # fmt: skip
+    }
     return {**reasons, **tested}
 
 
-def _scenes(results: Sequence[Result]) -> dict[str, str]:
+def _ends(table: np.ndarray, m: int) -> list[tuple[float | None, float | None, float | None, float | None]]:
+    """The plain and the corrected interval of each row, where there are photographs enough."""
+    if table.shape[1] < FEWEST_PHOTOGRAPHS:
+        return [(None, None, None, None)] * len(table)
+    plain, corrected = intervals(table, (1 - ERROR, 1 - ERROR / m))
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in np.concatenate([plain, corrected]).T]
+
+
+def scenes_of(results: Sequence[Result]) -> dict[str, str]:
     """The photograph of each image, as far as any row tells it: older rows do not."""
     return {row["image"]: row["scene"] for r in results for row in r.rows if row["scene"] != row["image"]}
+
+
+def too_few(photographs: int) -> str:
+    """Why there is no interval; empty where there is one."""
+    if photographs >= FEWEST_PHOTOGRAPHS:
+        return ""
+    return f"no interval and no rank: they need at least {FEWEST_PHOTOGRAPHS} photographs, and there are {photographs}"
 
 
 def paired(result: Result, other: Result, scenes: Mapping[str, str]) -> Paired | str:
@@ -175,22 +206,51 @@ def _views(result: Result) -> dict[tuple[str, str, str], tuple[float | None, str
 
 
 def intervals(table: np.ndarray, levels: Sequence[float]) -> list[np.ndarray]:
-    """Bootstrap intervals of the mean of each row of (rows, photographs), one (2, rows) for each level."""
-    result, found = None, []
-    for level in levels:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rows that do not vary: mended below
-            result = stats.bootstrap(
-                (table,), np.mean, axis=-1, vectorized=True, n_resamples=0 if result else RESAMPLES, batch=BATCH,
-                confidence_level=level, rng=np.random.default_rng(0), bootstrap_result=result,
-            )  # fmt: skip
-        bounds = np.array(result.confidence_interval)
-        found.append(np.where(np.isnan(bounds), np.quantile(result.bootstrap_distribution, _ends(level), axis=-1), bounds))
+    """Intervals of the mean of each row of (rows, photographs), one (2, rows) for each level.
+
+    They hold Student's t interval and the bootstrap-t interval of the same level.
+    """
+    photographs, mean = table.shape[1], table.mean(axis=1)
+    centred = np.where(np.ptp(table, axis=1, keepdims=True) > SAME_DB, table - mean[:, None], 0)
+    error = centred.std(axis=1, ddof=1) / math.sqrt(photographs)
+    tails = _tails(_studentised(centred), levels)
+    found = []
+    for level, (low, high) in zip(levels, tails, strict=True):
+        reach = stats.t.ppf((1 + level) / 2, photographs - 1)
+        found.append(np.stack([mean - np.maximum(high, reach) * error, mean - np.minimum(low, -reach) * error]))
     return found
 
 
-def _ends(level: float) -> list[float]:
-    return [(1 - level) / 2, (1 + level) / 2]
+def _studentised(centred: np.ndarray) -> np.ndarray:
+    """The means of resamples of each row (of mean 0) in their own standard errors, (rows, RESAMPLES).
+
+    The same resamples for all rows. Infinite for a resample that does not vary, 0 for a row that does not.
+    """
+    rows, photographs = centred.shape
+    rng, t = np.random.default_rng(0), np.empty((rows, RESAMPLES))
+    for start in range(0, RESAMPLES, BATCH):
+        counts = _resamples(rng, min(BATCH, RESAMPLES - start), photographs)
+        means = centred @ counts.T / photographs
+        variances = centred**2 @ counts.T / photographs - means**2
+        varies = variances > TINY * centred.var(axis=1, keepdims=True)
+        errors = np.sqrt(np.where(varies, variances, 1) / (photographs - 1))
+        unbounded = np.where(means == 0, 0, np.copysign(np.inf, means))
+        t[:, start : start + BATCH] = np.where(varies, means / errors, unbounded)
+    return t
+
+
+def _resamples(rng: np.random.Generator, many: int, photographs: int) -> np.ndarray:
+    """How often each photograph is drawn, (many, photographs)."""
+    drawn = rng.integers(photographs, size=(many, photographs)) + photographs * np.arange(many)[:, None]
+    return np.bincount(drawn.ravel(), minlength=many * photographs).reshape(many, photographs).astype(float)
+
+
+def _tails(studentised: np.ndarray, levels: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each level the order statistics of each row that leave (1 - level) / 2 of its values below and above."""
+    last = studentised.shape[1] - 1
+    below = [max(math.floor((1 - level) / 2 * (last + 2) + 1e-9) - 1, 0) for level in levels]
+    ordered = np.partition(studentised, sorted({*below, *(last - k for k in below)}), axis=1)
+    return [(ordered[:, k], ordered[:, last - k]) for k in below]
 
 
 def signed_rank(differences_db: np.ndarray) -> float:

@@ -3,21 +3,22 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
-from rich.markup import escape
-from rich.table import Table
 
-from denoisebench import config
-from denoisebench.config import ConfigError, Job
-from denoisebench.progress import console, output_console
-from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
-from denoisebench.study import run
+from denoisebench.config import Launcher, quoted
+from denoisebench.config.jobs import job_of
+from denoisebench.job import Job, Work
+from denoisebench.progress import console
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import read_plan
+from denoisebench.study.cell import Outcome, compute
+from denoisebench.study.failures import fail
+from denoisebench.study.finished import is_left
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
-BASIC = "BasicLauncher"
 STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
 
 
@@ -28,33 +29,31 @@ class StoppedError(Exception):
 # --- In the process that was started ------------------------------------------------------------------------------
 
 
-def launcher(jobs: Sequence[Job], planned: Sequence[Cell]) -> Callable[[], None]:
+def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     """What hands a sweep's unfinished cells to its launcher, and waits for it.
 
-    A basic launcher gets all cells as one job; others get a job for each training with its test cells, so that no
+    A basic launcher gets all cells as one work item; others get one for each training with its test cells, so that no
     process waits for another's network. Raises: ConfigError; the result raises LaunchError.
     """
-    settings, launch = config.launcher([*_place(planned[0]), *jobs[0].settings], work)
-    if settings.on_error not in ("continue", "stop"):
-        raise ConfigError(f"on_error={settings.on_error}; {config.nearest(settings.on_error, ['continue', 'stop'])}")
-    alone = str(settings.hydra.launcher._target_).endswith(BASIC)
+    first = planned[0].cell
+    launch = Launcher([*_place(first), *planned[0].launch], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
-    for job, cell in zip(jobs, planned, strict=True):
-        if run.is_left(job, cell):
-            key = (cell.root, cell.study, job.shard, None if alone else cell.train_key or cell.key)
-            items.setdefault(key, []).append(cell)
-    threads = [] if settings.threads is None else [f"threads={settings.threads}"]
-    (study_folder(planned[0].root, planned[0].study) / STOP).unlink(missing_ok=True)
+    for job in planned:
+        if is_left(job):
+            own = None if launch.in_this_process else job.cell.train_key or job.cell.key
+            items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
+    threads = [] if launch.threads is None else [f"threads={launch.threads}"]
+    (study_folder(first.root, first.study) / STOP).unlink(missing_ok=True)
     work_items = [[*_item(cells, shard), *threads] for (_, _, shard, _), cells in items.items()]
     return lambda: launch(work_items) if work_items else None
 
 
 def _place(cell: Cell) -> list[str]:
-    return [f"root={config.quoted(cell.root)}", f"study={config.quoted(cell.study)}"]
+    return [f"root={quoted(cell.root)}", f"study={quoted(cell.study)}"]
 
 
 def _item(cells: Sequence[Cell], shard: object) -> list[str]:
-    keys = ",".join(dict.fromkeys(config.quoted(cell.key) for cell in cells))
+    keys = ",".join(dict.fromkeys(quoted(cell.key) for cell in cells))
     return [*_place(cells[0]), f"cells=[{keys}]", f"shard={shard or 'null'}"]
 
 
@@ -66,54 +65,28 @@ def failed_jobs(study: Path, settings: Sequence[str]) -> list[Job]:
 
 def _job(cell: Cell, overrides: Sequence[str]) -> Job:
     """The job of a planned cell, where its study lies now."""
-    job = config.job_of(overrides)
-    job.config.root, job.config.study = cell.root, cell.study
-    return job
-
-
-def print_plan(jobs: Sequence[Job], planned: Sequence[Cell]) -> None:
-    """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
-    out, made = output_console(), run.Made()
-    table = Table("method", "dataset", "noise", "seed", "state", "training")
-    for job, cell in zip(jobs, planned, strict=True):
-        reason = run.impossible_reason(job, made) if cell.state != "done" else None
-        state = f"impossible: {reason}" if reason else STATES[cell.state]
-        texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
-        table.add_row(*map(escape, texts), style="yellow" if reason else None)
-    out.print(table)
-    for line in _shared(planned):
-        out.print(line, markup=False)
-
-
-def _shared(planned: Sequence[Cell]) -> Iterator[str]:
-    trainings: dict[str, list[Cell]] = {}
-    for cell in planned:
-        if cell.train_key:
-            trainings.setdefault(cell.train_key, []).append(cell)
-    for key, cells in trainings.items():
-        state = "done" if (cells[0].training / "training.json").is_file() else "missing"
-        yield f"training {key}, {state}: {len(cells)} cells of {cells[0].label}"
+    return job_of(overrides).at(cell.root, cell.study)
 
 
 # --- In the launcher's jobs ---------------------------------------------------------------------------------------
 
 
-def work(settings: DictConfig) -> None:
-    """What one of the launcher's jobs does: its cells, one after another, those that another process has in hand last.
+def work(item: Work) -> None:
+    """Computes the cells of a work item, one after another, those that another process has in hand last.
 
-    settings: `conf/work.yaml`. Raises: StoppedError.
+    Raises: StoppedError.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    study = study_folder(settings.root, settings.study)
+    if item.threads:
+        torch.set_num_threads(item.threads)
+    study = study_folder(item.root, item.study)
     plan = read_plan(study)
-    waiting, busy, pause = deque(_known(plan, settings.cells)), 0, SECONDS_BETWEEN_LOOKS[0]
+    waiting, busy, pause = deque(_known(plan, item.cells)), 0, SECONDS_BETWEEN_LOOKS[0]
     while waiting:
-        if settings.on_error == "stop" and (study / STOP).is_file():
+        if item.on_error == "stop" and (study / STOP).is_file():
             raise StoppedError("a cell failed, and on_error=stop; the same command goes on with the others")
         cell = waiting.popleft()
-        outcome = run.main(_job(cell, cell.overrides).config, settings.shard, plan)
-        if outcome == "failed" and settings.on_error == "stop":
+        outcome = _computed(cell, item.shard, plan)
+        if outcome == "failed" and item.on_error == "stop":
             (study / STOP).touch()
         busy = busy + 1 if outcome == "busy" else 0
         if outcome == "busy":
@@ -123,6 +96,16 @@ def work(settings: DictConfig) -> None:
         if waiting and busy >= len(waiting):
             time.sleep(pause)
             pause = min(1.3 * pause, SECONDS_BETWEEN_LOOKS[1])
+
+
+def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> Outcome:
+    """One cell; one whose files or settings are no longer there fails alone."""
+    try:
+        job = _job(cell, cell.overrides)
+    except (OSError, ValueError) as error:
+        fail(cell, error, shard)
+        return "failed"
+    return compute(replace(job, shard=shard), plan)
 
 
 def _known(plan: Mapping[str, Cell], keys: Sequence[str]) -> Iterator[Cell]:

@@ -1,0 +1,160 @@
+"""That a composed configuration holds the keys that are read, with values of the right kind."""
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Any, Literal, get_args, get_origin
+
+from denoisebench.config.errors import ConfigError, nearest
+
+_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+PARTS = frozenset(
+    (
+        "method",
+        "dataset",
+        "train_set",
+        "noise",
+        "train_noise",
+        "protocols",
+        "loggers",
+        "trainer",
+        "budget",
+        "training",
+        "validation",
+    )
+)
+
+
+class _Settings(typing.TypedDict):
+    study: str
+    seed: int
+    precision: Literal[32, "bf16-mixed"]
+    tile: int | None
+    pictures: int
+    repeats: int
+    force: bool
+    root: str
+    checkpoint: str | None
+
+
+class _Trainer(typing.TypedDict):
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: int | str
+    threads: int | None
+    checkpoint_s: float
+
+
+class _Training(typing.TypedDict):
+    steps: int
+    patch: int
+    batch: int
+    noise: Literal["fresh", "fixed"]
+    selection: Literal["last", "oracle"]
+
+
+class _Validation(typing.TypedDict):
+    every: int
+    images: int
+
+
+def check_settings(plain: Mapping[str, Any]) -> None:
+    """The values of the top level and of `training`, and that no key was added that nothing reads. Raises: ConfigError."""
+    settings = typing.get_type_hints(_Settings)
+    for key in plain:
+        if key not in {*settings, *PARTS}:
+            raise ConfigError(f"no key {key}; {nearest(key, {*settings, *PARTS})}")
+    for key, hint in settings.items():
+        check_value(key, plain[key], hint)
+    for part, declared in (("training", _Training), ("validation", _Validation), ("trainer", _Trainer)):
+        hints = typing.get_type_hints(declared)
+        for key, value in plain[part].items():
+            if key not in hints:
+                raise ConfigError(f"no key {part}.{key}; {nearest(key, hints)}")
+            check_value(f"{part}.{key}", value, hints[key])
+    _check_ranges(plain)
+
+
+def _check_ranges(plain: Mapping[str, Any]) -> None:
+    trainer, training, validation = plain["trainer"], plain["training"], plain["validation"]
+    devices, threads, tile = trainer["devices"], trainer["threads"], plain["tile"]
+    if devices != "auto" and (isinstance(devices, str) or devices < 1):
+        raise ConfigError(f"trainer.devices={devices} is not valid; 1 or more, or auto for all GPUs")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"trainer.threads={threads} is not valid; 1 or more, or null for PyTorch's own choice")
+    if tile is not None and tile < 1:
+        raise ConfigError(f"tile={tile} is not valid; pixels, 1 or more, or null for whole images")
+    if plain["repeats"] < 1 or not plain.get("protocols"):
+        raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
+    if validation["every"] < 0 or validation["images"] < 1:
+        raise ConfigError("validation.every is 0 (never) or a number of steps, validation.images 1 or more")
+    if training["selection"] == "oracle" and not validation["every"]:
+        raise ConfigError("training.selection=oracle needs scores to select by: set validation.every to a number of steps")
+    if training["steps"] < 0 or training["batch"] < 1 or training["patch"] < 1:
+        raise ConfigError("training.steps is 0 or more, training.patch and training.batch are 1 or more")
+
+
+def check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
+    """That every value is of a parameter of the class, and fits its annotation.
+
+    Raises: ConfigError naming the key, what was expected and the nearest valid choices.
+    """
+    parameters = {p.name: p for p in signature(cls).parameters.values() if p.kind not in _VARIADIC}
+    hints = _hints_of(cls)
+    for name, value in values.items():
+        if name not in parameters:
+            hint = nearest(name, parameters) if parameters else f"{cls.__name__} has no parameters"
+            raise ConfigError(f"no key {key}.{name}; {hint}")
+        if name in hints:
+            check_value(f"{key}.{name}", value, hints[name])
+    missing = [p.name for p in parameters.values() if p.default is Parameter.empty and p.name not in values]
+    if missing:
+        raise ConfigError(f"{key} needs {', '.join(f'{key}.{name}' for name in missing)}")
+
+
+def _hints_of(cls: type) -> dict[str, Any]:
+    """The annotations of a constructor; none where they name what is imported for type checkers alone."""
+    try:
+        return typing.get_type_hints(cls.__init__)
+    except NameError:
+        return {}
+
+
+def check_value(key: str, value: Any, hint: Any) -> None:
+    """Raises: ConfigError if a value does not fit an annotation."""
+    if not _fits(value, hint):
+        choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
+        expected = nearest(str(value), choices) if choices else f"expected {_spelled(hint)}"
+        raise ConfigError(f"{key}={value!s} is not valid; {expected}")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    return any(_fits_one(value, part) for part in _alternatives(hint))
+
+
+def _fits_one(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if origin in (list, tuple, Sequence):
+        item = next((part for part in get_args(hint) if part is not Ellipsis), Any)
+        return isinstance(value, list) and all(_fits(part, item) for part in value)
+    return True  # an annotation that no YAML value is checked against
+
+
+def _spelled(hint: Any) -> str:
+    names = {float: "a number", int: "an integer", str: "a text", bool: "true or false", types.NoneType: "null"}
+    parts = [names.get(part) or ("a list of numbers" if get_origin(part) else str(part)) for part in _alternatives(hint)]
+    return " or ".join(dict.fromkeys(parts))

@@ -1,0 +1,163 @@
+"""The overrides of one job -> its configuration as plain values, and what in it differs from its YAML and recipe."""
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omegaconf import OmegaConf, flag_override
+
+from denoisebench.config.checks import check_settings
+from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
+from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
+from denoisebench.config.grids import expand
+from denoisebench.config.places import groups, own_folders
+
+LABELLED = ("method", "training", "precision")
+# Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
+RECIPE_KEYS = frozenset({"features", "modules", "init", "init_gain", "lr", "lr_decay", "steps", "passes"})
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One job's configuration as plain values, checked as far as no class must be imported, and the overrides that gave it.
+
+    method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
+    as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
+    whether its budget says how long it trains. recipe_sets: whether its budget sets anything for its method. launch: overrides of how it is launched, which change no result.
+    shard: `i/n`, the part of its images that this job computes.
+    """
+
+    plain: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    method: str
+    changed: tuple[str, ...]
+    own_train_set: bool
+    has_recipe: bool
+    recipe_sets: bool
+    launch: tuple[str, ...] = ()
+    shard: str | None = None
+
+
+def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
+    """Each cell's configuration; nothing heavy is imported.
+
+    Raises: ConfigError, whose text names the nearest valid choices.
+    """
+    result = [compose_one(own) for own in expand(overrides, multirun=multirun)]
+    if not result:
+        raise ConfigError("this sweep has no cell: one of its lists is empty")
+    if multirun and any(one.plain["trainer"]["devices"] != 1 for one in result):
+        raise ConfigError(SEVERAL_DEVICES)
+    if len({one.launch for one in result}) > 1:
+        raise ConfigError(f"one sweep has one launcher: {', '.join(sorted({o for one in result for o in one.launch}))}")
+    return result
+
+
+def compose_one(overrides: Sequence[str]) -> Composed:
+    """The configuration of one cell. Raises: ConfigError."""
+    settings = tuple(o for o in overrides if _setting(o))
+    shards = [o.partition("=")[2] for o in settings if _setting(o) == "shard"]
+    with user_errors(overrides):
+        one = _compose([o for o in overrides if o not in settings])
+        launch = tuple(o for o in settings if _setting(o) != "shard")
+        return replace(one, launch=launch, shard=_shard(shards[-1]) if shards else None)
+
+
+def _setting(override: str) -> str | None:
+    """The key of what says how a sweep is launched."""
+    key = override.partition("=")[0].lstrip("+~")
+    hydras = key.startswith(("hydra.", "hydra/")) and not own_folders([override])
+    return key if hydras or key in SETTINGS else None
+
+
+def _shard(text: str) -> str | None:
+    if text == "null":
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"shard={text}: expected i/n with i from 1 to n, e.g. shard=1/4")
+    return f"{int(found[1])}/{int(found[2])}"
+
+
+def _compose(overrides: Sequence[str]) -> Composed:
+    """What a job changes is found by composing again with its choices of groups alone, on its data and noise.
+
+    A recipe's own changes do not count, as long as they are of what a recipe may change.
+    """
+    if deleted := [o for o in overrides if o.startswith("~")]:
+        raise ConfigError(f"{deleted[0]}: a setting can be changed, not deleted; null says what has no value")
+    config, hydra_own = composed(overrides)
+    choices = dict(hydra_own.runtime.choices)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    check_settings(plain)
+    own = own_folders(overrides)
+    named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
+    protocols = f"protocol=[{','.join(plain['protocols'])}]"
+    data = (json.dumps(plain[part]) for part in ("dataset", "noise"))
+    unchanged = _unchanged((*own, *named, protocols), (*own, named[0], "recipe=none"), *data)
+    _same_protocols(plain["protocols"], unchanged.protocols)
+    changed = [change for part in LABELLED for change in _differences(plain[part], unchanged.labelled[part], part)]
+    if "train_set" not in plain and not choices["train_set"].startswith("for_"):
+        raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
+    own_train_set = plain.get("train_set") != unchanged.train_set
+    recipe = unchanged.has_recipe, unchanged.recipe_sets
+    return Composed(plain, tuple(overrides), choices["method"], tuple(changed), own_train_set, *recipe)
+
+
+@dataclass(frozen=True)
+class _Unchanged:
+    """What a job's choices of groups alone give, on its data and noise. labelled: by part."""
+
+    labelled: Mapping[str, Any]
+    train_set: Any
+    protocols: Mapping[str, Any]
+    has_recipe: bool
+    recipe_sets: bool
+
+
+@functools.cache
+def _unchanged(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str) -> _Unchanged:
+    """dataset, noise: as JSON. Jobs that differ in other settings share it."""
+    with_recipe, bare = compose(named), compose(without_recipe)
+    has_recipe = with_recipe.training.steps > 0
+    recipe_sets = has_recipe or OmegaConf.to_container(with_recipe.method) != OmegaConf.to_container(bare.method)
+    for reference in (with_recipe, bare):
+        reference.dataset, reference.noise = json.loads(dataset), json.loads(noise)
+    with flag_override(with_recipe, "struct", False):
+        for key in (bare.method.keys() | with_recipe.method.keys()) - RECIPE_KEYS:
+            if key in bare.method:
+                with_recipe.method[key] = bare.method[key]
+            else:
+                del with_recipe.method[key]
+    plain: Any = OmegaConf.to_container(with_recipe, resolve=True)
+    labelled = {part: plain[part] for part in LABELLED}
+    return _Unchanged(labelled, plain.get("train_set"), plain["protocols"], has_recipe, recipe_sets)
+
+
+def _same_protocols(protocols: Mapping[str, Any], unchanged: Mapping[str, Any]) -> None:
+    """A protocol's name stands in every row: whoever changes one gives it another name."""
+    for name, node in protocols.items():
+        if node != unchanged[name] or node.get("name") != name:
+            changed = ", ".join(_differences(node, {**unchanged[name], "name": name}, name))
+            raise ConfigError(
+                f"protocols.{changed}: what protocol={name} means is fixed; write one of another name, as "
+                "DIR/protocol/mine.yaml with `# @package protocols.mine` and `name: mine`, and add --config-dir DIR "
+                "protocol=[mine]"
+            )
+
+
+def _whole(value: Any) -> Any:
+    """8 for 8.0: equal settings have one label."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _differences(ours: Any, unchanged: Any, path: str) -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(unchanged, dict):
+        for name in sorted({*ours, *unchanged}):
+            yield from _differences(ours.get(name), unchanged.get(name), f"{path}.{name}")
+    elif ours != unchanged:
+        shown = "null" if ours is None else str(ours).lower() if isinstance(ours, bool) else str(_whole(ours)).replace(" ", "")
+        yield f"{path.removeprefix('method.')}={shown}"

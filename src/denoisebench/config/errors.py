@@ -1,0 +1,26 @@
+"""What a user is told of a setting that is not valid: which one, what was expected, and the nearest right one."""
+
+import difflib
+from collections.abc import Iterable
+
+SEVERAL_DEVICES = (
+    "trainer=ddp (or trainer.devices) is for a single run of one cell, without -m: it would take every GPU for each cell, and "
+    "start its processes anew for each. In a sweep give each cell a GPU: trainer.devices=1, and launcher=slurm with "
+    "hydra.launcher.gpus_per_node=1 for many at once"
+)
+
+
+class ConfigError(ValueError):
+    """A setting that is not valid; its text is for the user, without a traceback."""
+
+
+class LaunchError(Exception):
+    """A sweep ended before all its cells were computed."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`did you mean ...? Valid: ...`, for the end of an error."""
+    valid = sorted(choices)
+    close = difflib.get_close_matches(word, valid, n=3, cutoff=0.5)
+    listed = ", ".join(valid[:24]) + (f" and {len(valid) - 24} more" if len(valid) > 24 else "")
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"Valid: {listed}"

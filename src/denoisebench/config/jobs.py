@@ -1,0 +1,162 @@
+"""Composed configurations -> jobs: classes imported, objects made, and what identifies each cell.
+
+This is where a configuration ends: whatever runs knows jobs.
+"""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from denoisebench.config.checks import check_arguments
+from denoisebench.config.composed import Composed, compose_all, compose_one
+from denoisebench.config.errors import ConfigError
+from denoisebench.config.parts import Made, arguments_of, class_of, instantiate
+from denoisebench.datasets.images import ImageSet, file_hash
+from denoisebench.datasets.views import Training
+from denoisebench.denoiser import Denoiser
+from denoisebench.job import Job, Learning, Method, Trainer, Validation
+from denoisebench.noise import NoiseModel
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.cell import Cell, key_of
+from denoisebench.tracking.about import Logger
+
+
+def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
+    """The job of each cell of a command line.
+
+    Raises: ConfigError or FileNotFoundError for what is not valid, with the nearest valid choices.
+    """
+    made = Made()
+    return [made_of(one, made) for one in compose_all(overrides, multirun=multirun)]
+
+
+def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:
+    """The job of one cell. Raises: ConfigError or FileNotFoundError."""
+    return made_of(compose_one(overrides), made or Made())
+
+
+def made_of(one: Composed, made: Made) -> Job:
+    """A composed configuration as a job. Raises: ConfigError or FileNotFoundError."""
+    plain = one.plain
+    method = _method_of(one)
+    test_set: ImageSet = made.object(plain["dataset"], "dataset", ImageSet)
+    noise: NoiseModel = made.object(plain["noise"], "noise", NoiseModel)
+    learning = _learning_of(plain, method, made)
+    job = Job(
+        overrides=one.overrides, launch=one.launch, plain=plain, cell=_NO_CELL, method=method, test_set=test_set, noise=noise,
+        learning=learning,
+        protocols=tuple(made.object(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()),
+        loggers=tuple(made.object(node, f"loggers.{name}", Logger) for name, node in plain["loggers"].items()),
+        trainer=Trainer(**plain["trainer"]), seed=plain["seed"], repeats=plain["repeats"], precision=plain["precision"],
+        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_checkpoint_of(plain), budget=plain["budget"],
+        pictures=plain["pictures"], force=plain["force"], shard=one.shard,
+    )  # fmt: skip
+    return replace(job, cell=_cell_of(job, one, made))
+
+
+def protocols_of(names: Sequence[str]) -> list[Protocol]:
+    """The protocols of these names. Raises: ConfigError."""
+    plain = compose_one([f"protocol=[{','.join(names)}]"]).plain
+    return [instantiate(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()]
+
+
+def test_set_of(kept: Path) -> ImageSet:
+    """The test set that a cell's `config.yaml` names, read from where data sets lie today."""
+    node: Any = OmegaConf.to_container(OmegaConf.load(kept))
+    root = os.environ.get("DENOISEBENCH_DATA") or node["dataset"].get("root")
+    return instantiate({**node["dataset"], "root": root}, "dataset", ImageSet)
+
+
+_NO_CELL = Cell("", "", "", "", "", 0, "", "")
+
+
+def _method_of(one: Composed) -> Method:
+    node = one.plain["method"]
+    cls = class_of(node, "method", Denoiser)
+    check_arguments(cls, arguments_of(node), "method")
+    make = functools.partial(instantiate, node, "method", Denoiser)
+    return Method(one.method, cls, arguments_of(node), make, one.has_recipe, one.recipe_sets)
+
+
+def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learning | None:
+    if plain["checkpoint"] is not None or plain["training"]["steps"] == 0 or method.learns != "dataset":
+        return None
+    if "train_set" not in plain:
+        raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
+    images = made.object(plain["train_set"], "train_set", ImageSet)
+    noise = made.object(plain["train_noise"], "train_noise", NoiseModel)
+    return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]))
+
+
+def _checkpoint_of(plain: Mapping[str, Any]) -> Path | None:
+    if plain["checkpoint"] is None:
+        return None
+    path = Path(plain["checkpoint"]).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint={plain['checkpoint']}: no such file")
+    return path
+
+
+# --- Identity ----------------------------------------------------------------------------------------------------
+
+
+def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
+    """The cell of a job. Its key hashes what changes its pixels, and nothing else: no path, device or protocol."""
+    training = _training_identity(job, made)
+    given = {} if job.checkpoint is None else {"checkpoint": file_hash(job.checkpoint)}
+    budget = {"budget": job.budget} if job.method.learns == "image" else {}
+    tile = {"tile": job.tile} if job.tile else {}
+    test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
+    setup = {
+        **given, **budget, **tile,
+        "method": job.plain["method"],
+        "training": training and {**training, "budget": job.budget},
+        "test": test,
+        "repeats": job.repeats,
+        "precision": job.precision,
+    }  # fmt: skip
+    return Cell(
+        root=job.plain["root"], study=job.plain["study"], label=_label_of(job, one), dataset=job.test_set.name,
+        noise=job.noise.name, seed=job.seed, key=key_of({**setup, "seed": job.seed}), setup=key_of(setup),
+        train_key=key_of({**training, "seed": job.seed}) if training else None, overrides=job.overrides,
+    )  # fmt: skip
+
+
+def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
+    if job.learning is None:
+        return None
+    oracle = {} if job.learning.training.selection == "last" else {
+        "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
+    }  # fmt: skip
+    return oracle | {
+        "method": job.plain["method"],
+        "training": job.plain["training"],
+        "set": job.learning.images.name,
+        "images": made.fingerprint(job.learning.images),
+        "noise": job.plain["train_noise"],
+        "precision": job.precision,
+    }
+
+
+def _label_of(job: Job, one: Composed) -> str:
+    """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
+    changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
+    if job.checkpoint is not None:
+        changed.append(f"checkpoint={job.checkpoint.name}")
+    if job.tile:
+        changed.append(f"tile={job.tile}")
+    if job.learning and one.own_train_set:
+        changed.append(f"train_set={job.learning.images.name}")
+    if job.learning and job.learning.noise.name != job.noise.name:
+        changed.append(f"train_noise={job.learning.noise.name}")
+    return one.method + (f"[{','.join(changed)}]" if changed else "")
+
+
+def yaml_of(job: Job) -> str:
+    """The whole configuration of a job, as its cell keeps it."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(job.plain)))

@@ -1,0 +1,72 @@
+"""Hydra's launchers, which carry a sweep's work to processes and clusters, and Hydra's own flags."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from denoisebench.config import hydra_internals
+from denoisebench.config.compose import user_errors
+from denoisebench.config.errors import ConfigError, LaunchError, nearest
+from denoisebench.config.places import conf_dir
+from denoisebench.job import Work
+
+BASIC = "BasicLauncher"
+ON_ERROR = ("continue", "stop")
+
+
+class Launcher:
+    """The launcher that these settings choose; `task` is given each work item, in whatever process.
+
+    Raises: ConfigError.
+    """
+
+    def __init__(self, settings: Sequence[str], task: Callable[[Work], Any]) -> None:
+        with user_errors(settings):
+            chosen, self._plugin = hydra_internals.launcher(conf_dir(), settings, _Task(task))
+        self._settings = [o for o in settings if not o.lstrip("+~").startswith("hydra")]  # Hydra gives its own to each job itself
+        if chosen.on_error not in ON_ERROR:
+            raise ConfigError(f"on_error={chosen.on_error}; {nearest(chosen.on_error, ON_ERROR)}")
+        self.threads: int | None = chosen.threads
+        self.in_this_process = str(chosen.hydra.launcher._target_).endswith(BASIC)
+
+    def __call__(self, items: Sequence[Sequence[str]]) -> None:
+        """items: the overrides of `conf/work.yaml` for each. Raises: LaunchError for what an item raised."""
+        try:
+            for item in self._plugin.launch([[*self._settings, *overrides] for overrides in items], initial_job_idx=0):
+                _ = item.return_value  # raises what the item raised
+        except Exception as error:
+            raise LaunchError(str(error) or type(error).__name__) from error
+
+
+class _Task:
+    """What launchers pickle and call: a work item's configuration becomes plain values before anything sees it."""
+
+    def __init__(self, act: Callable[[Work], Any]) -> None:
+        self.act = act
+        self.__name__ = act.__name__
+
+    def __call__(self, config: DictConfig) -> Any:
+        settings: Any = OmegaConf.to_container(config, resolve=True)
+        return self.act(Work(**{name: value for name, value in settings.items() if name in Work.__dataclass_fields__}))
+
+
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever signs are in it."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
+
+
+def hydra_flags(arguments: Sequence[str]) -> None:
+    """What Hydra's own flags print, as `--cfg job`."""
+    argv = sys.argv
+    sys.argv = ["denoisebench run", *arguments]
+    try:
+        hydra_internals.run_flags(conf_dir(), _nothing)
+    finally:
+        sys.argv = argv
+
+
+def _nothing(_: object) -> None:
+    """A task that Hydra's flags do not run."""

@@ -1,0 +1,126 @@
+"""One job: everything that a cell is computed from, read from the configuration once.
+
+`config` makes jobs; whatever is below is handed one and never asks the configuration again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from denoisebench.store.cell import Cell
+
+if TYPE_CHECKING:
+    from denoisebench.datasets.images import ImageSet
+    from denoisebench.datasets.views import Training
+    from denoisebench.denoiser import Denoiser
+    from denoisebench.noise import NoiseModel
+    from denoisebench.scoring.protocol import Protocol
+    from denoisebench.tracking.about import Logger
+
+
+@dataclass(frozen=True)
+class Method:
+    """name: of its YAML. settings: what its class is made with. has_recipe: whether its budget says how long it trains.
+    recipe_sets: whether its budget sets anything for it.
+
+    make: the method itself, its weights drawn from the global generator.
+    """
+
+    name: str
+    cls: "type[Denoiser]"
+    settings: Mapping[str, Any]
+    make: "Callable[[], Denoiser]"
+    has_recipe: bool
+    recipe_sets: bool
+
+    @property
+    def learns(self) -> Literal["nothing", "dataset", "image"]:
+        return self.cls.learns
+
+
+@dataclass(frozen=True)
+class Validation:
+    """every: steps between scores of clean images during training; 0: never. images: how many, the first of the test set."""
+
+    every: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What trains a network: only where a method learns from a data set and is not given its weights."""
+
+    images: "ImageSet"
+    noise: "NoiseModel"
+    training: "Training"
+    validation: Validation
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """accelerator: `auto`, `cpu` or `gpu`. devices: how many train together, or `auto`. threads: of PyTorch, None for its own
+    choice. checkpoint_s: seconds between checkpoints of a training."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: "int | Literal['auto']"
+    threads: int | None
+    checkpoint_s: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell to compute, and how.
+
+    cell: its label, keys and place. plain: the whole configuration as plain values, as `config.yaml` keeps it.
+    overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
+    launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
+    test instead of training. shard: `i/n`, the part of its images that is computed.
+    """
+
+    overrides: tuple[str, ...]
+    launch: tuple[str, ...]
+    plain: Mapping[str, Any]
+    cell: Cell
+    method: Method
+    test_set: "ImageSet"
+    noise: "NoiseModel"
+    learning: Learning | None
+    protocols: "tuple[Protocol, ...]"
+    loggers: "tuple[Logger, ...]"
+    trainer: Trainer
+    seed: int
+    repeats: int
+    precision: Literal[32, "bf16-mixed"]
+    tile: int | None
+    checkpoint: Path | None
+    budget: str
+    pictures: int
+    force: bool
+    shard: str | None
+
+    def at(self, root: str, study: str) -> "Job":
+        """The same job where its study lies now."""
+        place = {"root": root, "study": study}
+        return replace(self, plain={**self.plain, **place}, cell=replace(self.cell, root=root, study=study))
+
+    @property
+    def views(self) -> int:
+        """How many noisy images the whole test has."""
+        return self.repeats * len(self.test_set.names)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one of a launcher's jobs is given: the keys of planned cells, computed one after another.
+
+    shard: `i/n`, only these of their images. threads: of PyTorch, where the cell's trainer says nothing. on_error: `continue`
+    with the next cell after one that failed, or `stop`.
+    """
+
+    root: str
+    study: str
+    cells: Sequence[str]
+    shard: str | None
+    threads: int | None
+    on_error: str

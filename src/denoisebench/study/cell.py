@@ -1,0 +1,129 @@
+"""One planned cell, computed as far as it is not done: train if it learns, test, score, write rows.
+
+Whatever goes wrong inside a cell is kept in its status, so that it does not stop the others.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from denoisebench.config.jobs import yaml_of
+from denoisebench.job import Job
+from denoisebench.progress import console, duration
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.files import BusyError, remove_orphans, write_atomic
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import PartialRows, Row
+from denoisebench.study import finished
+from denoisebench.study.failures import fail, failure_of
+from denoisebench.study.limits import impossible_reason, smaller
+from denoisebench.study.ownership import gate, network_free, own
+from denoisebench.study.testing import computed
+from denoisebench.tracking.log import opened
+
+Outcome = Literal["done", "partly", "skipped", "failed", "busy"]
+
+
+def compute(job: Job, plan: Mapping[str, Cell] | None = None) -> Outcome:
+    """Compute a job's cell, or the shard of it that the job names; it is done once all shards are.
+
+    plan: the cells of its study by key, where they were read already. `busy`: another process has it in hand.
+    """
+    planned = read_plan(study_folder(job.cell.root, job.cell.study)) if plan is None else plan
+    cell = planned.get(job.cell.key)
+    if cell is None:
+        console.print(
+            f"cell {job.cell.key} is not in the plan: its files or code changed while this ran; start it again", style="red"
+        )
+        return "failed"
+    return _attempt(replace(job, cell=cell))
+
+
+def _attempt(job: Job) -> Outcome:
+    cell, was_done = job.cell, job.cell.state == "done" and not job.force
+    try:
+        with own(cell, job.shard), network_free(cell):
+            if ended := _begun(job):
+                return ended
+            with opened(job.loggers, finished.about(job)) as log, _memory_advice(job):
+                rows = computed(job, log)
+    except BusyError:
+        return "busy"
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stopped
+    except Exception as error:
+        if was_done:
+            console.print(f"not scored  {cell}: {error}", style="red", markup=False)
+        else:
+            fail(cell, error, job.shard)
+        return "failed"
+    if rows is None:
+        return "partly"
+    console.print(f"done     {cell}  {_summary(rows, job.protocols[0])}", markup=False)
+    return "done"
+
+
+@contextmanager
+def _memory_advice(job: Job) -> Iterator[None]:
+    """A GPU that was too small says what of this job can be made smaller. Images are tested one at a time anyway."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        torch.cuda.empty_cache()  # for the cells that follow
+        raise torch.cuda.OutOfMemoryError(f"{error}; what needs less memory: {', '.join(smaller(job))}") from error
+
+
+def _begun(job: Job) -> Outcome | None:
+    """`done` for a finished cell, `skipped` for an impossible one; None if it is to be computed, and said to run."""
+    cell, shard = job.cell, job.shard
+    with gate(cell, shard):
+        if cell.state == "done" and not job.force:
+            finished.score_under(cell, job.protocols)
+            if not shard:
+                finished.log_from_rows(job)
+            return "done"
+        if reason := impossible_reason(job):
+            cell.set_status("skipped", reason=reason)
+            console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
+            return "skipped"
+        _say_running(cell, shard)
+        write_atomic(cell.folder / "config.yaml", yaml_of(job))
+        partial = PartialRows(cell.folder, shard)
+        (cell.folder / "rows.csv").unlink(missing_ok=True)
+        if not shard:
+            remove_orphans(cell.folder)
+        if job.force:
+            partial.forget() if not shard else partial.path.unlink(missing_ok=True)
+        _repair(partial, job.protocols)
+        return None
+
+
+def _say_running(cell: Cell, shard: str | None) -> None:
+    """That one shard failed stays said while others run, until it is computed itself."""
+    failures = list(cell.folder.glob("failed.*of*")) if shard is None else [failure_of(cell, shard)]
+    for failure in failures:
+        failure.unlink(missing_ok=True)
+    if not list(cell.folder.glob("failed.*of*")):
+        cell.set_status("running")
+
+
+def _repair(partial: PartialRows, protocols: Sequence[Protocol]) -> None:
+    """A torn last line goes; an interrupted test that was scored under other protocols starts anew."""
+    wanted = [protocol.name for protocol in protocols]
+    if any([row["protocol"] for row in image] != wanted for image in partial.all()):
+        if partial.shard:
+            raise ValueError("other shards of this cell were scored under other protocols: use theirs, or leave shard out")
+        partial.forget()
+    partial.begin()
+
+
+def _summary(rows: Sequence[Row], protocol: Protocol) -> str:
+    scored = [row for row in rows if row["protocol"] == protocol.name]
+    seconds = sum(row["seconds"] for row in scored)
+    scores = [row["psnr_db"] for row in scored if row["psnr_db"] is not None]
+    mean = f"{sum(scores) / len(scores):.2f} dB, " if scores else "no clean images, "
+    return f"{mean}{len(scored)} image{'s' * (len(scored) > 1)} in {duration(seconds)}"

@@ -1,0 +1,89 @@
+"""Finished cells: scored under further protocols and logged, without computing anything again."""
+
+import csv
+from collections.abc import Sequence
+
+from denoisebench.job import Job
+from denoisebench.progress import console
+from denoisebench.scoring.kept import rescored
+from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.files import BusyError, held
+from denoisebench.store.rows import Row, write_rows
+from denoisebench.tracking.about import About, about_cell, metrics
+from denoisebench.tracking.log import lacking, opened
+
+
+def read_rows(cell: Cell) -> list[Row]:
+    with (cell.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_left(job: Job) -> bool:
+    """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
+    return job.cell.state != "done" or job.force or lacks_protocols(job) or _lacks_log(job)
+
+
+def lacks_protocols(job: Job) -> bool:
+    """Whether a finished cell was not scored under a protocol that its job asks for."""
+    asked = {protocol.name for protocol in job.protocols}
+    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_rows(job.cell)})
+
+
+def _lacks_log(job: Job) -> bool:
+    return bool(job.loggers) and not job.shard and bool(lacking(job.loggers, about(job)))
+
+
+def about(job: Job) -> About:
+    """What the loggers' run of a cell is about; a shard's is one of its own."""
+    return about_cell(job.cell, job.plain, job.method.learns, job.shard)
+
+
+def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
+    """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
+    rows = read_rows(cell)
+    scored = {row["protocol"] for row in rows}
+    first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
+    new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
+    if new:
+        write_rows(cell.folder / "rows.csv", [*rows, *new])
+        console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
+
+
+def rescore(finished: Sequence[Cell], protocols: Sequence[Protocol]) -> int:
+    """Score the kept outputs of finished cells under further protocols; returns how many cells could not be."""
+    failures = 0
+    for cell in finished:
+        if cell.state != "done":
+            continue
+        try:
+            with held(cell.folder / ".lock"):
+                score_under(cell, protocols)
+        except (BusyError, OSError, ValueError) as error:
+            failures += 1
+            console.print(f"not scored  {cell}: {error}", style="red", markup=False)
+    return failures
+
+
+def log_from_rows(job: Job) -> None:
+    """Log a finished cell where a logger has not got all of it: it was done before that logger was asked for, or its
+    process was killed between its rows and the end of its run."""
+    run = about(job)
+    if late := lacking(job.loggers, run):
+        rows = [_typed(row) for row in read_rows(job.cell)]
+        with opened(late, run) as log:
+            for image in {(row["image"], row["repeat"]): None for row in rows}:
+                log.image([row for row in rows if (row["image"], row["repeat"]) == image])
+            log.done(rows, job.cell.folder)
+
+
+def _typed(row: Row) -> Row:
+    """A row of a file as it was before it was written, as far as loggers look at it."""
+    numbers = {name: float(row[name]) if row.get(name) else None for name in metrics()}
+    return {**row, **numbers, "repeat": int(row["repeat"])}
+
+
+def notes_of(planned: Sequence[Job]) -> list[str]:
+    """What the loggers of a command say at its end, once for each study."""
+    notes = [logger.note(study_folder(job.cell.root, job.cell.study)) for job in planned for logger in job.loggers]
+    return [note for note in dict.fromkeys(notes) if note]

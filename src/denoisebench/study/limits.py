@@ -1,0 +1,93 @@
+"""What a job cannot do: refused before anything runs, or a cell that is skipped with its reason."""
+
+from collections.abc import Iterator
+
+from denoisebench.config import SEVERAL_DEVICES, ConfigError
+from denoisebench.datasets.views import impossible, no_target
+from denoisebench.job import Job
+from denoisebench.study.engines import engine_of
+
+
+def impossible_reason(job: Job) -> str | None:
+    """Why this cell is impossible, and the way out; None for a possible one."""
+    if reason := impossible(job.test_set, job.noise):
+        return reason
+    if job.learning is None:
+        return None
+    own = job.learning
+    if own.training.selection == "oracle" and not job.test_set.has_clean:
+        return f"training.selection=oracle needs clean images, and {job.test_set.name} has none: use training.selection=last"
+    if reason := impossible(own.images, own.noise, "train_noise"):
+        return f"training set: {reason}"
+    target = job.method.cls.target
+    if reason := no_target(own.images, target):
+        return reason
+    if target is not None and own.images.sources & job.test_set.sources:
+        return "it would memorise the clean test images: choose a train_set apart from the test images"
+    return None
+
+
+def check(job: Job, jobs: int) -> None:
+    """That a job's settings go together, and that its devices are here. jobs: how many its command has.
+
+    Raises: ConfigError.
+    """
+    _check_method(job)
+    _check_devices(job, jobs)
+
+
+def _check_method(job: Job) -> None:
+    name, learns = job.method.name, job.method.learns
+    if job.method.has_recipe and learns != "dataset":
+        raise ConfigError(f"{name} learns from no data set, and its recipe for budget={job.budget} sets training.steps")
+    if learns == "image" and job.budget != "paper" and not job.method.recipe_sets:
+        raise ConfigError(f"{name} learns from each image, and budget={job.budget} has no recipe for it: choose another budget")
+    if job.shard and job.checkpoint is None and learns == "dataset":
+        raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
+    if job.plain["tile"] is not None and learns == "image":
+        raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
+    if job.checkpoint is not None:
+        if learns != "dataset":
+            raise ConfigError(f"checkpoint={job.checkpoint}: {name} has no weights to load")
+    elif learns == "dataset" and job.learning is None:
+        raise ConfigError(
+            f"{name} learns from a data set, and training.steps is 0: budget={job.budget} has no recipe for it, "
+            "or it was set so; set training.steps or choose another budget"
+        )
+
+
+def _check_devices(job: Job, jobs: int) -> None:
+    """Several devices are for the one training of a single run, and share out its batches."""
+    devices = engine_of(job).devices
+    if job.trainer.devices == 1:
+        return
+    if jobs > 1:
+        raise ConfigError(SEVERAL_DEVICES)
+    if job.method.learns == "image":
+        raise ConfigError("trainer=ddp shares out the batches of a training set, and this method learns from each image alone: "
+                          "use trainer=auto, and shard=1/4 and so on for several processes")  # fmt: skip
+    if job.learning is None:
+        raise ConfigError("trainer=ddp trains one network on several devices, and nothing is trained here: use trainer=auto")
+    if job.learning.training.batch % devices:
+        raise ConfigError(
+            f"training.batch={job.learning.training.batch} cannot be shared out evenly by {devices} devices: "
+            "set trainer.devices to a divisor of it, or use trainer=auto"
+        )
+
+
+def smaller(job: Job) -> Iterator[str]:
+    """Settings of this job that need less memory."""
+    if job.learning:
+        training = job.learning.training
+        yield f"training.batch below {training.batch}, training.patch below {training.patch}"
+    if job.method.cls.tiles:
+        yield "tile=512" if job.tile is None else f"tile below {job.tile}"
+    if "passes_per_batch" in job.method.settings:
+        yield "method.passes_per_batch=1"
+    if job.precision == 32:
+        yield "precision=bf16-mixed"
+    if "features" in job.method.settings:
+        yield f"method.features below {job.method.settings['features']}"
+    if "crop" in job.plain["dataset"]:
+        yield "dataset.crop=256"
+    yield "trainer=cpu"

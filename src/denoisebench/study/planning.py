@@ -1,0 +1,69 @@
+"""Jobs -> the cells of a study, checked before anything runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rich.markup import escape
+from rich.table import Table
+
+from denoisebench.config import ConfigError
+from denoisebench.job import Job
+from denoisebench.progress import output_console
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import add_to_plan
+from denoisebench.store.status import STATES
+from denoisebench.study.limits import check, impossible_reason
+
+
+def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
+    """The same jobs with their cells as their study's plan has them, added to it if it is to keep them; those not done are
+    checked.
+
+    Raises: ConfigError for what is not valid.
+    """
+    for job in jobs:
+        if job.cell.state != "done" or job.force:
+            check(job, len(jobs))
+    _check_asked_once(jobs)
+    if not keep:
+        return list(jobs)
+    planned: dict[tuple[str, str, str], Cell] = {}
+    for root, study in dict.fromkeys((job.cell.root, job.cell.study) for job in jobs):
+        own = [job.cell for job in jobs if (job.cell.root, job.cell.study) == (root, study)]
+        planned |= {(root, study, cell.key): cell for cell in add_to_plan(study_folder(root, study), own)}
+    return [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
+
+
+def _check_asked_once(jobs: Sequence[Job]) -> None:
+    """That one cell is not asked for under several protocols by several jobs: the last alone would count."""
+    asked: dict[tuple[str, str, str], set[str]] = {}
+    for job in jobs:
+        cell, protocols = job.cell, {protocol.name for protocol in job.protocols}
+        if protocols != asked.setdefault((cell.root, cell.study, cell.key), protocols):
+            both = ",".join(sorted(protocols | asked[cell.root, cell.study, cell.key]))
+            raise ConfigError(f"{cell} is asked for under several protocols, one at a time: write protocol=[{both}]")
+
+
+def print_plan(planned: Sequence[Job]) -> None:
+    """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
+    out = output_console()
+    table = Table("method", "dataset", "noise", "seed", "state", "training")
+    for job in planned:
+        cell = job.cell
+        reason = impossible_reason(job) if cell.state != "done" else None
+        state = f"impossible: {reason}" if reason else STATES[cell.state]
+        texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
+        table.add_row(*map(escape, texts), style="yellow" if reason else None)
+    out.print(table)
+    for line in _trainings([job.cell for job in planned]):
+        out.print(line, markup=False)
+
+
+def _trainings(cells: Sequence[Cell]) -> Iterator[str]:
+    shared: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.train_key:
+            shared.setdefault(cell.train_key, []).append(cell)
+    for key, own in shared.items():
+        state = "done" if (own[0].training / "training.json").is_file() else "missing"
+        yield f"training {key}, {state}: {len(own)} cell{'s' * (len(own) > 1)} of {own[0].label}"
