@@ -26,7 +26,8 @@ class Composed:
 
     method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
     as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
-    whether its budget says how long it trains. recipe_sets: whether its budget sets anything for its method. launch: overrides of how it is launched, which change no result.
+    whether its budget says how long it trains. recipe_sets: whether its budget sets anything for its method.
+    launch: overrides of how it is launched, which change no result.
     shard: `i/n`, the part of its images that this job computes.
     """
 
