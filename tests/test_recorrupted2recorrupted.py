@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisebench import classical, config
+from denoisebench import classical
 from denoisebench.methods.recorrupted2recorrupted import Recorrupted2Recorrupted, estimated_std
 from denoisebench.networks.dncnn import DnCNN
+from jobs import method_settings
 from test_slow import compute, mean_psnr
 
 STD = 25 / 255
@@ -172,8 +173,7 @@ def test_learning_rates_tags_and_refusals() -> None:
     assert model.tags == ("oracle_sigma",)
     assert small_model(sigma=None).tags == ()
     for noise, sigma in (("gaussian15", 15.0), ("gaussian5_50", None), ("camera", None)):
-        job = config.jobs(["method=recorrupted2recorrupted", "budget=smoke", f"noise={noise}"], multirun=False)[0]
-        assert job.config.method.sigma == sigma
+        assert method_settings("method=recorrupted2recorrupted", "budget=smoke", f"noise={noise}").sigma == sigma
     for options in ({"alpha": 0.0}, {"passes": -1}, {"sigma": -1.0}):
         with pytest.raises(ValueError, match=r"method\."):
             small_model(**options)

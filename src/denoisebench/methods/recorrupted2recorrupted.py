@@ -108,8 +108,8 @@ def estimated_std(x: Tensor) -> Tensor:
     As `denoisebench.classical.estimated_std` (db2, Donoho and Johnstone 1994), on the device, for a batch; without the
     coefficients at the border.
     """
-    high = torch.tensor(pywt.Wavelet("db2").dec_hi, dtype=x.dtype, device=x.device)
+    high = torch.tensor(pywt.Wavelet("db2").dec_hi, dtype=x.dtype, device=x.device)  # pyright: ignore[reportAttributeAccessIssue]
     kernel = (high[:, None] * high)[None, None]
     grown = pad_to_multiple(x, 1, least=len(high))
     details = F.conv2d(grown.flatten(0, 1)[:, None], kernel, stride=2).flatten(1).abs()
-    return (details.median(1).values / norm.ppf(0.75)).view(len(x), -1).mean(1).view(-1, 1, 1, 1)
+    return (details.median(1).values / float(norm.ppf(0.75))).view(len(x), -1).mean(1).view(-1, 1, 1, 1)
