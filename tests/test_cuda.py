@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ pytestmark = [
 METHODS = config.groups()["method"]
 
 
-def on_gpu(name: str, *overrides: str) -> torch.nn.Module:
+def on_gpu(name: str, *overrides: str) -> Any:
     with isolated_rng(0):
         return built(f"method={name}", "budget=smoke", *overrides).cuda().eval()
 
