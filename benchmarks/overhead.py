@@ -164,7 +164,7 @@ def finished(quick: bool) -> None:
 
 def _write_as_done(cell: Any) -> None:
     """A finished cell's folder."""
-    from denoisebench.store.cells import COLUMNS, write_csv
+    from denoisebench.store.rows import COLUMNS, write_csv
 
     same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from denoisebench.datasets import views
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.photos import Photos
@@ -96,7 +96,7 @@ def sources(folder: Path, height: int, width: int) -> list[Source]:
 def loader_of(source: Source, training: Training) -> Iterator[Patches]:
     """Training steps of a source; if it is read warm, after a pass over all its images."""
     views.CACHE_BYTES = 4 * 2**30 if source.warm else 0
-    data = DataModule(source.images, source.noise, 0, train_set=source.images, train_noise=source.noise, training=training)
+    data = DataModule(source.images, source.noise, 0, train=TrainingData(source.images, source.noise, training))
     steps = iter(data.train_dataloader())
     for _ in range(-(-len(source.images.names) // training.batch) if source.warm else 0):
         next(steps)

@@ -23,7 +23,7 @@ from denoisebench.datasets.dnd import DND
 from denoisebench.datasets.sidd import SIDDBlocks
 from denoisebench.datasets.views import NoisyViews
 from denoisebench.noise import Real
-from denoisebench.scoring.evaluator import Meter
+from denoisebench.scoring.meter import Meter
 
 BLOCKS = (40, 32, 256, 256, 3)
 PHOTOGRAPH = (4912, 7360, 3)  # 36 megapixels: the largest camera of DND

@@ -42,9 +42,9 @@ from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
 from denoisebench.methods.self2self_plus import Self2SelfPlus
 from denoisebench.sampling import NEIGHBOR_PAIRS, draw_neighbors, draw_permutations, draw_pixels, random_dihedral
-from denoisebench.scoring.evaluator import Meter
 from denoisebench.scoring.measures import psnr
 from denoisebench.scoring.memory import keep_freed
+from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.manifest import manifest
 from references import Layers, Reference

@@ -2,7 +2,7 @@
 
 from denoisebench.config.jobs import job_of, jobs
 from denoisebench.job import Job
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan
 

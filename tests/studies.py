@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.store.cells import COLUMNS, Cell, add_to_plan, write_csv
+from denoisebench.store.cell import Cell
 from denoisebench.store.pictures import output_name, write_png
+from denoisebench.store.plan import add_to_plan
+from denoisebench.store.rows import write_rows
 
 STUDY = Path("runs/study")
 
@@ -29,7 +31,7 @@ def add_cell(
          "scene": (scenes or {}).get(image, ""), **columns}
         for repeat in range(repeats) for image, psnr in psnrs.items()
     ]  # fmt: skip
-    write_csv(cell.folder / "rows.csv", COLUMNS, rows)
+    write_rows(cell.folder / "rows.csv", rows)
     rng = np.random.default_rng(0)
     for row in rows:
         write_png(cell.folder / "images" / output_name(row["image"], row["repeat"]), rng.random((12, 16, 3)), bits=16)

@@ -20,7 +20,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from denoisebench.store.cells import COLUMNS, Cell, PartialRows, add_to_plan, key_of, read_plan, write_atomic, write_csv
+from denoisebench.store.cell import Cell, key_of
+from denoisebench.store.files import write_atomic
+from denoisebench.store.plan import add_to_plan, read_plan
+from denoisebench.store.rows import COLUMNS, PartialRows, write_csv
 
 
 def fail(*_: Any, **__: Any) -> None:
@@ -270,7 +273,7 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[s
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
-    code = "from denoisebench.store.cells import key_of; print(key_of({'b': [1, {'d': None, 'c': 'x'}], 'a': 25.0}))"
+    code = "from denoisebench.store.cell import key_of; print(key_of({'b': [1, {'d': None, 'c': 'x'}], 'a': 25.0}))"
     runs = [python(code, PYTHONHASHSEED=seed) for seed in ("1", "2")]
     found = {run.communicate()[0].strip() for run in runs}
     assert found == {key_of({"a": 25, "b": [1, {"c": "x", "d": None}]})}
@@ -572,7 +575,8 @@ def test_threads_that_add_to_one_plan_lose_nothing(tmp_path: Path) -> None:
 ADD = """
 import sys, time
 from pathlib import Path
-from denoisebench.store.cells import Cell, add_to_plan, key_of
+from denoisebench.store.cell import Cell, key_of
+from denoisebench.store.plan import add_to_plan
 root, mine, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 (root / f"ready-{mine}").touch()
 while not (root / "go").exists():

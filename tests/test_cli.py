@@ -1,14 +1,25 @@
 """The command as a user types it."""
 
+import io
+import os
+import pty
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
+from rich.console import Console
 
-from denoisebench.cli.app import COMPLETION, main
+from denoisebench.cli import main
+from denoisebench.cli.completion import SCRIPTS
+from denoisebench.cli.messages import loading
+from denoisebench.streams import steady_output
 from denoisebench.study import cell as study_cell
 
+COMMANDS = ["run", "report", "explain", "status", "retry", "check", "dashboard", "submit", "import-weights", "completion", "data"]
 SMALL = ("dataset.crop=48", "trainer=cpu")
 
 
@@ -31,10 +42,13 @@ def test_the_help_of_run_lists_every_choice_without_torch(capsys: pytest.Capture
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["run", "report", "status", "data", "import-weights"])
-def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, "--help"]) == 0
-    assert f"denoisebench {verb}" in capsys.readouterr().out
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"  denoisebench {command} " in capsys.readouterr().out.replace("$(", "  ").partition("Usage:")[2].partition("\n")[2]
+    if command != "run":  # alone, `run` computes what it does by default
+        assert main([command]) == 2
+        assert f"denoisebench {command} " in capsys.readouterr().out
 
 
 def test_a_sweep_a_report_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +96,14 @@ def test_skipped_cells_are_no_failure(capsys: pytest.CaptureFixture[str]) -> Non
     ("arguments", "expected"),
     [
         (["rnu"], "did you mean run"),
+        (["report", "x", "--baselin", "nlm"], "--baseline"),
+        (["report", "x", "--pictures", "many"], "--pictures"),
+        (["submit", "dnd", "x", "--dry-run", "--result", "psnr=3"], "exclude each other"),
+        (["submit", "dnd", "x", "--result"], "psnr=38.45"),
+        (["submit", "nowhere", "x"], "sidd-kaggle"),
+        (["check", "mine"], "name one method"),
+        (["check", "noise=real"], "name one method"),
+        (["check", "method=nml"], "did you mean nlm"),
         (["run", "method=nosy"], "did you mean noisy"),
         (["run", "-m", "method=noisy,nml"], "did you mean nlm"),
         (["run", "method=noisy", "noise.sigm=3"], "did you mean noise.sigma"),
@@ -108,7 +130,7 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, c
     with monkeypatch.context() as patch:
         patch.setattr(study_cell, "computed", interrupted)
         assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
     assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 0
 
 
@@ -120,7 +142,7 @@ def test_a_composed_configuration_can_be_looked_at(capsys: pytest.CaptureFixture
 def test_completion_scripts_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "--query", "run method=nl"]) == 0
     assert capsys.readouterr().out == "method=nlm\n"
-    done = subprocess.run(["bash", "-n"], input=COMPLETION["bash"], text=True, check=False, capture_output=True)
+    done = subprocess.run(["bash", "-n"], input=SCRIPTS["bash"], text=True, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -140,3 +162,103 @@ def test_released_weights_are_imported_and_scored(tmp_path: Path, capsys: pytest
     assert "weights given" in next(Path("runs").rglob("rows.csv")).read_text()
     assert main(["import-weights", "--method", "nlm", str(tmp_path / "SDAP.pth")]) == 2
     assert "there are those of neighbor2neighbor, sdap" in capsys.readouterr().err
+
+
+# --- Output is never fatal -----------------------------------------------------------------------------------------
+
+SWEEP = ("-m", "method=noisy,tv,wavelet", "noise=gaussian25,gaussian50", *SMALL)
+
+
+def states() -> list[str]:
+    return sorted(file.read_text().partition('"state": "')[2].partition('"')[0] for file in Path("runs").rglob("status.json"))
+
+
+def test_a_sweep_outlives_the_reader_of_its_output() -> None:
+    command = f"{sys.executable} -m denoisebench run {' '.join(SWEEP)} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    first, code = done.stdout.splitlines()
+    assert first.startswith("done ")
+    assert (code, done.stderr) == ("0", "")
+    assert states() == ["done"] * 6
+
+
+def test_a_sweep_outlives_its_terminal() -> None:
+    # A session's leader that opens a terminal gets it as its own: closing it then hangs up.
+    own = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-c", own, "-m", "denoisebench", "run", *SWEEP]
+    with subprocess.Popen(command, stdin=end, stdout=end, stderr=end, start_new_session=True) as process:
+        os.close(end)
+        seen = b""
+        while b"done " not in seen:
+            seen += os.read(terminal, 4096)
+        os.close(terminal)
+        assert process.wait(120) == 0
+    assert states() == ["done"] * 6
+
+
+class Deaf(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_lost_output_is_dropped_and_streams_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = Deaf()
+    monkeypatch.setattr(sys, "stdout", deaf)
+    monkeypatch.setattr(sys, "stderr", None)
+    with steady_output():
+        print("lost", flush=True)
+        Console().print("lost too")
+        Console(stderr=True).print("nowhere")
+    assert sys.stdout is deaf
+    with pytest.raises(BrokenPipeError):
+        print("not steady", flush=True)
+
+
+def test_letters_that_a_stream_does_not_know_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with steady_output():
+        print("café")
+    assert raw.getvalue() == b"caf?\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "after_s", "told"), [(Terminal(), 0.05, "loading PyTorch ..."), (Terminal(), 5.0, ""), (io.StringIO(), 0.05, "")]
+)
+def test_loading_is_told_on_a_terminal_where_it_takes_long(
+    stream: io.StringIO, after_s: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with loading(after_s=after_s):
+        time.sleep(0.3)
+    assert stream.getvalue().partition("\r")[0] == told
+    assert stream.getvalue().endswith("\x1b[K") == bool(told)  # the line is taken away again
+
+
+# --- Quoting -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a(b)", "photos (1)", "a=b", "it's", "a,b", "run#1", "a&b", "{a}", "a{b}", "[x", 'a"b', "a'b\"c\\", "café", "~x", "20261126",
+     "null", "nan", "true"],
+)  # fmt: skip
+def test_a_name_that_needs_quotes_is_answered_with_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "method=noisy", f"study={name}", *SMALL]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "hydra" not in line.lower()
+    assert "mismatched" not in line
+    [word] = shlex.split(line[line.rindex(": ") + 2 :])
+    assert main(["run", "method=noisy", word, "--cfg", "job"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["study"] == name

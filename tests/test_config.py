@@ -15,7 +15,7 @@ from denoisebench.config import ConfigError, composed, hydra_internals
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.jobs import job_of, jobs, protocols_of
 from denoisebench.config.parts import Made, class_of, instantiate
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study.limits import impossible_reason
 from denoisebench.study.planning import plan
 from sets_fixture import make_sets

@@ -1,24 +1,21 @@
-"""What every method must keep to. The methods are found in conf/method/: a new one is tested without being named here."""
+"""What every method must keep to, and what is asked of ours alone. A new one needs no line here."""
 
-import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import Tensor, nn
 
 from denoisebench import config
 from denoisebench.batch import Batch
-from denoisebench.config.parts import class_of, instantiate
-from denoisebench.datasets.datamodule import DataModule
-from denoisebench.datasets.photos import Photos
-from denoisebench.datasets.views import Training
-from denoisebench.denoiser import Denoiser, ImageDenoiser
-from denoisebench.noise import Gaussian
-from denoisebench.seeding import isolated_rng
-from denoisebench.training.engine import Engine
-from denoisebench.training.fit import Course, trained
+from denoisebench.cli import main
+from denoisebench.config.parts import class_of
+from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
+from denoisebench.study import contract
+from denoisebench.study.contract import CHECKS, SHORT, Subject, findings, subject
 
 METHODS = config.groups()["method"]
 
@@ -27,38 +24,24 @@ def composed(name: str, *overrides: str) -> Any:
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
 
 
-def class_named(name: str) -> type[Denoiser]:
-    return class_of(composed(name)["method"], "method", Denoiser)
-
-
-def built(name: str, seed: int = 0) -> Denoiser:
-    with isolated_rng(seed):
-        return instantiate(composed(name)["method"], "method", Denoiser).eval()
-
-
-def batch_of(count: int, height: int = 33, width: int = 47, seed: int = 7) -> Batch:
-    images = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed))
-    return Batch(images * 1.4 - 0.2, images, None, tuple(map(str, range(count))), 0, seed)
-
-
-def denoised(method: Denoiser, batch: Batch) -> torch.Tensor:
-    with torch.no_grad():
-        return method.test_step(batch, 0)
-
-
 @pytest.mark.parametrize("name", METHODS)
-def test_yaml_keys_are_the_constructor_parameters(name: str) -> None:
-    node, cls = composed(name)["method"], class_named(name)
-    parameters = {p.name for p in inspect.signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    assert {str(key) for key in node} - {"_target_"} == parameters
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_keeps_to_the_contract(name: str, check: Callable[[Subject], Iterator[str]]) -> None:
+    assert list(check(subject(name))) == []
+
+
+def test_those_that_train_a_network_on_a_data_set_tile() -> None:
+    classes = {name: class_of(composed(name)["method"], "method", Denoiser) for name in METHODS}
+    assert [name for name in METHODS if classes[name].learns == "dataset"] == [name for name in METHODS if classes[name].tiles]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere(name: str) -> None:
-    learns = class_named(name).learns
+    learns = class_of(composed(name)["method"], "method", Denoiser).learns
     for budget in config.groups()["budget"]:
         steps = config.compose_one([f"method={name}", f"budget={budget}"]).plain["training"]["steps"]
         assert (steps > 0) == (learns == "dataset"), budget
+        assert learns != "dataset" or steps >= contract.FAILS_AT, "too short to be killed in its midst"
         has_recipe = (Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml").is_file()
         assert has_recipe == (learns != "nothing"), budget
 
@@ -76,165 +59,297 @@ def test_a_recipe_sets_only_what_a_recipe_may(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_class_that_learns_cites_its_source_and_says_how_it_deviates(name: str) -> None:
-    cls = class_named(name)
+    cls = class_of(composed(name)["method"], "method", Denoiser)
     assert cls.__doc__
     if cls.learns != "nothing":
         assert "arXiv" in cls.__doc__
         assert "Deviations" in cls.__doc__
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(("count", "height", "width"), [(1, 33, 47), (3, 33, 47), (2, 32, 64), (1, 5, 2)])
-def test_keeps_shape_and_stays_finite(name: str, count: int, height: int, width: int) -> None:
-    method, batch = built(name), batch_of(count, height, width)
-    if min(height, width) < method.smallest:
-        assert method.smallest <= 33
-        with pytest.raises(ValueError, match=f"at least {method.smallest}"):
-            denoised(method, batch)
-        return
-    output = denoised(method, batch)
-    assert output.shape == batch.noisy.shape
-    assert output.dtype == torch.float32
-    assert torch.isfinite(output).all()
+# --- Each point is noticed where it is broken ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_repeats_itself_for_a_seed(name: str) -> None:
-    batch = batch_of(1)
-    assert torch.equal(denoised(built(name), batch), denoised(built(name), batch))
+class Fine(Denoiser):
+    """Halves."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy / 2
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_does_not_depend_on_the_images_before(name: str) -> None:
-    method, first, second = built(name), batch_of(1, seed=1), batch_of(1, seed=2)
-    alone = denoised(method, first)
-    denoised(method, second)
-    assert torch.equal(denoised(method, first), alone)
+class Wrong(Fine):
+    """Breaks a point, as its subclasses do."""
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_does_not_depend_on_its_neighbours_in_the_batch(name: str) -> None:
-    method, batch = built(name), batch_of(3)
-    if method.stochastic:
-        pytest.skip("is given one image at a time")
-    turned = denoised(method, batch._replace(noisy=batch.noisy.flip(0))).flip(0)
-    torch.testing.assert_close(denoised(method, batch), turned, atol=1e-5, rtol=0)
-    alone = denoised(method, batch._replace(noisy=batch.noisy[:1]))
-    torch.testing.assert_close(denoised(method, batch)[:1], alone, atol=1e-5, rtol=0)
+class Cheats(Wrong):
+    """Returns the clean image."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        assert batch.clean is not None
+        return batch.clean.clone()
 
 
-TILING = [name for name in METHODS if class_named(name).tiles]
+class InPlace(Wrong):
+    """Halves its input."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy.mul_(0.5).clone()
 
 
-@pytest.mark.parametrize("name", TILING)
-def test_tiles_give_what_the_whole_image_gives(name: str) -> None:
-    method, batch = built(name).double(), batch_of(1, 419, 222)
-    batch = batch._replace(noisy=batch.noisy.double())
-    whole = denoised(method, batch)
-    for tile in (100, 230):
-        method.tile = tile
-        torch.testing.assert_close(denoised(method, batch), whole, rtol=0, atol=1e-12)
+class Shares(Wrong):
+    """Returns its input."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy
 
 
-def test_those_that_train_a_network_on_a_data_set_tile() -> None:
-    learners = [name for name in METHODS if class_named(name).learns == "dataset"]
-    assert learners == TILING
+class Remembers(Wrong):
+    """Adds what it has seen before."""
+
+    seen = 0.0
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        before, self.seen = self.seen, float(noisy.mean())
+        return noisy + before
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_leaves_its_input_and_the_global_generators_alone(name: str) -> None:
-    method, batch = built(name), batch_of(1)
-    before, state = batch.noisy.clone(), torch.get_rng_state()
-    output = denoised(method, batch)
-    assert torch.equal(batch.noisy, before)
-    assert torch.equal(torch.get_rng_state(), state)
-    output.add_(1)
-    assert torch.equal(batch.noisy, before), "the output shares memory with the input"
+class Averages(Wrong):
+    """Subtracts the mean of the batch."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy - noisy.mean()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_never_sees_clean_images_in_the_test(name: str) -> None:
-    method, batch = built(name), batch_of(1)
-    blinded = batch._replace(clean=torch.full_like(batch.noisy, torch.nan))
-    assert torch.equal(denoised(method, batch), denoised(method, blinded))
+class Unseeded(Wrong):
+    """Draws from a generator of its own."""
+
+    generator = torch.Generator()
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy + torch.rand(noisy.shape, generator=self.generator)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_trains_without_clean_images_unless_tagged_supervised(name: str) -> None:
-    method = built(name)
-    if method.learns != "dataset":
-        pytest.skip("learns from no data set")
-    noisy = torch.rand(2, 3, 32, 32)
-    nan = torch.full_like(noisy, torch.nan)
-    losses = []
-    for batch in (Batch(noisy), Batch(noisy, nan, nan)):
-        torch.manual_seed(0)
-        try:
-            losses.append(method._batch_loss(batch, 0.5))  # type: ignore[operator]
-        except ValueError:
-            losses.append(torch.tensor(torch.nan))  # without a target
-    if "supervised" in method.tags:
-        assert not any(loss.isfinite() for loss in losses)
-    else:
-        assert torch.equal(*losses)
-        assert losses[0].isfinite()
+class Moves(Wrong):
+    """Draws from the global generator outside the seeded part."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        torch.rand(1)
+        return batch.noisy / 2
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_state_dict_round_trip(name: str, tmp_path: Path) -> None:
-    first, second = built(name, seed=1), built(name, seed=2)
-    torch.save(first.state_dict(), tmp_path / "weights.pt")
-    second.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
-    assert torch.equal(denoised(first, batch_of(1)), denoised(second, batch_of(1)))
+class Crops(Wrong):
+    """Leaves out a row."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy[..., 1:, :].clone()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_training_resumed_equals_training_undisturbed(name: str, tmp_path: Path) -> None:
-    job = composed(name)
-    method = built(name)
-    if method.learns != "dataset":
-        pytest.skip("learns from no data set")
-    training = Training(**job["training"])
-    assert training.steps >= 3
+class Double(Wrong):
+    """Returns float64."""
 
-    def train(folder: Path, fail_at: int | None) -> dict[str, torch.Tensor]:
-        own = built(name).train()
-        data = DataModule(
-            Photos(crop=32), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25), training=training,
-            target=own.target,
-        )  # fmt: skip
-        if fail_at is not None:
-            loss: Any = own._batch_loss  # type: ignore[attr-defined]
-            calls = [0]
-
-            def failing(batch: Batch, progress: float) -> torch.Tensor:
-                calls[0] += 1
-                if calls[0] == fail_at:
-                    raise RuntimeError("killed")
-                return loss(batch, progress)
-
-            own._batch_loss = failing  # type: ignore[method-assign,assignment]
-        trained(own, data, folder, Course(0, Engine(checkpoint_s=0)))
-        return torch.load(folder / "weights.pt", weights_only=True)
-
-    with pytest.raises(RuntimeError, match="killed"):
-        train(tmp_path / "disturbed", fail_at=3)
-    assert (tmp_path / "disturbed" / "last.ckpt").is_file()
-    resumed, undisturbed = train(tmp_path / "disturbed", None), train(tmp_path / "undisturbed", None)
-    assert resumed.keys() == undisturbed.keys()
-    assert all(torch.equal(resumed[key], undisturbed[key]) for key in resumed)
-    curves = [(tmp_path / folder / "curve.csv").read_text().splitlines()[-1] for folder in ("disturbed", "undisturbed")]
-    assert curves[0].split(",")[0] == curves[1].split(",")[0] == str(training.steps)
-    assert not (tmp_path / "disturbed" / "last.ckpt").exists()
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy.double()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_image_learners_start_anew_for_each_image(name: str) -> None:
-    method = built(name)
-    if not isinstance(method, ImageDenoiser):
-        pytest.skip("does not learn from one image")
-    first = denoised(method, batch_of(1))
-    with torch.no_grad():
-        for parameter in method.parameters():
-            parameter.fill_(torch.nan)
-    assert torch.equal(denoised(method, batch_of(1)), first)
+class Infinite(Wrong):
+    """Divides by zero."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy / 0
+
+
+class Greedy(Wrong):
+    """Takes large images alone."""
+
+    smallest = 64
+
+
+class Loose(Wrong):
+    """Says that it takes no image below 8 pixels, and takes it."""
+
+    smallest = 8
+
+
+class Keyed(Wrong):
+    """Has a parameter that its YAML does not have."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+
+
+class Undocumented(Wrong):
+    pass
+
+
+class Tiled(Wrong):
+    """Adds one at the border of each tile."""
+
+    tiles = True
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy / 2 if self.tile is None else noisy / 2 + 0.25
+
+
+class Raises(Wrong):
+    """Does not work."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        raise RuntimeError("out of\ncheese")
+
+
+class Learner(DatasetDenoiser):
+    """Scales by a number that it learns."""
+
+    tiles = True
+    lr = 0.1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(()))
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        return (self.scale * noisy - noisy.mean()).square().mean()
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return self.scale.detach().to(noisy) * noisy
+
+
+class Peeks(Learner):
+    """Learns from clean images, and does not say so."""
+
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor:
+        return self.loss(batch.noisy, progress) if batch.clean is None else self.loss(batch.clean, progress)
+
+
+class Needs(Learner):
+    """Learns from targets, and does not say so."""
+
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor:
+        if batch.target is None:
+            raise ValueError("no target")
+        return self.loss(batch.target, progress)
+
+
+class Tagged(Learner):
+    """Says that it is supervised, and is not."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return ("supervised",)
+
+
+class Untiled(Learner):
+    """Does not heed `tile`."""
+
+    tiles = False
+
+
+class Counts(Learner):
+    """Learns at a rate that its own count of steps gives: the count is in no checkpoint."""
+
+    count = 0
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        self.count += 1
+        return super().loss(noisy, progress) * self.count + self.scale**2 * self.count
+
+
+class Elsewhere(Learner):
+    """Keeps a weight that is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = torch.rand(())
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return super().denoise(noisy) + self.offset
+
+
+class Carries(ImageDenoiser):
+    """Goes on with the weights of the image before."""
+
+    lr = 0.1
+    num_steps = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(()))
+
+    def reset(self, noisy: Tensor) -> None:
+        self.scale.data.nan_to_num_(0.5)
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        return (self.scale * noisy - noisy.mean()).square().mean()
+
+    def predict(self, noisy: Tensor) -> Tensor:
+        return self.scale * noisy
+
+
+def as_subject(cls: type[Denoiser]) -> Subject:
+    def build(seed: int) -> Denoiser:
+        with contract.isolated_rng(seed):
+            return cls().eval()
+
+    return Subject(cls.__name__, cls, frozenset(), build, SHORT)
+
+
+@pytest.mark.parametrize("cls", [Fine, Learner])
+def test_what_keeps_to_every_point_has_no_finding(cls: type[Denoiser]) -> None:
+    assert list(findings(as_subject(cls))) == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"),
+    [
+        (Cheats, "reads clean images at test"),
+        (InPlace, "changes its input"),
+        (Shares, "output shares memory with input"),
+        (Remembers, "depends on the image before"),
+        (Averages, "depends on the other images of a batch"),
+        (Unseeded, "does not repeat itself for a seed"),
+        (Moves, "moves the global generator"),
+        (Crops, "changes the shape: 1x3x33x47 became 1x3x32x47"),
+        (Double, "its output is torch.float64"),
+        (Infinite, "its output is not finite"),
+        (Greedy, "takes no image smaller than 64 pixels"),
+        (Loose, "does not refuse an image below its smallest side"),
+        (Keyed, "keys of the YAML are not the constructor's parameters: width"),
+        (Undocumented, "its class has no docstring"),
+        (Tiled, "tiles differ from whole image by 0.25"),
+        (Raises, "fails where it is checked that it keeps the shape"),
+        (Peeks, "reads clean images in training"),
+        (Needs, "needs clean images or targets for training"),
+        (Tagged, "is tagged supervised, and its loss does not use the target"),
+        (Untiled, "does not heed `tile`"),
+        (Counts, "training resumed is not training undisturbed"),
+        (Elsewhere, "its weights are not all of it"),
+        (Carries, "depends on the image before"),
+    ],
+)
+def test_what_breaks_a_point_is_told_in_a_line(cls: type[Denoiser], found: str) -> None:
+    lines = list(findings(as_subject(cls)))
+    assert any(line.startswith(found) or found in line for line in lines), lines
+    assert all("\n" not in line for line in lines)
+
+
+def test_an_image_learner_that_keeps_weights_is_told() -> None:
+    assert list(contract.anew(as_subject(Carries))) == ["does not start anew for each image: `reset` leaves weights as they were"]
+
+
+def test_the_command_checks_a_method_of_an_own_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf = tmp_path / "project" / "conf"
+    (conf / "method").mkdir(parents=True)
+    (conf / "method" / "cheat.yaml").write_text("_target_: checked_methods.Cheat\nstrength: 2\n")
+    (conf / "method" / "fair.yaml").write_text("_target_: checked_methods.Fair\n")
+    (conf.parent / "checked_methods.py").write_text(
+        "from denoisebench.denoiser import Denoiser\n"
+        "class Fair(Denoiser):\n    'Halves.'\n    def denoise(self, noisy):\n        return noisy / 2\n"
+        "class Cheat(Fair):\n    'Cheats.'\n    def __init__(self, strength=1, width=3):\n        super().__init__()\n"
+        "    def test_step(self, batch, index):\n        return batch.clean\n"
+    )
+    assert main(["check", "method=fair", "--config-dir", str(conf)]) == 0
+    assert f"fair: keeps to all {len(CHECKS)} points" in capsys.readouterr().out
+    assert main(["check", "method=cheat", "--config-dir", str(conf)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "cheat: reads clean images at test" in lines
+    assert "cheat: keys of the YAML are not the constructor's parameters: width" in lines
+    assert not any("arXiv" in line for line in lines)

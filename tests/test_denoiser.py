@@ -1,5 +1,6 @@
 """The contract's classes that no shipped method exercises fully: learning from one image, and the optimiser's schedule."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from denoisebench.batch import Batch
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
+from denoisebench.datasets.reading import to_unit
 from denoisebench.datasets.views import Training
-from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
+from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian
-from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.evaluator import Evaluator, Keeping
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
+from denoisebench.store.rows import read_chosen
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, quiet, trained, trainer_for
 
@@ -83,16 +86,17 @@ class Halves(SupervisedDenoiser):
 
 def data_for(method: pl.LightningModule, steps: int = 4) -> DataModule:
     return DataModule(
-        Photos(crop=48), Gaussian(sigma=25), 0, train_set=Photos("train"), train_noise=Gaussian(sigma=25),
-        training=Training(steps, 32, 2, "fresh"), target=method.target,  # type: ignore[arg-type]
+        Photos(crop=48), Gaussian(sigma=25), 0,
+        train=TrainingData(Photos("train"), Gaussian(sigma=25), Training(steps, 32, 2, "fresh"), method.target),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
 def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> list[dict]:
-    evaluator = Evaluator(folder / "cell", folder / "inputs", {"method": "under test"}, [Protocol("default")])
+    keeping, data = Keeping(folder / "cell", folder / "inputs"), data_for(method)
+    evaluator = Evaluator(keeping, {"method": "under test"}, [Protocol("default")], data.withheld)
     (folder / "cell").mkdir(parents=True)
     with quiet():
-        trainer_for(Engine(), [evaluator], Path(), **options).test(method, data_for(method), verbose=False)
+        trainer_for(Engine(), [evaluator], Path(), **options).test(method, data, verbose=False)
     return [row for image in evaluator.partial.read() for row in image]
 
 
@@ -183,10 +187,92 @@ def test_a_wrong_output_is_refused_with_the_method_and_the_image(output: Tensor 
 def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> None:
     batch = Batch(torch.rand(1, 3, 32, 32))
     exact, mixed = rows_of_test(Noisy(), tmp_path / "32"), []
-    evaluator = Evaluator(tmp_path / "cell", tmp_path / "inputs", {"method": "m"}, [Protocol("default")])
+    keeping, data = Keeping(tmp_path / "cell", tmp_path / "inputs"), data_for(Noisy())
+    evaluator = Evaluator(keeping, {"method": "m"}, [Protocol("default")], data.withheld)
     (tmp_path / "cell").mkdir()
     with quiet():
-        trainer_for(Engine(precision="bf16-mixed"), [evaluator], Path()).test(Noisy(), data_for(Noisy()), verbose=False)
+        trainer_for(Engine(precision="bf16-mixed"), [evaluator], Path()).test(Noisy(), data, verbose=False)
     mixed = [row for image in evaluator.partial.read() for row in image]
     assert batch.noisy.dtype == torch.float32
     assert [(row["psnr_db"], row["ssim"]) for row in mixed] == [(row["psnr_db"], row["ssim"]) for row in exact]
+
+
+class Cheat(Denoiser):
+    """Returns the clean image, if it is given one."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return batch.noisy if batch.clean is None else batch.clean
+
+
+class InPlace(Denoiser):
+    """Denoises its input where it lies."""
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy.mul_(0.5).add_(0.25)
+
+
+class Elsewhere(Denoiser):
+    def denoise(self, noisy: Tensor) -> Tensor:
+        return noisy * 0.5 + 0.25
+
+
+def test_no_clean_image_is_given_at_test(tmp_path: Path) -> None:
+    cheating, honest = rows_of_test(Cheat(), tmp_path / "cheat"), rows_of_test(Noisy(), tmp_path / "noisy")
+    assert [row["psnr_db"] for row in cheating] == [row["psnr_db"] for row in honest]
+    assert {row["clean_sha"] for row in cheating} == {row["clean_sha"] for row in honest}
+    assert "" not in {row["clean_sha"] for row in honest}
+
+
+def test_what_a_method_does_to_its_input_changes_no_score_and_no_hash(tmp_path: Path) -> None:
+    changed, whole = rows_of_test(InPlace(), tmp_path / "changed"), rows_of_test(Elsewhere(), tmp_path / "whole")
+    for name in ("noisy_sha", "clean_sha", "psnr_db", "ssim"):
+        assert [row[name] for row in changed] == [row[name] for row in whole], name
+    inputs = [sorted(path.name for path in (tmp_path / name / "inputs").iterdir()) for name in ("changed", "whole")]
+    assert inputs[0] == inputs[1]
+    for name in inputs[0]:
+        assert (tmp_path / "changed" / "inputs" / name).read_bytes() == (tmp_path / "whole" / "inputs" / name).read_bytes()
+
+
+class Oracle(Denoiser):
+    """Knows the answers by heart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        images = Photos(crop=48)
+        self.answers = [to_unit(images.clean(index)).transpose(2, 0, 1) for index in range(len(images.names))]
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        known = [torch.from_numpy(answer).float()[None] for answer in self.answers if answer.shape[-2:] == noisy.shape[-2:]]
+        return min(known, key=lambda answer: (answer - noisy).abs().mean().item()) if known else noisy
+
+
+def test_an_absurd_score_is_remarked_upon_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of_test(Oracle(), tmp_path)
+    assert [row["psnr_db"] for row in rows] == [math.inf] * len(rows)
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert told.count("is beyond what a denoiser can reach") == 1
+    assert f"under test on {rows[0]['image']}: PSNR inf dB is beyond" in told
+
+
+class Choosing(Denoiser):
+    """Says what it chose, anew for each image; its warm-up's choice is of no image."""
+
+    calls = 0
+
+    @property
+    def chosen(self) -> dict[str, float | str]:
+        return {"stop_step": 100 * self.calls, "ratio": 0.1 + 0.2, "kind": "a b"}
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        self.calls += 1
+        return noisy
+
+
+def test_what_a_method_chose_stands_in_its_row(tmp_path: Path) -> None:
+    rows = rows_of_test(Choosing(), tmp_path)
+    assert [row["chosen"] for row in rows] == [f"stop_step={100 * (i + 2)} ratio=0.3 kind=a_b" for i in range(len(rows))]
+    assert read_chosen(rows[0]["chosen"]) == {"stop_step": 200.0, "ratio": 0.3, "kind": "a_b"}
+    assert {row["chosen"] for row in rows_of_test(Noisy(), tmp_path / "noisy")} == {""}

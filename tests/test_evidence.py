@@ -15,7 +15,8 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.health import cells_of
-from denoisebench.report.rows import find_study, read_study, summarise
+from denoisebench.report.results import summarise
+from denoisebench.report.rows import find_study, read_study
 from denoisebench.scoring.evidence import blind_spot
 from studies import STUDY, add_cell
 

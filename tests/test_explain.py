@@ -8,7 +8,7 @@ import torch
 from denoisebench.cli import main
 from denoisebench.report.explain import Convention, alternatives, explain, find_cell, ladder, luma, scores, without_middle
 from denoisebench.report.rows import read_study
-from denoisebench.scoring.evaluator import kept_pair
+from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.protocol import Protocol
 from studies import STUDY, add_cell
 

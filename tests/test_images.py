@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from denoisebench.datasets.images import list_images, read_image, to_unit
+from denoisebench.datasets.reading import list_images, read_image, to_unit
 
 # One pixel, rows and columns of one pixel, and sides of 3 and 4 that could be taken for colour channels.
 SIZES = [(1, 1), (1, 47), (33, 1), (3, 3), (5, 3), (3, 5), (5, 4), (4, 5), (33, 47)]

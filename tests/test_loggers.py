@@ -27,10 +27,13 @@ import denoisebench
 import jobs
 from denoisebench import cli
 from denoisebench.config import ConfigError
-from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 from denoisebench.study.cell import compute
 from denoisebench.study.finished import is_left
-from denoisebench.tracking import loggers, wandb_logger
+from denoisebench.tracking import tensorboard_logger, wandb_logger
+from denoisebench.tracking.about import run_id, table_columns
 from denoisebench.training import callbacks as training
 from denoisebench.training.callbacks import TrainingLog
 
@@ -166,7 +169,7 @@ class Study:
         return next(cell for cell in self.cells.values() if (cell.label.partition("[")[0], cell.noise) == (method, noise))
 
     def run(self, cell: Cell) -> Offline:
-        return self.runs[loggers.run_id(cell.study, cell.key)]
+        return self.runs[run_id(cell.study, cell.key)]
 
 
 @pytest.fixture(scope="module")
@@ -241,11 +244,10 @@ def test_the_table_of_a_cell_is_its_rows_with_pictures(study: Study, method: str
     cell = study.cell(method, "gaussian25")
     told, rows = study.run(cell), read(cell.folder / "rows.csv")
     table = json.loads(told.artifact_files["per_image.table.json"].read_text())
-    assert table["columns"][:6] == list(loggers.TABLE)
-    shown = [dict(zip(loggers.TABLE, line, strict=False)) for line in table["data"]]
-    assert shown == [
-        {name: row[name] if name in ("image", "protocol") else float(row[name]) for name in loggers.TABLE} for row in rows
-    ]
+    columns = table_columns()
+    assert table["columns"][:6] == list(columns)
+    shown = [dict(zip(columns, line, strict=False)) for line in table["data"]]
+    assert shown == [{name: row[name] if name in ("image", "protocol") else float(row[name]) for name in columns} for row in rows]
     assert len(rows) == 6
     pictures = [line[6] for line in table["data"]]
     kept = [(cell.folder / "pictures" / f"{row['image']}.png").read_bytes() for row in rows[::2][:2]]
@@ -564,7 +566,7 @@ def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
 
 
 def test_a_missing_tensorboard_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard_logger, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'denoisebench\[tensorboard\]'"):
         computed("method=noisy", "logger=tensorboard")
 
@@ -583,9 +585,9 @@ def test_loggers_are_chosen_as_protocols_are() -> None:
 
 @pytest.mark.parametrize("name", ["default", "a b", "a_b", "\u00e4/\u00f6", "x" * 300, ""])
 def test_ids_are_safe_and_differ(name: str) -> None:
-    made = loggers.run_id(name, "training-0123456789ab")
+    made = run_id(name, "training-0123456789ab")
     assert re.fullmatch("[A-Za-z0-9_-]{1,128}", made)
-    assert made == loggers.run_id(name, "training-0123456789ab") != loggers.run_id(name + "-", "training-0123456789ab")
+    assert made == run_id(name, "training-0123456789ab") != run_id(name + "-", "training-0123456789ab")
 
 
 def test_wandb_is_imported_only_when_asked_for() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from denoisebench.scoring import memory
-from denoisebench.scoring.evaluator import Meter
+from denoisebench.scoring.meter import Meter
 
 USES = """
 import resource

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench.scoring import measures as metrics
+from denoisebench.scoring.measures import measure as metrics
 from denoisebench.scoring.measures import psnr, ssim, ssim_uniform, ssim_volume
 from denoisebench.scoring.protocol import Protocol
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench import cli
-from denoisebench.store.cells import read_plan
+from denoisebench.store.plan import read_plan
 
 STUDY = Path(__file__).parent / "fixtures" / "study_of_9448a13.zip"
 KEYS = {"noisy": "73caa8790beb", "nlm": "82855a0a893e", "neighbor2neighbor": "7f61cce3172a"}

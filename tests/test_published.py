@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 
 from denoisebench import config
+from denoisebench.report.differences import difference_text
 from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
-from denoisebench.report.rows import Result, read_study, summarise
-from denoisebench.report.sections import difference_text
+from denoisebench.report.results import Result, summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.write import write_report
-from denoisebench.submit.bundles import KINDS
+from denoisebench.submit.kinds import KINDS
 from studies import STUDY, add_cell
 
 

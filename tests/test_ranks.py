@@ -22,7 +22,7 @@ from denoisebench import cli, config
 from denoisebench.cli import app
 from denoisebench.config.jobs import job_of, jobs
 from denoisebench.scoring.evidence import ReadCount
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
 from denoisebench.study.engines import engine_of
 from denoisebench.study.planning import plan

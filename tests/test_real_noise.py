@@ -10,8 +10,9 @@ from PIL import Image
 from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.config.jobs import job_of
-from denoisebench.datasets.images import ImageSet, to_unit
+from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.prepared import prepare
+from denoisebench.datasets.reading import to_unit
 from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.datasets.views import NoisyViews, impossible
 from denoisebench.noise import Real

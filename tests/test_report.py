@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from denoisebench.report.rows import find_study, mean, read_study, summarise
+from denoisebench.report.plain import markdown_tables, print_tables
+from denoisebench.report.results import mean, summarise
+from denoisebench.report.rows import find_study, read_study
 from denoisebench.report.status import print_status
-from denoisebench.report.table import markdown_tables, print_tables
 from denoisebench.report.write import write_report
-from denoisebench.store.cells import Cell, add_to_plan
+from denoisebench.store.cell import Cell
 from denoisebench.store.pictures import read_png
+from denoisebench.store.plan import add_to_plan
 from studies import STUDY, add_cell
 
 

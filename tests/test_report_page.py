@@ -12,12 +12,15 @@ from browser import Browser, browser
 from denoisebench.report.charts import Point, cost_plot, pareto
 from denoisebench.report.latex import latex_tables, latex_text
 from denoisebench.report.markup import Markup, element
-from denoisebench.report.rows import read_study, summarise
+from denoisebench.report.results import summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.study import build
 from denoisebench.report.viewer import chosen, groups_of, hardest, residual
 from denoisebench.report.write import write_report
-from denoisebench.store.cells import Cell, add_to_plan, write_csv
+from denoisebench.store.cell import Cell
 from denoisebench.store.pictures import read_png
+from denoisebench.store.plan import add_to_plan
+from denoisebench.store.rows import write_csv
 from studies import STUDY, add_cell
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&${title}"

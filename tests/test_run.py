@@ -14,7 +14,9 @@ from PIL import Image
 from denoisebench import config
 from denoisebench.methods.noisy import Noisy
 from denoisebench.scoring.evaluator import Evaluator
-from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 from denoisebench.study import cell as study_cell
 from denoisebench.study.cell import compute
 from jobs import computed, one, planned

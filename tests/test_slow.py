@@ -18,8 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from denoisebench.store.cells import Cell, Row, read_plan
-from denoisebench.tracking.loggers import run_id
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
+from denoisebench.tracking.about import run_id
 from jobs import computed as compute
 from test_loggers import Offline, numbers, offline_runs
 
@@ -160,10 +162,10 @@ PHOTOS = ("dataset.crop=48",)
 OF_SWEEP = ("budget=smoke", "training.steps=40", "trainer=cpu", "trainer.checkpoint_s=0", "trainer.threads=1", "pictures=1")
 SWEEP = """
 import sys
-from denoisebench.cli import app
+from denoisebench.cli import run
 from denoisebench.config.jobs import jobs
 grids = " ".join(sys.argv[1:]).split(" + ")
-sys.exit(app._compute(lambda: [job for grid in grids for job in jobs(grid.split(), multirun=True)]))
+sys.exit(run._compute(lambda: [job for grid in grids for job in jobs(grid.split(), multirun=True)]))
 """
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from denoisebench.report.rows import Result, read_study, summarise
-from denoisebench.report.sections import wins_text
+from denoisebench.report.differences import wins_text
+from denoisebench.report.plain import markdown_tables
+from denoisebench.report.results import Result, summarise
+from denoisebench.report.rows import read_study
 from denoisebench.report.statistics import (
     FEWEST_PHOTOGRAPHS,
     Comparison,
@@ -25,9 +27,8 @@ from denoisebench.report.statistics import (
     scenes_of,
     signed_rank,
 )
-from denoisebench.report.table import markdown_tables
 from denoisebench.report.write import write_report
-from denoisebench.store.cells import COLUMNS
+from denoisebench.store.rows import COLUMNS
 from studies import STUDY, add_cell
 
 IMAGES = FEWEST_PHOTOGRAPHS
@@ -171,9 +172,9 @@ def test_seeds_are_paired_and_averaged_within_an_image() -> None:
     assert found.photographs == 2
     assert (found.seeds, found.of_seeds) == (1, 2)
     assert wins_text(found) == "0 of 2 (1 of 2 seeds paired)"
-    assert results["alpha"].psnr_sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
-    assert results["alpha"].psnr_sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
-    assert results["beta"].psnr_sd_seeds is None
+    assert results["alpha"].scores["psnr_db"].sd_seeds == pytest.approx(np.std([30.5, 31.0], ddof=1))
+    assert results["alpha"].scores["psnr_db"].sd_images == pytest.approx(np.std([30.5, 31.0], ddof=1))
+    assert results["beta"].scores["psnr_db"].sd_seeds is None
 
 
 def test_cuts_of_one_photograph_are_one_witness() -> None:

@@ -19,11 +19,14 @@ from scipy.io import loadmat, savemat
 
 from denoisebench.cli import main
 from denoisebench.datasets import dnd, sidd
-from denoisebench.report.rows import read_study, summarise
-from denoisebench.store import cells
-from denoisebench.store.cells import read_status
-from denoisebench.submit import bundles as submit
-from denoisebench.submit.bundles import in_8_bit, in_floats, scores_of
+from denoisebench.report.results import summarise
+from denoisebench.report.rows import read_study
+from denoisebench.store.files import write_atomic
+from denoisebench.store.status import read_status
+from denoisebench.submit.answers import record, scores_of
+from denoisebench.submit.kept import in_8_bit, in_floats
+from denoisebench.submit.kinds import KINDS
+from denoisebench.submit.send import submit
 from dnd_fixture import make_dnd
 from sidd_fixture import SHAPE, make_blocks
 
@@ -185,17 +188,17 @@ WRONG_CSV = {
 
 @pytest.mark.parametrize("said", WRONG_CSV)
 def test_a_wrong_csv_is_caught_and_leaves_the_last_right_one(cell: Any, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    folder, kind = cell("benchmark"), submit.KINDS["sidd-kaggle"]
-    place = Path(submit.submit("sidd-kaggle", folder).split()[1].rstrip(":"))
+    folder, kind = cell("benchmark"), KINDS["sidd-kaggle"]
+    place = Path(submit("sidd-kaggle", folder).split()[1].rstrip(":"))
     right = place.read_bytes()
 
     def wrong(own: Any, path: Path, about: Any) -> None:
         kind.write(own, path, about)
         _lines(path, WRONG_CSV[said])
 
-    monkeypatch.setitem(submit.KINDS, "sidd-kaggle", replace(kind, write=wrong))
+    monkeypatch.setitem(KINDS, "sidd-kaggle", replace(kind, write=wrong))
     with pytest.raises(ValueError, match=f"{re.escape(str(place))}.*{said}"):
-        submit.submit("sidd-kaggle", folder)
+        submit("sidd-kaggle", folder)
     assert [path.name for path in place.parent.iterdir()] == [place.name]
     assert place.read_bytes() == right
 
@@ -232,15 +235,15 @@ WRONG_BUNDLE: dict[str, Any] = {
 
 @pytest.mark.parametrize("said", WRONG_BUNDLE)
 def test_a_wrong_bundle_is_caught_and_leaves_nothing(cell: Any, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    folder, kind = cell("margin"), submit.KINDS["dnd"]
+    folder, kind = cell("margin"), KINDS["dnd"]
 
     def wrong(own: Any, path: Path, about: Any) -> None:
         kind.write(own, path, about)
         WRONG_BUNDLE[said](path)
 
-    monkeypatch.setitem(submit.KINDS, "dnd", replace(kind, write=wrong))
+    monkeypatch.setitem(KINDS, "dnd", replace(kind, write=wrong))
     with pytest.raises(ValueError, match=f"bundled.*{said}"):
-        submit.submit("dnd", folder)
+        submit("dnd", folder)
     assert not list((folder / "submission").iterdir())
 
 
@@ -274,7 +277,7 @@ def test_errors_name_the_file_and_the_way_out(cell: Any, capsys: pytest.CaptureF
     assert f"{image}: this kept image is gone" in gone
     assert "denoisebench run method=tv noise=real pictures=0 dataset=sidd_benchmark force=true" in gone
     image.write_bytes(stored)
-    cells.write_atomic(folder / "status.json", '{"state": "running"}')
+    write_atomic(folder / "status.json", '{"state": "running"}')
     assert "this cell is running, not done" in refusal(capsys, "sidd-kaggle", folder)
 
 
@@ -285,22 +288,22 @@ def test_a_data_set_with_other_pixels_is_caught(cell: Any, tmp_path: Path, monke
     savemat(path, {"BenchmarkNoisyBlocksSrgb": content[::-1]})
     monkeypatch.setenv("DENOISEBENCH_DATA", str(tmp_path / "other"))
     with pytest.raises(ValueError, match="0000_00 of sidd_benchmark has other pixels"):
-        submit.submit("sidd-kaggle", cell("benchmark"))
+        submit("sidd-kaggle", cell("benchmark"))
 
 
 def test_a_full_disk_leaves_nothing(cell: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, kind = cell("benchmark"), submit.KINDS["sidd-kaggle"]
+    folder, kind = cell("benchmark"), KINDS["sidd-kaggle"]
 
     def full(own: Any, path: Path, about: Any) -> None:
         path.write_text("ID,BLOCK\n")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setitem(submit.KINDS, "sidd-kaggle", replace(kind, write=full))
+        patch.setitem(KINDS, "sidd-kaggle", replace(kind, write=full))
         said = refusal(capsys, "sidd-kaggle", folder)
     assert "SubmitSrgb.csv: could not be written" in said
     assert "--out" in said
-    monkeypatch.setattr(submit.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 1000))
     assert "GiB are needed" in refusal(capsys, "sidd-kaggle", folder)
     assert not list((folder / "submission").iterdir())
 
@@ -361,7 +364,7 @@ def test_answers_stand_in_the_report_and_are_never_mixed(cell: Any, capsys: pyte
 def test_answers_survive_other_protocols_and_new_computations(cell: Any) -> None:
     folder = cell("benchmark")
     command = ["run", "method=tv", "noise=real", "pictures=0", *RUNS["benchmark"]]
-    submit.record("sidd-kaggle", folder, ["psnr=36.5", "ssim=0.88"])
+    record("sidd-kaggle", folder, ["psnr=36.5", "ssim=0.88"])
 
     def answer() -> Any:
         (own,) = (r for r in summarise(read_study(Path("runs/default"))) if r.scored_by == "server")
@@ -374,7 +377,7 @@ def test_answers_survive_other_protocols_and_new_computations(cell: Any) -> None
     assert main([*command, "force=true"]) == 0
     assert read_status(folder)["state"] == "done"
     assert answer() == (36.5, 0.88, True)
-    submit.record("sidd-kaggle", folder, ["psnr=36.75"])  # of the new outputs: the old SSIM is not theirs
+    record("sidd-kaggle", folder, ["psnr=36.75"])  # of the new outputs: the old SSIM is not theirs
     assert answer() == (36.75, None, False)
 
 

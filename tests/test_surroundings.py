@@ -13,7 +13,7 @@ import torch
 
 from denoisebench import cli
 from denoisebench.config.jobs import job_of
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
 from denoisebench.study.making import method_and_data
 from denoisebench.study.planning import plan

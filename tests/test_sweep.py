@@ -13,7 +13,8 @@ from denoisebench import cli, config
 from denoisebench.config import ConfigError
 from denoisebench.config.jobs import jobs
 from denoisebench.job import Work
-from denoisebench.store.cells import Cell, read_plan
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
 from denoisebench.study import sweep
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan

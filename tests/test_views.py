@@ -21,9 +21,10 @@ from torch import Generator, Tensor
 
 from denoisebench.batch import Batch
 from denoisebench.datasets import views
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.folder import Folder
-from denoisebench.datasets.images import ImageSet, to_unit
+from denoisebench.datasets.images import ImageSet
+from denoisebench.datasets.reading import to_unit
 from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, fixed_view, impossible, no_target, too_small
 from denoisebench.noise import Camera, Gaussian, NoiseModel, Poisson, Real
 
@@ -629,7 +630,7 @@ def test_what_has_no_second_view_or_no_clean_image_cannot_be_a_target() -> None:
 def batches(images: ImageSet, kind: Any, target: Any, steps: int = 4) -> list[Batch]:
     training = Training(steps, 16, 2, kind)
     noise = Gaussian(sigma=25)
-    data = DataModule(images, noise, 0, train_set=images, train_noise=noise, training=training, target=target)
+    data = DataModule(images, noise, 0, train=TrainingData(images, noise, training, target))
     return [data.on_after_batch_transfer(patches, 0) for patches in islice(data.train_dataloader(), steps)]
 
 

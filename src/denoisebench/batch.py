@@ -26,6 +26,25 @@ class Batch(NamedTuple):
     seed: int = 0
 
 
+class Withheld:
+    """Whole test batches, while a method is given the noisy images alone, and a copy of them."""
+
+    def __init__(self) -> None:
+        self._whole: Batch | None = None
+
+    def keep(self, batch: Batch) -> Batch:
+        """What a method is given of a batch; the rest is kept."""
+        self._whole = batch
+        return batch._replace(noisy=batch.noisy.clone(), clean=None, target=None)
+
+    def whole(self, given: Batch) -> Batch:
+        """The batch that `given` is of. Raises: RuntimeError if another one was kept last."""
+        kept = self._whole
+        if kept is None or (kept.name, kept.repeat) != (given.name, given.repeat):
+            raise RuntimeError(f"nothing was withheld of {', '.join(given.name)}: its batch came from another data module")
+        return kept
+
+
 class WatchedBatch(Batch):
     """A batch that counts in `reads` how often its `clean` and its `target` are read: by name, by place, or with all."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 
 if TYPE_CHECKING:
     from denoisebench.datasets.images import ImageSet
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
     from denoisebench.scoring.protocol import Protocol
-    from denoisebench.tracking.loggers import Logger
+    from denoisebench.tracking.about import Logger
 
 
 @dataclass(frozen=True)

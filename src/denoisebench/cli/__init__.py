@@ -1,4 +1,4 @@
-"""The command `denoisebench` and its verbs. Nothing heavy is imported before a verb runs."""
+"""The command line, one file for each kin of commands. Nothing heavy is imported before a command runs."""
 
 from denoisebench.cli.app import main
 

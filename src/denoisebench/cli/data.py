@@ -1,172 +1,86 @@
-"""The verb `denoisebench data`: what it prints and the exit code it ends with."""
+"""`denoisebench data`: its actions and what each is given."""
 
-import argparse
-import difflib
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
-from rich.table import Table
+import typer
 
-from denoisebench.datasets import sidd
-from denoisebench.datasets.catalogue import CATALOGUE, entry_of
-from denoisebench.datasets.download import by_hand, download, take
-from denoisebench.datasets.places import roots
-from denoisebench.datasets.prepared import prepare
-from denoisebench.datasets.verify import PREPARED, Verdict, located, verify, verify_folder
-from denoisebench.progress import output_console
+from denoisebench.cli.messages import refused
 
-SHOWN = 20
+HELP = """\
+List, download and check the data sets that denoisebench knows, below DENOISEBENCH_DATA and data/.
 
+\b
+  denoisebench data list                            the data sets, which of them are here, sizes and licences
+  denoisebench data download kodak cbsd68           fetch what is missing or damaged; each file is checked by its SHA-256
+  denoisebench data download kodak --to FOLDER      elsewhere than DENOISEBENCH_DATA, or data/ where that is not set
+  denoisebench data download dnd                    how to get what must be fetched by hand, and where to put it
+  denoisebench data download sidd_medium --from SIDD_Medium_Srgb.zip
+                                                    unpack an archive that you fetched
+  denoisebench data verify polyu                    read every file: names, sizes, checksums (no name: all local sets)
+  denoisebench data verify my_photos/               read every image of a folder of yours
+  denoisebench data prepare sidd_medium             cut training patches once: [--patch 512] [--to FILE]
+  denoisebench data path kodak                      the folder it is read from
 
-def data(arguments: Sequence[str]) -> int:
-    """Run `list`, `download`, `verify`, `prepare` or `path`; returns the exit code.
+An interrupted download or prepare continues with the same command. Exit code: 0 if all is well, 1 if something is missing,
+damaged or to be done by hand, 2 if an argument is not valid or a download failed.
+"""
 
-    Raises: OSError or ValueError that say what failed and what helps.
-    """
-    action, rest = arguments[0], arguments[1:]
-    if action not in ACTIONS:
-        close = difflib.get_close_matches(action, ACTIONS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(f"data: no action {action}; {hint}Valid: {', '.join(ACTIONS)}")
-    return ACTIONS[action](rest)
+app = typer.Typer(help=HELP, rich_markup_mode=None)
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets.", show_default=False)]
 
 
-def _root() -> str:
-    return os.environ.get("DENOISEBENCH_DATA") or "data"
+@app.command("list")
+def list_() -> int:
+    """List the data sets: which of them are here, sizes and licences."""
+    from denoisebench.cli import sets
+
+    with refused():
+        return sets.list_sets()
 
 
-def _given(arguments: Sequence[str], *options: str) -> tuple[list[str], dict[str, str | None]]:
-    """The names and the options of an action."""
-    parser = argparse.ArgumentParser("denoisebench data", add_help=False)
-    parser.add_argument("names", nargs="*")
-    for option in options:
-        parser.add_argument(f"--{option}", dest=option)
-    given = vars(parser.parse_args(arguments))
-    names: list[str] = given.pop("names")
-    return names, given
+@app.command()
+def download(
+    names: Names = None,
+    to: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where to (default: DENOISEBENCH_DATA or data/).")] = None,
+    archive: Annotated[str | None, typer.Option("--from", metavar="ARCHIVE", help="Unpack this file of yours instead.")] = None,
+) -> int:
+    """Fetch what is missing or damaged, or say how to get what must be fetched by hand."""
+    from denoisebench.cli import sets
+
+    with refused():
+        return sets.download_sets(names or (), to, archive)
 
 
-def _named(arguments: Sequence[str], *options: str) -> tuple[list[str], dict[str, str | None]]:
-    """As `_given`, of at least one name, all known."""
-    names, given = _given(arguments, *options)
-    if not names:
-        raise ValueError(f"name a data set: {', '.join(CATALOGUE)}")
-    for name in names:
-        entry_of(name)
-    return names, given
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Data sets or folders (default: all local sets).")
+    ] = None,
+) -> int:
+    """Check every file of data sets or folders, and say how to fix what is wrong."""
+    from denoisebench.cli import sets
+
+    with refused():
+        return sets.verify_sets(names or ())
 
 
-def _list(arguments: Sequence[str]) -> int:
-    _given(arguments)
-    table = Table("name", "here", "size", "licence", "download", "what", box=None, header_style="bold")
-    for name, entry in CATALOGUE.items():
-        way = "automatic" if entry.fetched else "by hand" if entry.parts else "comes with it"
-        table.add_row(name, _here(name), _size(entry.size), entry.licence, way, entry.what)
-    console = output_console()
-    console.print(table)
-    console.print(f"\nlooked for in {', '.join(map(str, roots(_root())))} (DENOISEBENCH_DATA is searched before data/)")
-    return 0
+@app.command()
+def prepare(
+    names: Names = None,
+    to: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write.")] = None,
+    patch: Annotated[int, typer.Option(min=1, help="The side of the patches in pixels.")] = 512,
+) -> int:
+    """Cut the training patches of sidd_medium once."""
+    from denoisebench.cli import sets
+
+    with refused():
+        return sets.prepare_set(names or (), to, patch)
 
 
-def _here(name: str) -> str:
-    try:
-        return str(located(name, _root())) if name != "photos" else "in scikit-image"
-    except FileNotFoundError:
-        return "no"
-    except ValueError:
-        return "damaged: see verify"
+@app.command()
+def path(names: Names = None) -> int:
+    """Print the folder that a data set is read from."""
+    from denoisebench.cli import sets
 
-
-def _size(count: int) -> str:
-    if not count:
-        return "-"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def _download(arguments: Sequence[str]) -> int:
-    names, given = _named(arguments, "to", "from")
-    root = Path(given["to"] or _root()).expanduser()
-    if given["from"] and len(names) != 1:
-        raise ValueError("--from ARCHIVE goes with one data set")
-    return max(_download_one(name, root, given["from"]) for name in names)
-
-
-def _download_one(name: str, root: Path, archive: str | None) -> int:
-    entry = CATALOGUE[name]
-    if not entry.parts:
-        print(f"{name}: {entry.what}; nothing to download")
-        return 0
-    if archive:
-        came = take(name, Path(archive).expanduser(), root)
-    elif entry.fetched:
-        print(f"{name}: {entry.what}, {_size(entry.size)}; licence: {entry.licence}; {entry.page}")
-        came = download(name, root)
-    else:
-        print(f"{name} cannot be fetched automatically; get it {by_hand(name, root)}")
-        return 1
-    print(f"{name}: {len(came)} files came" if came else f"{name}: all of it is here already")
-    return _told(name, verify(name, str(root)))
-
-
-def _verify(arguments: Sequence[str]) -> int:
-    names, _ = _given(arguments)
-    for name in names:
-        if not Path(name).is_dir():
-            entry_of(name)
-    chosen = names or [name for name in CATALOGUE if _here(name) != "no"]
-    return max(_verify_one(name) for name in chosen)
-
-
-def _verify_one(name: str) -> int:
-    try:
-        verdict = verify(name, _root()) if name in CATALOGUE else verify_folder(Path(name))
-    except (OSError, ValueError) as error:
-        print(f"{name}: {error}")
-        return 1
-    return _told(name, verdict)
-
-
-def _told(name: str, verdict: Verdict) -> int:
-    state = f"{len(verdict.problems)} problems" if verdict.problems else "whole"
-    known = name in CATALOGUE and CATALOGUE[name].parts and not verdict.notes and not verdict.problems
-    checked = "; the SHA-256 of each is the recorded one" if known else ""
-    print(f"{name}: {verdict.place}: {verdict.files} files right, {state}{checked}")
-    for line in (*verdict.notes, *verdict.problems[:SHOWN]):
-        print(f"  {line}")
-    if len(verdict.problems) > SHOWN:
-        print(f"  and {len(verdict.problems) - SHOWN} more")
-    if verdict.problems:
-        print(f"  {_mend(name)}")
-    return int(bool(verdict.problems))
-
-
-def _mend(name: str) -> str:
-    if name not in CATALOGUE:
-        return "replace these files, or take them away"
-    if CATALOGUE[name].fetched:
-        return f"fetch them again: denoisebench data download {name}"
-    return f"put them there again: denoisebench data download {name} says how"
-
-
-def _prepare(arguments: Sequence[str]) -> int:
-    names, given = _named(arguments, "to", "patch")
-    if names != ["sidd_medium"]:
-        raise ValueError("only sidd_medium is prepared: denoisebench data prepare sidd_medium")
-    patch = given["patch"] or "512"
-    if not patch.isdigit() or not int(patch):
-        raise ValueError(f"--patch is a number of pixels above 0, not {patch}")
-    frames = sidd.SIDDMedium(root=_root())
-    out = prepare(frames, Path(given["to"] or Path(_root()) / PREPARED).expanduser(), int(patch))
-    print(f"{out}: patches of {len(frames.names)} frames; train on them with train_set=sidd_medium")
-    return 0
-
-
-def _path(arguments: Sequence[str]) -> int:
-    names, _ = _named(arguments)
-    for name in names:
-        print(located(name, _root()))
-    return 0
-
-
-ACTIONS = {"list": _list, "download": _download, "verify": _verify, "prepare": _prepare, "path": _path}
+    with refused():
+        return sets.print_paths(names or ())

@@ -7,8 +7,9 @@ from denoisebench.config.completion import complete
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, LaunchError, nearest
 from denoisebench.config.grids import expand, split_flags
-from denoisebench.config.launching import Launcher, hydra_flags, quoted
+from denoisebench.config.launching import Launcher, hydra_flags
 from denoisebench.config.places import conf_dir, groups
+from denoisebench.config.quoting import quoted
 
 __all__ = [
     "SEVERAL_DEVICES",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, Literal, get_args, get_origin
 
+from denoisebench.config import quoting
 from denoisebench.config.errors import ConfigError, nearest
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -125,6 +126,8 @@ def check_value(key: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
         choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
         expected = nearest(str(value), choices) if choices else f"expected {_spelled(hint)}"
+        if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
+            expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
         raise ConfigError(f"{key}={value!s} is not valid; {expected}")
 
 

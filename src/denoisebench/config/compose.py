@@ -11,9 +11,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from denoisebench.config import hydra_internals, resolvers
+from denoisebench.config import hydra_internals, quoting, resolvers
 from denoisebench.config.errors import ConfigError, nearest
-from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_folders
+from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
 EXTRAS = {"submitit": "slurm", "ray": "ray"}
@@ -34,6 +34,8 @@ def user_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 def _explained(message: str, overrides: Sequence[str]) -> str:
     """Hydra's error in words that name the nearest valid choices."""
+    if unread := quoting.unreadable(overrides):
+        return unread
     if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
         group, name = found.groups()
         if group == "hydra/launcher" and (extra := EXTRAS.get(name.partition("_")[0])):
@@ -42,9 +44,7 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
     if found := re.search(r"Could not override '([^']+)'", message):
         return no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
-        return f"{found[1]} names several values: add -m to run them all, or write [a,b] for a list"
-    if found := re.search(r"Error parsing override '([^']+)'", message):
-        return f"{found[1]!r} is not key=value: {message.splitlines()[1] if chr(10) in message else message}"
+        return f"{found[1]} names several values: add -m to run them all, write [a,b] for a list, {quoting.or_quote(found[1])}"
     return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)
 
 
@@ -63,7 +63,7 @@ def no_such_key(key: str, overrides: Sequence[str]) -> str:
 def known_keys(overrides: Sequence[str]) -> list[str]:
     """The keys that could have been meant: those of the configuration without its own key overrides."""
     known = groups(overrides)
-    chosen = [o for o in overrides if o.partition("=")[0] in known] + own_folders(overrides)
+    chosen = [o for o in overrides if o.partition("=")[0] in known] + own_overrides(overrides)
     try:
         config = compose(chosen)
     except (HydraException, OmegaConfBaseException):
@@ -92,7 +92,9 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
     values = [override for override in parsed if _is_value(override, known)]
     if any(o.is_add() or o.is_force_add() or o.is_delete() for o in parsed):
         values = []  # the order of these and the others matters
-    config, own = hydra_internals.composed(conf_dir(), tuple(o.input_line or "" for o in parsed if o not in values))
+    lines = [o.input_line or "" for o in parsed if o not in values]
+    others = [line for line in lines if line not in own_overrides(lines)]
+    config, own = hydra_internals.composed(conf_dir(), (*search_path(lines), *others))
     config = copy.deepcopy(config)
     for override in values:
         try:

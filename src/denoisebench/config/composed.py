@@ -9,11 +9,12 @@ from typing import Any
 
 from omegaconf import OmegaConf, flag_override
 
+from denoisebench.config import plugins
 from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
 from denoisebench.config.grids import expand
-from denoisebench.config.places import groups, own_folders
+from denoisebench.config.places import groups, own_folders, own_overrides
 
 LABELLED = ("method", "training", "precision")
 # Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
@@ -68,7 +69,7 @@ def compose_one(overrides: Sequence[str]) -> Composed:
 def _setting(override: str) -> str | None:
     """The key of what says how a sweep is launched."""
     key = override.partition("=")[0].lstrip("+~")
-    hydras = key.startswith(("hydra.", "hydra/")) and not own_folders([override])
+    hydras = key.startswith(("hydra.", "hydra/")) and not own_overrides([override])
     return key if hydras or key in SETTINGS else None
 
 
@@ -92,7 +93,8 @@ def _compose(overrides: Sequence[str]) -> Composed:
     choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     check_settings(plain)
-    own = own_folders(overrides)
+    own = own_overrides(overrides)
+    plugins.find_classes(own_folders(own))
     named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
     protocols = f"protocol=[{','.join(plain['protocols'])}]"
     data = (json.dumps(plain[part]) for part in ("dataset", "noise"))

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Glob, Override
 from denoisebench.config import hydra_internals
 from denoisebench.config.compose import composed, user_errors
 from denoisebench.config.errors import ConfigError
-from denoisebench.config.places import SEARCH_PATH, conf_dir, groups
+from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups
 
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
 
@@ -36,7 +36,7 @@ def _search_path(text: str) -> str:
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {folder}: no such folder")
     for file in sorted(folder.rglob("*.yaml")):
-        if (Path(conf_dir()) / file.relative_to(folder)).is_file():
+        if any((place / file.relative_to(folder)).is_file() for place in (Path(conf_dir()), *brought())):
             raise ConfigError(f"--config-dir: {file} would be hidden by denoisebench's own of that name; rename it")
     return f"{folder.resolve()}".join(SEARCH_PATH)
 

@@ -22,8 +22,8 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning, Method, Trainer, Validation
 from denoisebench.noise import NoiseModel
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.store.cells import Cell, key_of
-from denoisebench.tracking.loggers import Logger
+from denoisebench.store.cell import Cell, key_of
+from denoisebench.tracking.about import Logger
 
 
 def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from denoisebench.config import hydra_internals
 from denoisebench.config.compose import user_errors
 from denoisebench.config.errors import ConfigError, LaunchError, nearest
-from denoisebench.config.places import conf_dir
+from denoisebench.config.places import conf_dir, search_path
 from denoisebench.job import Work
 
 BASIC = "BasicLauncher"
@@ -53,15 +53,12 @@ class _Task:
         return self.act(Work(**{name: value for name, value in settings.items() if name in Work.__dataclass_fields__}))
 
 
-def quoted(text: str) -> str:
-    """A text as a value of an override, whatever signs are in it."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text) + "'"
-
-
 def hydra_flags(arguments: Sequence[str]) -> None:
     """What Hydra's own flags print, as `--cfg job`."""
     argv = sys.argv
-    sys.argv = ["denoisebench run", *arguments]
+    # Hydra's parser takes overrides in one row only: ours joins the others.
+    first = next((place for place, word in enumerate(arguments) if re.match(r"[^-][^=]*=", word)), len(arguments))
+    sys.argv = ["denoisebench run", *arguments[:first], *search_path(()), *arguments[first:]]
     try:
         hydra_internals.run_flags(conf_dir(), _nothing)
     finally:

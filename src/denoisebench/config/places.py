@@ -4,7 +4,9 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+from denoisebench.config import plugins
 from denoisebench.config.errors import ConfigError
+from denoisebench.config.quoting import quoted
 
 NO_GROUPS = ("hydra", "recipe")
 SEARCH_PATH = ("hydra.searchpath=['file://", "']")
@@ -25,16 +27,34 @@ def conf_dir() -> str:
     raise ConfigError(f"found no configuration, neither {checkout / 'conf'} nor {packaged}: install denoisebench again")
 
 
-def own_folders(overrides: Sequence[str]) -> list[str]:
-    """The overrides among these that name folders of the user's own groups (`--config-dir`)."""
+def own_overrides(overrides: Sequence[str]) -> list[str]:
+    """Those among these that name folders of the user's own groups (`--config-dir`)."""
     return [override for override in overrides if override.startswith(SEARCH_PATH[0])]
+
+
+def own_folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders of `--config-dir`."""
+    return [Path(override[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for override in own_overrides(overrides)]
+
+
+def brought() -> tuple[Path, ...]:
+    """The folders of installed packages that bring methods. Raises: ConfigError for what cannot be used."""
+    try:
+        return plugins.installed(Path(conf_dir()))
+    except plugins.PluginError as error:
+        raise ConfigError(str(error)) from error
+
+
+def search_path(overrides: Sequence[str]) -> list[str]:
+    """The one override that adds all folders beside `conf/` to Hydra's search path; none without such folders."""
+    folders = [*brought(), *own_folders(overrides)]
+    return [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"] if folders else []
 
 
 def groups(overrides: Sequence[str] = ()) -> dict[str, list[str]]:
     """The choices of each group, as `conf/` and the folders of `--config-dir` have them; without `for_...`, the defaults."""
     found: dict[str, set[str]] = {}
-    own = [Path(override[len(SEARCH_PATH[0]) : -len(SEARCH_PATH[1])]) for override in own_folders(overrides)]
-    for root in (Path(conf_dir()), *own):
+    for root in (Path(conf_dir()), *brought(), *own_folders(overrides)):
         for folder in root.iterdir():
             if folder.is_dir() and folder.name not in NO_GROUPS:
                 found.setdefault(folder.name, set()).update(_choices(folder, folder.stat().st_mtime_ns))

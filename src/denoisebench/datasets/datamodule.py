@@ -1,24 +1,37 @@
 """Training patches and test images as Lightning wants them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from denoisebench.batch import Batch, WatchedBatch
+from denoisebench.batch import Batch, WatchedBatch, Withheld
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, too_small
 from denoisebench.noise import NoiseModel
 from denoisebench.seeding import seed_from
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What a method is trained on, and how. target: what a supervised method is given beside the noisy image."""
+
+    images: ImageSet
+    noise: NoiseModel
+    training: Training
+    target: Literal["clean", "noisy"] | None = None
+
+
 class DataModule(pl.LightningDataModule):
     """Noisy test views in a fixed order; training batches by step, their fresh noise drawn on the device.
 
-    A training batch holds no clean image, and a target only if `target` asks for one: the clean image, or a second
+    A training batch holds no clean image, and a target only if `train` asks for one: the clean image, or a second
     noisy view, whose noise is independent of the first's, its level too where the noise has a range of levels.
+    A test batch is given without its clean images, which `withheld` keeps for the evaluator; so it does the noisy ones, of
+    which a method is given a copy: what it does to them changes nothing that is scored, kept or hashed.
     Of several devices, each has its share of the patches with the noise that one device would draw for them all.
     skip: (image, repeat) that are finished already and left out of the test.
     """
@@ -31,10 +44,7 @@ class DataModule(pl.LightningDataModule):
         *,
         repeats: int = 1,
         skip: Collection[tuple[str, int]] = (),
-        train_set: ImageSet | None = None,
-        train_noise: NoiseModel | None = None,
-        training: Training | None = None,
-        target: Literal["clean", "noisy"] | None = None,
+        train: TrainingData | None = None,
         validation_images: int = 0,
     ) -> None:
         super().__init__()
@@ -42,23 +52,30 @@ class DataModule(pl.LightningDataModule):
         self.validation_views = _first(NoisyViews(test_set, noise, seed, 1, ()), validation_images if test_set.has_clean else 0)
         self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
-        self.train_set, self.train_noise, self.training, self.target = train_set, train_noise, training, target
+        self.train = train
+        self.withheld = Withheld()
+
+    @property
+    def training(self) -> Training | None:
+        return self.train and self.train.training
 
     def test_dataloader(self) -> DataLoader[Batch]:
         return _one_by_one(self.test_views)
 
     def train_dataloader(self) -> DataLoader[Patches]:
-        assert self.train_set
-        assert self.train_noise
-        assert self.training
+        assert self.train
         start = self.trainer.global_step if self.trainer else 0
-        if reason := too_small(self.train_set, self.training.patch):
+        if reason := too_small(self.train.images, self.train.training.patch):
             raise ValueError(reason)
         steps = TrainSteps(
-            self.train_set, self.train_noise, self.training, self.seed, start,
-            need_clean=self.target == "clean", need_second=self.target == "noisy",
+            self.train.images, self.train.noise, self.train.training, self.seed, start,
+            need_clean=self.train.target == "clean", need_second=self.train.target == "noisy",
         )  # fmt: skip
         return _one_by_one(steps)
+
+    def on_before_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch | Patches:
+        """A test batch leaves its clean images here, on the CPU."""
+        return self.withheld.keep(batch) if isinstance(batch, Batch) else batch
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
         return WatchedBatch.of(batch if isinstance(batch, Batch) else self._share(self._training_batch(batch)))
@@ -71,18 +88,20 @@ class DataModule(pl.LightningDataModule):
         return Batch(batch.noisy[own], target=None if batch.target is None else batch.target[own])
 
     def _training_batch(self, batch: Patches) -> Batch:
+        assert self.train
+        target = self.train.target
         if batch.noisy is not None:
             targets = {"clean": batch.clean, "noisy": batch.second, None: None}
-            return Batch(batch.noisy, target=targets[self.target])
+            return Batch(batch.noisy, target=targets[target])
         assert batch.clean is not None
         noisy = self._fresh(batch.clean, "train noise", batch.step)
-        if self.target == "noisy":
+        if target == "noisy":
             return Batch(noisy, target=self._fresh(batch.clean, "train noise of targets", batch.step))
-        return Batch(noisy, target=batch.clean if self.target == "clean" else None)
+        return Batch(noisy, target=batch.clean if target == "clean" else None)
 
     def _fresh(self, clean: Tensor, purpose: str, step: int) -> Tensor:
-        assert self.train_noise
-        return self.train_noise(clean, Generator(clean.device).manual_seed(seed_from(self.seed, purpose, step)))
+        assert self.train
+        return self.train.noise(clean, Generator(clean.device).manual_seed(seed_from(self.seed, purpose, step)))
 
 
 def _first(views: NoisyViews, count: int) -> list[Batch]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, image_size, list_images, pixel_hash, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, pixel_hash
+from denoisebench.datasets.reading import image_size, list_images, read_image
 
 
 class Folder(ImageSet):

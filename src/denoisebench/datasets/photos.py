@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, middle, pixel_hash, read_image
+from denoisebench.datasets.images import ImageSet, fingerprint_of, pixel_hash
+from denoisebench.datasets.reading import middle, read_image
 
 PARTS = {
     "test": ("astronaut.png", "chelsea.png", "rocket.jpg"),

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, hash_of, middle, read_image
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, hash_of
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.places import find
+from denoisebench.datasets.reading import middle, read_image
 
 PAGE = "https://abdokamel.github.io/sidd/"
 FRAMES, BLOCKS, SIDE = 40, 32, 256

@@ -8,17 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import (
-    IMAGE_SUFFIXES,
-    ImageSet,
-    file_hash,
-    fingerprint_of,
-    image_size,
-    middle,
-    pixel_hash,
-    read_image,
-)
+from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, pixel_hash
 from denoisebench.datasets.places import in_any_case
+from denoisebench.datasets.reading import IMAGE_SUFFIXES, image_size, middle, read_image
 
 SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc"]
 Part = Literal["test", "train", "train+test"]

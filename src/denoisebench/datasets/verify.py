@@ -13,11 +13,12 @@ import numpy as np
 from denoisebench.datasets import dnd, sidd
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
 from denoisebench.datasets.folder import Folder
-from denoisebench.datasets.images import IMAGE_SUFFIXES, ImageSet, file_hash, read_image
+from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
+from denoisebench.datasets.reading import IMAGE_SUFFIXES, read_image
 from denoisebench.datasets.standard import SETS, Standard
 from denoisebench.progress import track
 

@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from denoisebench.batch import Batch
-from denoisebench.datasets.images import ImageSet, to_unit
+from denoisebench.datasets.images import ImageSet
+from denoisebench.datasets.reading import to_unit
 from denoisebench.noise import Camera, NoiseModel, Real, Stored
 from denoisebench.seeding import seed_from
 

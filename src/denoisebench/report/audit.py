@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from denoisebench.report.health import cells_of, read_json
-from denoisebench.report.rows import Result
-from denoisebench.store.cells import Row
+from denoisebench.report.results import Result
+from denoisebench.store.rows import Row
 
 NOT_RECORDED = "not recorded"
 BLIND = 1e-6  # response of a pixel to itself, as a part of the largest response elsewhere
@@ -36,8 +36,11 @@ def _all(records: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
     name = "noisy only"
+    tested = _all(records, "test_reads")
+    if any(read["clean"] or read["target"] for read in tested):
+        return Tick(name, "note", _at_test(tested))
     if result.learns == "nothing":
-        return Tick(name, "ok", "learns nothing")
+        return Tick(name, "ok", "learns nothing" + (f"; {_at_test(tested)}" if tested else ""))
     if "weights given" in result.trained_on:
         return Tick(name, "unknown", f"weights given: their training is {NOT_RECORDED}")
     reads = _all(records, "training_reads" if result.learns == "dataset" else "test_reads")
@@ -51,7 +54,18 @@ def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
     if counts["clean"] or counts["target"]:
         return Tick(name, "note", told)
     reason = _uncovered(result, reads)
-    return Tick(name, "unknown", reason) if reason else Tick(name, "ok", told)
+    return Tick(name, "unknown", reason) if reason else Tick(name, "ok", f"{told}; {_at_test(tested)}" if tested else told)
+
+
+def _at_test(reads: list[dict[str, Any]]) -> str:
+    """What a method was offered at test: older runs gave it batches with their clean images."""
+    batches, given, read = (
+        sum(sum(one[name] for name in names) for one in reads)
+        for names in (("batches",), ("given_clean", "given_target"), ("clean", "target"))
+    )
+    if not given:
+        return f"none of {batches:,} batches at test held a clean image"
+    return f"{given:,} of {batches:,} batches at test held a clean image, which was read {read:,} times"
 
 
 def _uncovered(result: Result, reads: list[dict[str, Any]]) -> str | None:

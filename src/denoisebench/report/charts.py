@@ -7,7 +7,7 @@ from typing import Literal
 
 from denoisebench.report.health import Curve
 from denoisebench.report.markup import Markup, element, joined
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result
 from denoisebench.report.table import seconds_text
 
 WIDTH, HEIGHT = 460, 300

@@ -16,10 +16,11 @@ from torch import Tensor
 from denoisebench.progress import Advance, output_console, track
 from denoisebench.report.rows import read_local, read_rows, runs_root
 from denoisebench.report.viewer import inputs_of
-from denoisebench.scoring.evaluator import kept_pair
+from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.measures import UNIFORM_WINDOW
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.store.cells import Row, read_status
+from denoisebench.store.rows import Row
+from denoisebench.store.status import read_status
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, full range
 STEPS = {"clip": "clipping", "rounding": "rounding to 8 bit", "border": "border cut off", "ssim": "window of SSIM"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from denoisebench.report.rows import Result
-from denoisebench.store.cells import Cell
+from denoisebench.report.results import Result
+from denoisebench.store.cell import Cell
 
 
 @dataclass(frozen=True)

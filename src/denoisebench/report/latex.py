@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result, measures_in
 from denoisebench.report.table import TAG_TEXTS, Grid, Line, grids
+from denoisebench.scoring.measures import MEASURES
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -19,7 +20,7 @@ def latex_text(text: str) -> str:
 
 
 def latex_tables(results: Sequence[Result]) -> str:
-    """One booktabs table for each data set and protocol: PSNR and SSIM, the best bold, the second underlined."""
+    """One booktabs table for each data set and protocol: its measures, the best bold, the second underlined."""
     head = "% Needs \\usepackage{booktabs}. Written by denoisebench report.\n"
     return head + "\n".join(_table(grid) for grid in grids(results))
 
@@ -30,13 +31,15 @@ def _table(grid: Grid) -> str:
     bounds = grid.bounds_from
     if 0 < bounds < len(body):
         body.insert(bounds, r"\midrule")
-    spans = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(noise)}}}" for noise in grid.noises)
-    rules = "".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(grid.noises)))
+    own = measures_in(grid.results)
+    count, titles = len(own), " & ".join(measure.title for measure in own)
+    spans = " & ".join(rf"\multicolumn{{{count}}}{{c}}{{{latex_text(noise)}}}" for noise in grid.noises)
+    rules = "".join(rf"\cmidrule(lr){{{count * i + 2}-{count * i + count + 1}}}" for i in range(len(grid.noises)))
     lines = [
         r"\begin{table}", r"\centering",
         rf"\caption{{{_caption(grid, letters)}}}",
-        rf"\begin{{tabular}}{{l{'rr' * len(grid.noises)}}}", r"\toprule",
-        f"Method & {spans} \\\\", rules, " & ".join(["", *["PSNR & SSIM"] * len(grid.noises)]) + r" \\", r"\midrule",
+        rf"\begin{{tabular}}{{l{'r' * count * len(grid.noises)}}}", r"\toprule",
+        f"Method & {spans} \\\\", rules, " & ".join(["", *[titles] * len(grid.noises)]) + r" \\", r"\midrule",
         *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -59,23 +62,31 @@ def _superscript(letters: Sequence[str]) -> str:
     return rf"\textsuperscript{{{','.join(letters)}}}" if letters else ""
 
 
-def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhere: Sequence[str]) -> tuple[str, str]:
-    result = line.results.get(noise)
-    if result is None or result.psnr_db is None:
-        return "--", "--"
+def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhere: Sequence[str]) -> list[str]:
+    result, measures = line.results.get(noise), measures_in(grid.results)
+    if result is None or result.goodness is None:
+        return ["--"] * len(measures)
     own = [letters[tag] for tag, noises in line.said(grid.images).items() if noise in noises and letters[tag] not in everywhere]
     mark = MARKS[line.marks[noise]]
-    similarity = "--" if result.ssim is None else mark.format(f"{result.ssim:.4f}")
-    return mark.format(f"{result.psnr_db:.2f}") + _superscript(own), similarity
+    means = [(measure, result.scores[measure.column].mean) for measure in measures]
+    texts = ["--" if mean is None else mark.format(measure.text(mean)) for measure, mean in means]
+    return [texts[0] + _superscript(own), *texts[1:]]
 
 
 def _caption(grid: Grid, letters: dict[str, str]) -> str:
     said = "; ".join(f"{letter}: {latex_text(tag)}{_explained(tag)}" for tag, letter in letters.items())
     known = rf" {said}." if said else ""
     return (
-        f"PSNR (dB) and SSIM on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
-        f"{latex_text(grid.protocol)}. Best bold, second underlined, by PSNR, among methods that saw no clean image.{known}"
+        f"{_titles(grid)} on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
+        f"{latex_text(grid.protocol)}. Best bold, second underlined, by {MEASURES[0].title}, "
+        f"among methods that saw no clean image.{known}"
     )
+
+
+def _titles(grid: Grid) -> str:
+    """`PSNR (dB) and SSIM`."""
+    texts = [measure.title + (f" ({measure.unit})" if measure.unit else "") for measure in measures_in(grid.results)]
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def _explained(tag: str) -> str:

@@ -6,16 +6,17 @@ from urllib.parse import quote
 
 import numpy as np
 
+from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
+from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
-from denoisebench.report.rows import Result
-from denoisebench.report.sections import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
+from denoisebench.report.results import Result
 from denoisebench.report.statistics import Difference
 from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
-from denoisebench.report.table import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.viewer import Group, View, groups_of, output_of
-from denoisebench.store.cells import Row, write_atomic
+from denoisebench.store.files import write_atomic
 from denoisebench.store.pictures import output_name, read_png, strip, write_png
+from denoisebench.store.rows import Row
 
 PICTURED_IMAGES = 3
 PICTURED_SIDE = 256
@@ -59,6 +60,8 @@ def write_markdown(report: Report, path: Path) -> None:
     """Write report.md, and its pictures into `report/` beside it."""
     sections = [f"# {markdown_text(report.title)}", markdown_tables(report.results)]
     sections += [f"> Mind: {markdown_text(note)}" for note in report.notes]
+    if report.choices:
+        sections.append("## What methods chose\n\n" + "\n".join(f"- {markdown_text(choice)}" for choice in report.choices))
     sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
     sections += ["## Beside the published numbers", _published(report), "## How to read this", NOTES.strip()]
     sections.append(f"Commits: {', '.join(report.commits)}. {counts(report.cells)}.")

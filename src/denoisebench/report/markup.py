@@ -39,3 +39,11 @@ def table(head: list[Markup], body: list[list[Markup]], **attributes: str | floa
     rows = [element("tr", *cells) for cells in body]
     inner = element("table", element("thead", element("tr", *head)), element("tbody", *rows), **attributes)
     return element("div", inner, class_="scroll")
+
+
+def sortable_head(text: str, kind: str) -> Markup:
+    return element("th", element("button", text, type="button"), class_=kind, aria_sort="none")
+
+
+def number_cell(value: float | None, text: str) -> Markup:
+    return element("td", text, class_="number", data_value="" if value is None else float(value))

@@ -12,7 +12,7 @@ from typing import Any
 from denoisebench.report.markup import Markup, element, joined
 from denoisebench.report.sections import grid_section, health_section, tags_in
 from denoisebench.report.study import Report
-from denoisebench.store.cells import write_atomic
+from denoisebench.store.files import write_atomic
 
 
 def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from denoisebench.report.rows import Result
+from denoisebench.report.results import Result
 
 GRADES = ("A", "B", "C")
 UNVERIFIED = {

@@ -1,17 +1,18 @@
-"""The parts of the page: tables, statistics, published numbers, audits, health. Readable without script."""
+"""The parts of the page: tables, audits, health. Readable without script."""
 
 from collections.abc import Sequence
 
 from denoisebench.report.audit import Tick
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
+from denoisebench.report.differences import published_section, statistics_section
 from denoisebench.report.health import curves, manifests
-from denoisebench.report.markup import Markup, element, joined, table
-from denoisebench.report.published import UNVERIFIED, Beside, base_of, context
-from denoisebench.report.rows import Result
-from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
+from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table
+from denoisebench.report.published import UNVERIFIED, base_of
+from denoisebench.report.results import Result, measures_in
 from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
 from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
+from denoisebench.scoring.measures import MEASURES
 
 SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
 CURVES = 24
@@ -30,8 +31,14 @@ def grid_section(report: Report, grid: Grid) -> Markup:
 
 
 def main_table(report: Report, grid: Grid) -> Markup:
-    head = [_th("method", "text"), *(_th(f"{noise}, PSNR / SSIM", "number") for noise in grid.noises)]
-    head += [_th("per image", "number"), _th("training", "number"), _th("memory", "number"), element("th", "audit")]
+    titles = " / ".join(measure.title for measure in measures_in(grid.results))
+    head = [sortable_head("method", "text"), *(sortable_head(f"{noise}, {titles}", "number") for noise in grid.noises)]
+    head += [
+        sortable_head("per image", "number"),
+        sortable_head("training", "number"),
+        sortable_head("memory", "number"),
+        element("th", "audit"),
+    ]
     body = [_line(report, grid, line) for line in grid.lines]
     rows = [
         element("tr", *cells, class_="bound" if line.bound else None, data_tags=" ".join(line.said(grid.images)))
@@ -46,17 +53,13 @@ def main_table(report: Report, grid: Grid) -> Markup:
     return element("div", inner, class_="scroll")
 
 
-def _th(text: str, kind: str) -> Markup:
-    return element("th", element("button", text, type="button"), class_=kind, aria_sort="none")
-
-
 def _line(report: Report, grid: Grid, line: Line) -> list[Markup]:
     name = element("th", element("span", line.method, class_="name"), _tags(grid, line), scope="row", data_value=line.method)
     scores = [_score(report, line, (grid.dataset, noise, grid.protocol)) for noise in grid.noises]
     costs = [
-        _number(line.seconds, seconds_text(line.seconds)),
-        _number(line.train_seconds, training_text(line.train_seconds)),
-        _number(line.peak_mib, f"{line.peak_mib:,.0f} MiB"),
+        number_cell(line.seconds, seconds_text(line.seconds)),
+        number_cell(line.train_seconds, training_text(line.train_seconds)),
+        number_cell(line.peak_mib, f"{line.peak_mib:,.0f} MiB"),
     ]
     return [name, *scores, *costs, element("td", ticks(report.audits, line), class_="ticks")]
 
@@ -72,26 +75,25 @@ def _score(report: Report, line: Line, place: Place) -> Markup:
     result = line.results.get(place[1])
     if result is None:
         return element("td", "", class_="number")
-    if result.psnr_db is None:
+    first, *others = [(measure, result.scores[measure.column].mean) for measure in measures_in([result])]
+    if first[1] is None:
         return element("td", element("small", "no clean images"), class_="number")
     rank = report.comparisons[place].ranks.get(result.id)
     mark = {"best": "strong", "second": "u", "": "span"}[line.marks[place[1]]]
-    ssim = [element("span", f" / {result.ssim:.4f}", class_="ssim")] if result.ssim is not None else []
+    more = [element("span", f" / {m.text(mean)}", class_=m.name) for m, mean in others if mean is not None]
     badge = (
         [element("span", f"#{rank}", class_="rank", title=f"rank {rank}, shared where no difference is shown")] if rank else []
     )
-    inside = [element(mark, f"{result.psnr_db:.2f}"), *ssim, *badge, element("br"), element("small", _spreads(result))]
-    return element("td", *inside, class_="number", data_value=result.psnr_db)
+    inside = [element(mark, first[0].text(first[1])), *more, *badge, element("br"), element("small", _spreads(result))]
+    return element("td", *inside, class_="number", data_value=first[1])
 
 
 def _spreads(result: Result) -> str:
     """Over images and over seeds, apart."""
-    images = "" if result.psnr_sd_images is None else f"± {result.psnr_sd_images:.2f} images"
-    return images + ("" if result.psnr_sd_seeds is None else f", ± {result.psnr_sd_seeds:.2f} seeds")
-
-
-def _number(value: float | None, text: str) -> Markup:
-    return element("td", text, class_="number", data_value="" if value is None else float(value))
+    first = MEASURES[0]
+    score = result.scores[first.column]
+    images = "" if score.sd_images is None else f"± {first.text(score.sd_images)} images"
+    return images + ("" if score.sd_seeds is None else f", ± {first.text(score.sd_seeds)} seeds")
 
 
 def ticks(audits: dict[str, list[Tick]], line: Line) -> Markup:
@@ -121,134 +123,9 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
     return element("figure", element("div", *plots, class_="plots"), caption, class_="two" if len(plots) > 1 else None)
 
 
-# --- Statistics --------------------------------------------------------------------------------------------------
-
-
-def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
-    """A server's answers are means, which cannot be paired."""
-    return comparison.best is not None and len(results) > 1 and any(r.photographs for r in results)
-
-
-def statistics_section(results: Sequence[Result], comparison: Comparison, place: Place) -> Markup:
-    if not has_statistics(results, comparison):
-        return Markup("")
-    assert comparison.best is not None
-    base = comparison.baseline
-    head = [_th(text, kind) for text, kind in (("method", "text"), ("rank", "number"))]
-    head += _heads(f"less {comparison.best.method}")
-    head += _heads(f"less {base.method}") if base else []
-    body = [_statistics_line(r, comparison) for r in results]
-    said = statistics_note(results, comparison)
-    summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
-    return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
-
-
-def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
-    """How many photographs and comparisons there are; where there are too few photographs, what is missing and why."""
-    pairs = (*comparison.to_best.values(), *comparison.to_baseline.values())
-    compared = [found.photographs for found in pairs if isinstance(found, Difference)]
-    count = min(compared, default=max(r.photographs for r in results))
-    photographs = f"{count} photograph{'' if count == 1 else 's'}"
-    if count >= FEWEST_PHOTOGRAPHS:
-        return f"{photographs}; intervals are corrected for {comparison.m} comparison{'' if comparison.m == 1 else 's'}."
-    said = (
-        f"{photographs}: too few for intervals and ranks. With fewer than {FEWEST_PHOTOGRAPHS}, intervals of skewed differences "
-        "hold the true mean too rarely: in simulations a 95 % interval missed its promise by more than 2 points."
-    )
-    untested = " No signed-rank test can be significant either." if count < FEWEST_TESTED else ""
-    return f"{said}{untested} Take the differences as hints."
-
-
-def _heads(text: str) -> list[Markup]:
-    return [_th(f"{text}, dB", "number"), element("th", "95 % interval"), element("th", "corrected"), _th("p (Holm)", "number"),
-            _th("wins", "number")]  # fmt: skip
-
-
-def _statistics_line(result: Result, comparison: Comparison) -> list[Markup]:
-    rank = comparison.ranks.get(result.id)
-    cells = [element("th", result.method, scope="row", data_value=result.method)]
-    cells.append(_number(rank, str(rank or ("bound" if result.saw_clean else ""))))
-    cells += _difference(comparison.to_best.get(result.id), result is comparison.best)
-    if comparison.baseline:
-        cells += _difference(comparison.to_baseline.get(result.id), result is comparison.baseline)
-    return cells
-
-
-def _difference(found: Difference | str | None, itself: bool) -> list[Markup]:
-    if not isinstance(found, Difference):
-        return [element("td", "—" if itself else (found or ""), class_="refused"), *[element("td")] * 4]
-    return [
-        _number(found.mean_db, f"{found.mean_db:+.2f}"),
-        element("td", interval_text(found.low_db, found.high_db), class_="number"),
-        element("td", interval_text(found.corrected_low_db, found.corrected_high_db), class_="number"),
-        _number(found.p_holm, p_text(found.p_holm)),
-        _number(found.wins, wins_text(found)),
-    ]
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    return "—" if low is None or high is None else f"[{low:+.2f}, {high:+.2f}]"
-
-
-def wins_text(found: Difference) -> str:
-    """How many photographs it wins, and how many seeds were paired where that is not all of them."""
-    seeds = "" if found.seeds == found.of_seeds else f" ({found.seeds} of {found.of_seeds} seeds paired)"
-    return f"{found.wins} of {found.photographs}{seeds}"
-
-
-def p_text(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-# --- Published numbers -------------------------------------------------------------------------------------------
-
-
-def published_section(beside: Sequence[Beside], place: Place) -> Markup:
-    """Ours beside the same method's published numbers, then everything published of this data set and noise."""
-    others = context(place[0], place[1])
-    if not others:
-        return Markup("")
-    head = [element("th", text) for text in ("published", "PSNR", "SSIM", "ours", "difference", "grade", "source")]
-    own = table(head, [_beside_line(b) for b in beside], class_="published") if beside else element("p", "None of these methods.")
-    whole = [
-        [element("th", p.method, scope="row"), *(element("td", text) for text in (
-            f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", p.protocol, p.tags, p.trained_on, p.grade,
-            p.source + (f"; {p.note}" if p.note else "")))]
-        for p in others
-    ]  # fmt: skip
-    heads = [element("th", text) for text in ("method", "PSNR", "SSIM", "protocol", "tags", "trained on", "grade", "source")]
-    every = element("details", element("summary", f"All {len(others)} published numbers of {others[0].dataset}, "
-                    f"{others[0].noise}: not comparable unless said so above"), table(heads, whole))  # fmt: skip
-    summary = element("summary", f"Beside the published numbers, {place[1]}")
-    return element("details", summary, own, every, open=bool(beside))
-
-
-def _beside_line(b: Beside) -> list[Markup]:
-    p, r = b.published, b.result
-    texts = [f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", "" if r.psnr_db is None else f"{r.psnr_db:.2f}"]
-    return [
-        element("th", p.method, scope="row"),
-        *(element("td", text, class_="number") for text in texts),
-        element("td", difference_text(b), class_="refused" if b.reasons else "number"),
-        element("td", p.grade),
-        element("td", p.source + (f"; {p.note}" if p.note else "")),
-    ]
-
-
-def difference_text(b: Beside) -> str:
-    """The difference in dB (and SSIM), or why there is none."""
-    psnr, ssim = b.psnr_difference_db, b.ssim_difference
-    if psnr is None:
-        return "not comparable: " + "; ".join(b.reasons)
-    return f"{psnr:+.2f} dB" + ("" if ssim is None else f", {ssim:+.4f}")
-
-
 def _unverified(grid: Grid) -> Markup:
     told = dict.fromkeys(UNVERIFIED[base_of(line.method)] for line in grid.lines if base_of(line.method) in UNVERIFIED)
     return joined(*(element("p", f"Published: {text}.", class_="remark") for text in told))
-
-
-# --- Audit and health --------------------------------------------------------------------------------------------
 
 
 def audit_section(report: Report, grid: Grid) -> Markup:
@@ -288,7 +165,14 @@ def health_section(report: Report) -> Markup:
     if missing:
         items = [element("li", text) for text in missing]
         parts.append(element("details", element("summary", f"Not finished: {len(missing)}"), element("ul", *items)))
-    return element("section", *parts, _curves(report), _manifests(report))
+    return element("section", *parts, _choices(report), _curves(report), _manifests(report))
+
+
+def _choices(report: Report) -> Markup:
+    if not report.choices:
+        return Markup("")
+    items = [element("li", choice) for choice in report.choices]
+    return element("details", element("summary", "What methods chose for each image"), element("ul", *items))
 
 
 def _curves(report: Report) -> Markup:

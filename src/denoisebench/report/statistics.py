@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from denoisebench.report.rows import Result, all_images
+from denoisebench.report.results import Result, all_images
 
 RESAMPLES = 9999
 BATCH = 1000  # resamples held at once

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from denoisebench.progress import output_console
 from denoisebench.report.rows import runs_root
-from denoisebench.store.cells import STATES, Cell, read_plan, study_folder
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import read_plan
+from denoisebench.store.status import STATES
 
 STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
 

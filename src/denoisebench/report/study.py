@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoisebench.report.audit import Tick, audit
+from denoisebench.report.choices import choices
 from denoisebench.report.published import Beside, beside
-from denoisebench.report.rows import Result, read_studies, summarise
+from denoisebench.report.results import Result, summarise
+from denoisebench.report.rows import read_studies
 from denoisebench.report.statistics import Comparison, Difference, compare, too_few
 from denoisebench.report.table import Grid, grids
-from denoisebench.store.cells import Cell, Row, read_plan
+from denoisebench.scoring.measures import MEASURES
+from denoisebench.store.cell import Cell
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 
 Place = tuple[str, str, str]
 """Data set, noise, protocol."""
@@ -17,7 +22,8 @@ Place = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Report:
-    """notes: what a reader must know of the whole. audits and published are by a result's id."""
+    """notes: what a reader must know of the whole. choices: what methods chose for each image. audits and published are by a
+    result's id."""
 
     title: str
     studies: tuple[Path, ...]
@@ -29,6 +35,7 @@ class Report:
     audits: dict[str, list[Tick]]
     cells: list[Cell]
     notes: list[str]
+    choices: list[str]
 
     def at(self, place: Place) -> list[Result]:
         """The results of one data set, noise and protocol."""
@@ -57,12 +64,27 @@ def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
         title=" + ".join(study.resolve().name for study in studies), studies=tuple(studies), rows=rows, results=results,
         grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
         published=beside(results), audits={r.id: audit(r) for r in results}, cells=list(cells.values()),
-        notes=[*notes, *_warnings(results)],
+        notes=[*notes, *_warnings(results)], choices=choices(results),
     )  # fmt: skip
 
 
 def _warnings(results: Sequence[Result]) -> list[str]:
-    return [note for grid in grids(results) for note in (*_mixed_commits(grid), *_dirty(grid))]
+    absurd = [note for result in results for note in _absurd(result)]
+    return absurd + [note for grid in grids(results) for note in (*_mixed_commits(grid), *_dirty(grid))]
+
+
+def _absurd(result: Result) -> list[str]:
+    """Scores that no denoiser reaches."""
+    notes = []
+    for measure in MEASURES:
+        values = [value for row in result.rows if (value := row.get(measure.column)) is not None]
+        if count := sum(map(measure.is_absurd, values)):
+            most = measure.text(max(values, key=measure.goodness))
+            notes.append(
+                f"{result.method} on {result.dataset}, {result.noise}, protocol {result.protocol}: {count} of {len(values)} "
+                f"scores are beyond what a denoiser can reach ({measure.title} up to {most}): does it see clean pixels?"
+            )
+    return notes
 
 
 def _mixed_commits(grid: Grid) -> list[str]:

@@ -1,25 +1,14 @@
-"""Results as a grid of methods x noises, and the grid in the terminal, in Markdown and as CSV."""
+"""Results as a grid of methods x noises."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from denoisebench.progress import duration
-from denoisebench.report.rows import Result, all_images, mean
-from denoisebench.store.cells import write_csv
+from denoisebench.report.results import Result, all_images, mean, measures_in
+from denoisebench.scoring import measures
+from denoisebench.scoring.measures import Measure
 
-FIELDS = (
-    "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "ssim", "psnr_sd_images", "psnr_sd_seeds",
-    "ssim_sd_images", "ssim_sd_seeds", "images", "photographs", "repeats", "seeds", "seconds", "train_seconds",
-    "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "selection", "budget", "tags", "precision",
-    "keys", "commits",
-)  # fmt: skip
 TAG_TEXTS = {
     "supervised": "trained on targets that no noisy image gives: a bound, no rival",
     "second_view": "trained on pairs of independent noisy views",
@@ -30,7 +19,6 @@ TAG_TEXTS = {
     "refinement": "its output is refined by further passes",
     "per image": "learns anew from each image",
 }
-
 Mark = Literal["", "best", "second"]
 
 
@@ -85,6 +73,10 @@ class Grid:
     lines: list[Line]
 
     @property
+    def results(self) -> list[Result]:
+        return [result for line in self.lines for result in line.results.values()]
+
+    @property
     def size(self) -> str:
         """`24 images`, `1280 images of 40 photographs`."""
         return size_text(len(self.images), self.photographs)
@@ -137,21 +129,31 @@ def _grid(results: Sequence[Result]) -> Grid:
 
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id."""
-    rivals = [r for r in results if not r.saw_clean and r.names == images and r.psnr_db is not None]
+    rivals = [r for r in results if not r.saw_clean and r.names == images and r.goodness is not None]
     places: tuple[Mark, Mark] = ("best", "second")
-    levels = dict(zip(sorted({r.psnr_db or -math.inf for r in rivals}, reverse=True), places, strict=False))
-    return {r.id: levels[r.psnr_db] for r in rivals if r.psnr_db in levels}
+    levels = dict(zip(sorted({r.goodness for r in rivals if r.goodness is not None}, reverse=True), places, strict=False))
+    return {r.id: levels[r.goodness] for r in rivals if r.goodness in levels}
 
 
 def score_text(result: Result | None) -> str:
-    """PSNR (± over seeds) / SSIM."""
+    """PSNR (± over seeds) / SSIM, and further measures."""
     if result is None:
         return ""
-    similarity = "" if result.ssim is None else f" / {result.ssim:.4f}"
-    if result.psnr_db is None:
-        return f"?{similarity}" if similarity else "no clean images"
-    seeds = "" if result.psnr_sd_seeds is None else f" ± {result.psnr_sd_seeds:.2f}"
-    return f"{result.psnr_db:.2f}{seeds}{similarity}"
+    texts = [_mean_text(measure, result, spread=not number) for number, measure in enumerate(measures.MEASURES)]
+    while texts and texts[-1] is None:
+        texts.pop()
+    return " / ".join(text or "?" for text in texts) or "no clean images"
+
+
+def _mean_text(measure: Measure, result: Result, *, spread: bool) -> str | None:
+    score = result.scores[measure.column]
+    seeds = f" ± {measure.text(score.sd_seeds)}" if spread and score.sd_seeds is not None else ""
+    return None if score.mean is None else measure.text(score.mean) + seeds
+
+
+def headings(results: Iterable[Result]) -> str:
+    """`PSNR in dB / SSIM`."""
+    return " / ".join(measure.heading for measure in measures_in(results))
 
 
 def seconds_text(value: float | None) -> str:
@@ -163,63 +165,3 @@ def seconds_text(value: float | None) -> str:
 
 def training_text(seconds: float | None) -> str:
     return "" if seconds is None else duration(seconds)
-
-
-def print_tables(results: Sequence[Result], console: Console) -> None:
-    for grid in grids(results):
-        table = Table(
-            title=f"{escape(grid.dataset)}, {grid.size}, protocol {grid.protocol}: PSNR in dB / SSIM",
-            title_justify="left",
-        )
-        table.add_column("method", no_wrap=True)
-        for noise in grid.noises:
-            table.add_column(escape(noise), justify="right", no_wrap=True)
-        for name in ("per image", "training"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("notes", overflow="fold")
-        for i, line in enumerate(grid.lines):
-            if i == grid.bounds_from and i:
-                table.add_section()
-            texts = _texts(grid, line, "[bold]{}[/bold]")
-            table.add_row(escape(line.method), *texts, escape(line.notes(grid.images)))
-        console.print(table)
-
-
-def _texts(grid: Grid, line: Line, best: str) -> Iterator[str]:
-    """A line's scores, the best in the format `best`, its time per image and of its training."""
-    for noise in grid.noises:
-        text = score_text(line.results.get(noise))
-        yield best.format(text) if line.marks.get(noise) == "best" else text
-    yield seconds_text(line.seconds)
-    yield training_text(line.train_seconds)
-
-
-def markdown_tables(results: Sequence[Result]) -> str:
-    parts = []
-    for grid in grids(results):
-        lines = [f"**{markdown_text(grid.dataset)}**, {grid.size}, protocol `{grid.protocol}`: PSNR in dB / SSIM", ""]
-        head = ["method", *map(markdown_text, grid.noises), "per image", "training", "notes"]
-        body = [[markdown_text(line.method), *_texts(grid, line, "**{}**"), line.notes(grid.images)] for line in grid.lines]
-        parts.append("\n".join([*lines, markdown_table(head, body, texts=(0, len(head) - 1))]))
-    return "\n\n".join(parts)
-
-
-def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]], texts: Sequence[int] = (0,)) -> str:
-    """A table of ready Markdown; `texts` are the columns set left, numbers are set right."""
-    rules = "|".join("---" if i in texts else "---:" for i in range(len(head)))
-    rows = ["| " + " | ".join(cells) + " |" for cells in body]
-    return "\n".join(["| " + " | ".join(head) + " |", f"|{rules}|", *rows])
-
-
-def markdown_text(text: str) -> str:
-    """A name as Markdown shows it unchanged, on one line."""
-    for mark in "\\|[]*_<`":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
-
-
-def write_results(results: Sequence[Result], path: Path, further: Sequence[dict[str, object]] = ()) -> None:
-    """results.csv: a line for each result; further: more columns of each, in the same order."""
-    more = list(further[0]) if further else []
-    rows = [{name: getattr(result, name) for name in FIELDS} for result in results]
-    write_csv(path, (*FIELDS, *more), [row | extra for row, extra in zip(rows, further or [{}] * len(rows), strict=True)])

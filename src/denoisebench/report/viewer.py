@@ -17,11 +17,12 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from denoisebench.report.rows import Result, all_images
+from denoisebench.report.results import Result, all_images
 from denoisebench.report.study import Report
 from denoisebench.report.table import tags_of
-from denoisebench.store.cells import Row, key_of
+from denoisebench.store.cell import key_of
 from denoisebench.store.pictures import output_name, read_png, write_png
+from denoisebench.store.rows import Row
 
 CROP_SIDE = 64
 CROPS = 3

@@ -7,10 +7,10 @@ from denoisebench.progress import output_console
 from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
+from denoisebench.report.plain import print_tables, write_results
 from denoisebench.report.study import build, comparison_columns
-from denoisebench.report.table import print_tables, write_results
 from denoisebench.report.viewer import write_pictures
-from denoisebench.store.cells import write_atomic
+from denoisebench.store.files import write_atomic
 
 FILES = ("report.html", "report.md", "results.csv", "table.tex")
 
@@ -32,6 +32,8 @@ def write_report(
     print_tables(report.results, console)
     for note in report.notes:
         console.print(f"mind: {note}", markup=False)
+    for choice in report.choices:
+        console.print(f"chosen: {choice}", markup=False)
     write_results(report.results, place / "results.csv", comparison_columns(report))
     write_atomic(place / "table.tex", latex_tables(report.results))
     write_markdown(report, place / "report.md")

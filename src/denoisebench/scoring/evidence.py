@@ -20,8 +20,8 @@ STEP = 0.1
 class ReadCount(pl.Callback):
     """Counts over all batches how often `clean` and `target` were read between a batch's start and its end.
 
-    given_clean, given_target: in how many batches there was one to read. In a test it comes before what scores. The
-    counts travel in the checkpoint.
+    given_clean, given_target: in how many batches there was one to read: of a test's, in none. In a test it comes before
+    what scores. The counts travel in the checkpoint.
     """
 
     def __init__(self) -> None:

@@ -1,20 +1,19 @@
 """How outputs become numbers. A score without its protocol is not a score."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from denoisebench.scoring.measures import SSIM_WINDOW, UNIFORM_WINDOW, parts, psnr, ssim, ssim_uniform, ssim_volume
-
-# The kinds of SSIM, and the least side of an image that each can score.
-SSIMS = {"gaussian": (ssim, SSIM_WINDOW), "uniform": (ssim_uniform, UNIFORM_WINDOW), "volume": (ssim_volume, 1)}
+from denoisebench.scoring import measures
+from denoisebench.scoring.measures import PSNR, SSIMS, Measure, parts
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Clipping, rounding and border of a score; PSNR and SSIM of each image, never pooled over images.
+    """Clipping, rounding and border of a score; each measure of each image, never pooled over images.
 
     clip: to [0, 1]. rounding: to 8 bit by rounding half up (`round`), by cutting off (`truncate`), or none.
     border: pixels cut off on every side before scoring.
@@ -49,23 +48,42 @@ class Protocol:
             image = torch.floor(image * 255 + (0.5 if self.rounding == "round" else 0.0) + 1e-5) / 255
         return image
 
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All measures, SSIM in this protocol's kind."""
+        return tuple(SSIMS[self.ssim] if measure.name == "ssim" else measure for measure in measures.MEASURES)
+
     def score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
         """PSNR in dB and SSIM of each image: two (N,). SSIM is NaN for images too small for its window."""
-        if denoised.shape != clean.shape:
-            raise ValueError(f"denoised {tuple(denoised.shape)} and clean {tuple(clean.shape)} differ in shape")
-        height, width = clean.shape[-2:]
+        psnr_db, similarity = self._scores((PSNR, SSIMS[self.ssim]), denoised, clean, None)
+        return psnr_db, similarity
+
+    def scores(self, denoised: Tensor, clean: Tensor | None, noisy: Tensor | None) -> dict[str, Tensor]:
+        """Each measure of each image by its column: (N,), NaN where an image is too small or what it needs is None."""
+        return dict(zip(measures.columns(), self._scores(self.measures, denoised, clean, noisy), strict=True))
+
+    def _scores(
+        self, wanted: Sequence[Measure], denoised: Tensor, clean: Tensor | None, noisy: Tensor | None
+    ) -> Iterator[Tensor]:
+        for name, other in (("clean", clean), ("noisy", noisy)):
+            if other is not None and denoised.shape != other.shape:
+                raise ValueError(f"denoised {tuple(denoised.shape)} and {name} {tuple(other.shape)} differ in shape")
+        height, width = denoised.shape[-2:]
         if 2 * self.border >= min(height, width):
             raise ValueError(f"protocol {self.name}: border={self.border} leaves nothing of {height} x {width}")
         # A whole batch in float64 would be fresh memory, which takes a CPU a tenth of the time of scoring.
-        scores = [self._score(*part) for part in parts(denoised, clean, 8)]
-        psnr_db, similarity = zip(*scores, strict=True)
-        return torch.cat(psnr_db), torch.cat(similarity)
+        found = [self._part(wanted, *part) for part in parts(8, denoised, clean, noisy)]
+        return map(torch.cat, zip(*found, strict=True))
 
-    def _score(self, denoised: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        height, width = clean.shape[-2:]
+    def _part(self, wanted: Sequence[Measure], denoised: Tensor, clean: Tensor | None, noisy: Tensor | None) -> list[Tensor]:
+        height, width = denoised.shape[-2:]
         inner = ..., slice(self.border, height - self.border), slice(self.border, width - self.border)
-        image, reference = self.prepare(denoised)[inner], clean[inner]
-        psnr_db = psnr(image, reference)
-        similarity, least = SSIMS[self.ssim]
-        small = min(image.shape[-2:]) < least
-        return psnr_db, torch.full_like(psnr_db, torch.nan) if small else similarity(image, reference)
+        image = self.prepare(denoised)[inner]
+        others = {"clean": None if clean is None else clean[inner], "noisy": None if noisy is None else noisy[inner]}
+        nothing = image.new_full((len(image),), torch.nan)
+        return [
+            measure.score(image, others["clean"], others["noisy"])
+            if measure.least <= min(image.shape[-2:]) and all(others[name] is not None for name in measure.needs)
+            else nothing
+            for measure in wanted
+        ]

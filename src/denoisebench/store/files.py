@@ -31,6 +31,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file that is there whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """The same of a folder of files: yields an empty one beside `path`. A folder that was there is replaced."""

@@ -14,15 +14,16 @@ from denoisebench.config.jobs import yaml_of
 from denoisebench.job import Job
 from denoisebench.progress import console, duration
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.store import cells
-from denoisebench.store.cells import Cell, PartialRows, Row
-from denoisebench.store.files import BusyError, remove_orphans
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.files import BusyError, remove_orphans, write_atomic
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import finished
 from denoisebench.study.failures import fail, failure_of
 from denoisebench.study.limits import impossible_reason, smaller
 from denoisebench.study.ownership import gate, network_free, own
 from denoisebench.study.testing import computed
-from denoisebench.tracking import loggers
+from denoisebench.tracking.log import opened
 
 Outcome = Literal["done", "partly", "skipped", "failed", "busy"]
 
@@ -32,7 +33,7 @@ def compute(job: Job, plan: Mapping[str, Cell] | None = None) -> Outcome:
 
     plan: the cells of its study by key, where they were read already. `busy`: another process has it in hand.
     """
-    planned = cells.read_plan(cells.study_folder(job.cell.root, job.cell.study)) if plan is None else plan
+    planned = read_plan(study_folder(job.cell.root, job.cell.study)) if plan is None else plan
     cell = planned.get(job.cell.key)
     if cell is None:
         console.print(
@@ -48,7 +49,7 @@ def _attempt(job: Job) -> Outcome:
         with own(cell, job.shard), network_free(cell):
             if ended := _begun(job):
                 return ended
-            with loggers.opened(job.loggers, finished.about(job)) as log, _memory_advice(job):
+            with opened(job.loggers, finished.about(job)) as log, _memory_advice(job):
                 rows = computed(job, log)
     except BusyError:
         return "busy"
@@ -90,7 +91,7 @@ def _begun(job: Job) -> Outcome | None:
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return "skipped"
         _say_running(cell, shard)
-        cells.write_atomic(cell.folder / "config.yaml", yaml_of(job))
+        write_atomic(cell.folder / "config.yaml", yaml_of(job))
         partial = PartialRows(cell.folder, shard)
         (cell.folder / "rows.csv").unlink(missing_ok=True)
         if not shard:

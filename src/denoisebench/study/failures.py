@@ -4,7 +4,7 @@ import traceback
 from pathlib import Path
 
 from denoisebench.progress import console
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.study.ownership import part_name
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from denoisebench.job import Job
 from denoisebench.progress import console
-from denoisebench.scoring.evaluator import rescored
+from denoisebench.scoring.kept import rescored
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.store import cells
-from denoisebench.store.cells import Cell, Row
+from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
-from denoisebench.tracking import loggers
+from denoisebench.store.rows import Row, write_rows
+from denoisebench.tracking.about import About, about_cell, metrics
+from denoisebench.tracking.log import lacking, opened
 
 
 def read_rows(cell: Cell) -> list[Row]:
@@ -30,12 +31,12 @@ def lacks_protocols(job: Job) -> bool:
 
 
 def _lacks_log(job: Job) -> bool:
-    return bool(job.loggers) and not job.shard and bool(loggers.lacking(job.loggers, about(job)))
+    return bool(job.loggers) and not job.shard and bool(lacking(job.loggers, about(job)))
 
 
-def about(job: Job) -> loggers.About:
+def about(job: Job) -> About:
     """What the loggers' run of a cell is about; a shard's is one of its own."""
-    return loggers.about_cell(job.cell, job.plain, job.method.learns, job.shard)
+    return about_cell(job.cell, job.plain, job.method.learns, job.shard)
 
 
 def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
@@ -45,7 +46,7 @@ def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
     if new:
-        cells.write_csv(cell.folder / "rows.csv", cells.COLUMNS, [*rows, *new])
+        write_rows(cell.folder / "rows.csv", [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
 
 
@@ -68,9 +69,9 @@ def log_from_rows(job: Job) -> None:
     """Log a finished cell where a logger has not got all of it: it was done before that logger was asked for, or its
     process was killed between its rows and the end of its run."""
     run = about(job)
-    if lacking := loggers.lacking(job.loggers, run):
+    if late := lacking(job.loggers, run):
         rows = [_typed(row) for row in read_rows(job.cell)]
-        with loggers.opened(lacking, run) as log:
+        with opened(late, run) as log:
             for image in {(row["image"], row["repeat"]): None for row in rows}:
                 log.image([row for row in rows if (row["image"], row["repeat"]) == image])
             log.done(rows, job.cell.folder)
@@ -78,11 +79,11 @@ def log_from_rows(job: Job) -> None:
 
 def _typed(row: Row) -> Row:
     """A row of a file as it was before it was written, as far as loggers look at it."""
-    numbers = {name: float(row[name]) if row[name] else None for name in loggers.METRICS}
+    numbers = {name: float(row[name]) if row.get(name) else None for name in metrics()}
     return {**row, **numbers, "repeat": int(row["repeat"])}
 
 
 def notes_of(planned: Sequence[Job]) -> list[str]:
     """What the loggers of a command say at its end, once for each study."""
-    notes = [logger.note(cells.study_folder(job.cell.root, job.cell.study)) for job in planned for logger in job.loggers]
+    notes = [logger.note(study_folder(job.cell.root, job.cell.study)) for job in planned for logger in job.loggers]
     return [note for note in dict.fromkeys(notes) if note]

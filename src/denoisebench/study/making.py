@@ -2,7 +2,7 @@
 
 import torch
 
-from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
 from denoisebench.seeding import isolated_rng, seed_from
@@ -17,8 +17,8 @@ def method_and_data(job: Job, skip: set[tuple[str, int]] | None = None, *, valid
         method.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16; in float32 a network says so itself
     own = job.learning
     data = DataModule(
-        job.test_set, job.noise, job.seed, repeats=job.repeats, skip=skip or set(), train_set=own and own.images,
-        train_noise=own and own.noise, training=own and own.training, target=method.target,
+        job.test_set, job.noise, job.seed, repeats=job.repeats, skip=skip or set(),
+        train=own and TrainingData(own.images, own.noise, own.training, method.target),
         validation_images=own.validation.images if own and validated and own.validation.every else 0,
     )  # fmt: skip
     return method, data

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
-from denoisebench.store.cells import Cell
+from denoisebench.store.cell import Cell
 from denoisebench.store.files import held
 
 SECONDS_AT_THE_GATE = 60.0

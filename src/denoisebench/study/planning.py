@@ -9,7 +9,9 @@ from rich.table import Table
 from denoisebench.config import ConfigError
 from denoisebench.job import Job
 from denoisebench.progress import output_console
-from denoisebench.store.cells import STATES, Cell, add_to_plan, study_folder
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import add_to_plan
+from denoisebench.store.status import STATES
 from denoisebench.study.limits import check, impossible_reason
 
 

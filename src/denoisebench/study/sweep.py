@@ -12,7 +12,9 @@ from denoisebench.config import Launcher, quoted
 from denoisebench.config.jobs import job_of
 from denoisebench.job import Job, Work
 from denoisebench.progress import console
-from denoisebench.store.cells import Cell, read_plan, study_folder
+from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.plan import read_plan
+from denoisebench.streams import steady_output
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
@@ -70,6 +72,7 @@ def _job(cell: Cell, overrides: Sequence[str]) -> Job:
 # --- In the launcher's jobs ---------------------------------------------------------------------------------------
 
 
+@steady_output()
 def work(item: Work) -> None:
     """Computes the cells of a work item, one after another, those that another process has in hand last.
 

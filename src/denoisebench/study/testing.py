@@ -16,18 +16,20 @@ from denoisebench.datasets.views import NoisyViews
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.job import Job
 from denoisebench.progress import Advance, console, track
-from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.evaluator import Evaluator, Keeping, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot
 from denoisebench.scoring.memory import keep_freed
-from denoisebench.store import cells
-from denoisebench.store.cells import PartialRows, Row
+from denoisebench.store.cell import study_folder
+from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
+from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study.columns import identity_columns
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
 from denoisebench.study.making import method_and_data
 from denoisebench.study.ownership import gate
-from denoisebench.tracking import loggers
+from denoisebench.tracking.about import about_training
+from denoisebench.tracking.log import Log, Shared
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, Told, quiet, trained, trainer_for
 from denoisebench.training.surroundings import sheltered
@@ -44,7 +46,7 @@ class Made:
     training: Mapping[str, Any] | None
 
 
-def computed(job: Job, log: loggers.Log) -> Sequence[Row] | None:
+def computed(job: Job, log: Log) -> Sequence[Row] | None:
     """The rows of a cell; None if this was but a shard of it, and others are not finished."""
     began = time.monotonic()
     keep_freed()
@@ -79,17 +81,17 @@ def _of_others(job: Job) -> set[tuple[str, int]]:
     return set(every) - set(every[number - 1 :: count])
 
 
-def _made(job: Job, log: loggers.Log, skip: set[tuple[str, int]]) -> Made:
+def _made(job: Job, log: Log, skip: set[tuple[str, int]]) -> Made:
     engine, (method, data) = engine_of(job), method_and_data(job, skip)
     if job.checkpoint is not None:
         load_weights(method, job.checkpoint)
     return Made(method, data, engine, _training(job, method, data, engine, log) if job.learning else None)
 
 
-def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log: loggers.Log) -> dict[str, Any]:
+def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log: Log) -> dict[str, Any]:
     assert job.learning
     cell, own = job.cell, job.learning
-    shared = loggers.Shared(log.working, loggers.about_training(cell, job.plain, own.images.name, own.noise.name))
+    shared = Shared(log.working, about_training(cell, job.plain, own.images.name, own.noise.name))
     title = f"training {cell.label} on {own.images.name}, {cell.noise}" + f", {engine.devices} devices" * (engine.devices > 1)
 
     def others(resume: Path | None) -> AbstractContextManager[None]:
@@ -104,17 +106,17 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
 def _older_than_plan(job: Job) -> bool:
     """Whether a training was done before this command planned it: several cells that force it train it once."""
     cell = job.cell
-    done, planned = cell.training / "training.json", cells.study_folder(cell.root, cell.study) / "plan.json"
+    done, planned = cell.training / "training.json", study_folder(cell.root, cell.study) / "plan.json"
     return done.is_file() and done.stat().st_mtime_ns < planned.stat().st_mtime_ns
 
 
-def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: loggers.Log) -> ReadCount:
+def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
     """Denoise and score every image that is left; the evaluator keeps their rows."""
     reads, cell = ReadCount(), job.cell
     with track(f"testing {cell}", job.views, finished) as advance:
         evaluator = Evaluator(
-            cell.folder, cell.inputs, identity, job.protocols, shard=job.shard, pictures=job.pictures, done=finished,
-            advance=advance, on_image=log.image,
+            Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
+            done=finished, listener=Listener(advance, log.image),
         )  # fmt: skip
         if isinstance(made.method, ImageDenoiser):
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
@@ -153,7 +155,7 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
     made_with = manifest(training=training["seconds"] if training else 0.0, **seconds)
     made_with["training_devices"] = training.get("devices", 1) if training else None
     made_with["evidence"] = _evidence(job, made, reads.summary())
-    cells.write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
+    write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
     partial = PartialRows(cell.folder, job.shard)
     partial.finish(rows)
     cell.set_status("done", images=job.views)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace  # type: ignore[import-not-found]
 
+from denoisebench.scoring.measures import MEASURES
+
 LINE = "cell.line"  # method | data set | noise: seeds are averaged, nothing else is
 
 
@@ -31,7 +33,7 @@ def layout(study: str, entity: str, project: str) -> "Workspace":
 def _panels() -> dict[str, list[Any]]:
     import wandb_workspaces.reports.v2 as wr  # type: ignore[import-not-found]
 
-    bars = {"PSNR in dB": "psnr_db", "SSIM": "ssim", "seconds for an image": "seconds"}
+    bars = {measure.heading: measure.column for measure in MEASURES} | {"seconds for an image": "seconds"}
     curves = {"training loss": "train/loss", "validation PSNR in dB": "validation/psnr_db"}
     return {
         "Method x noise": [wr.BarPlot(title=title, metrics=[name], groupby=wr.Config(LINE)) for title, name in bars.items()],

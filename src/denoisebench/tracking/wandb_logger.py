@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from denoisebench.progress import console
-from denoisebench.store.cells import Row
-from denoisebench.tracking.loggers import METRICS, TABLE, About
+from denoisebench.store.rows import Row
+from denoisebench.tracking.about import About, metrics, table_columns
 
 SECONDS_FOR_A_SERVER = 2.0
 NETRC_FILES = ("~/.netrc", "~/_netrc")
@@ -179,7 +179,7 @@ class WandbRun:
             run.define_metric(f"{part}/step", hidden=True)
             run.define_metric(f"{part}/*", step_metric=f"{part}/step")
         run.define_metric("test/image", hidden=True)
-        for name in METRICS:
+        for name in metrics():
             run.define_metric(f"test/{name}", step_metric="test/image", summary="none")
 
     def log(self, axis: str, step: int, values: Mapping[str, float]) -> None:
@@ -193,10 +193,10 @@ class WandbRun:
         lines = []
         for row in rows:
             path = pictures.get((row["image"], row["repeat"])) if row["protocol"] == first else None
-            lines.append([*(row[name] for name in TABLE), None if path is None else wandb.Image(str(path))])
+            lines.append([*(row.get(name) for name in table_columns()), None if path is None else wandb.Image(str(path))])
         shown = [wandb.Image(str(path), caption=image) for (image, _), path in pictures.items()]
         with _data_in(self._staging):
-            table = wandb.Table(columns=[*TABLE, "noisy, denoised, clean"], data=lines)
+            table = wandb.Table(columns=[*table_columns(), "noisy, denoised, clean"], data=lines)
             self._run.log({"per_image": table, **({"pictures": shown} if shown else {})})
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:

@@ -16,7 +16,7 @@ from denoisebench.progress import Advance, console
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import seed_from
 from denoisebench.store.files import whole_file
-from denoisebench.tracking.loggers import Live
+from denoisebench.tracking.about import Live
 from denoisebench.training.surroundings import Stop
 
 STEPS_BETWEEN_READINGS = 50

@@ -22,9 +22,10 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.store.cells import write_atomic, write_csv
-from denoisebench.store.files import held, remove_orphans, whole_file
-from denoisebench.tracking.loggers import Live, Log, no_log
+from denoisebench.store.files import held, remove_orphans, whole_file, write_atomic
+from denoisebench.store.rows import write_csv
+from denoisebench.tracking.about import Live
+from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
 from denoisebench.training.engine import Engine
 from denoisebench.training.surroundings import Stop, sheltered

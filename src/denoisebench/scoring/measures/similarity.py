@@ -1,42 +1,15 @@
-"""PSNR and SSIM: pure functions (N, C, H, W), (N, C, H, W) -> (N,), in float64 on the device of the input.
+"""Structural similarity in three kinds, in float64 on the device of the images."""
 
-Both take images as they are: clipping and rounding belong to a protocol (`denoisebench.scoring.protocol`).
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from denoisebench.scoring.measures.measure import Measure, against_clean, check, parts, room
+
 SSIM_WINDOW = 11
 UNIFORM_WINDOW = 7
-CPU_VALUES, GPU_VALUES = 2**18, 2**23  # of an image at a time in SSIM, which makes a dozen float64 of each
-
-
-def _check(image: Tensor, reference: Tensor) -> None:
-    if image.ndim != 4 or image.shape != reference.shape:
-        raise ValueError(f"expected two images of one shape (N, C, H, W), got {tuple(image.shape)} and {tuple(reference.shape)}")
-
-
-def psnr(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, over all its channels; infinite for equal images."""
-    _check(image, reference)
-    mse = torch.cat([(one.double() - other).square_().mean(dim=(1, 2, 3)) for one, other in parts(image, reference)])
-    return 10 * torch.log10(data_range**2 / mse)
-
-
-def _room(image: Tensor) -> int:
-    return GPU_VALUES if image.is_cuda else CPU_VALUES
-
-
-def parts(image: Tensor, reference: Tensor, times: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-    """So many images of a batch at a time that their float64 stay in a CPU's cache, or take little of a GPU's memory.
-
-    times: so many times as many.
-    """
-    count = max(1, times * _room(image) // max(1, image[:1].numel()))
-    return zip(image.split(count), reference.split(count), strict=True)
 
 
 def _gaussian(size: int, sigma: float) -> Tensor:
@@ -54,10 +27,10 @@ def _mean_ssim(
     """
     taps = window.tolist()
     constants = (0.01 * data_range) ** 2 / 2, (0.03 * data_range) ** 2 / (2 * covariance)
-    batches = list(parts(image, reference))
+    batches = list(parts(1, image, reference))
     images, channels, height, width = batches[0][0].shape
     rows, columns = height - len(taps) + 1, width - len(taps) + 1
-    at_once = min(rows, max(len(taps), _room(image) // (images * channels * width)))
+    at_once = min(rows, max(len(taps), room(image) // (images * channels * width)))
     # Fresh memory for each part would take longer than the sums in it.
     memory = image.new_empty(2, 4, images, channels, at_once + len(taps) - 1, width, dtype=torch.float64)
     means = []
@@ -137,7 +110,7 @@ def ssim(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
 
     Raises: ValueError for images below 11 x 11, where no window fits.
     """
-    _check(image, reference)
+    check(image, reference)
     _fits(image, SSIM_WINDOW)
     return _mean_ssim(image, reference, _gaussian(SSIM_WINDOW, 1.5), data_range)
 
@@ -147,7 +120,7 @@ def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> T
 
     Valid region, mean over positions and channels. Raises: ValueError for images below 7 x 7.
     """
-    _check(image, reference)
+    check(image, reference)
     _fits(image, UNIFORM_WINDOW)
     window = torch.full((UNIFORM_WINDOW,), 1 / UNIFORM_WINDOW, dtype=torch.float64)
     samples = UNIFORM_WINDOW**2
@@ -160,7 +133,7 @@ def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Te
     11 x 11 x 11 Gaussian window of standard deviation 1.5 over rows, columns and channels; borders (those of the
     channels too) replicated; population covariance; mean over the whole volume. Any size.
     """
-    _check(image, reference)
+    check(image, reference)
     window, half = _gaussian(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
     channels = image.shape[1]
     # Replicated borders along three channels make the window a matrix that mixes them.
@@ -169,3 +142,14 @@ def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Te
     mixing.scatter_add_(1, source, window.expand(channels, -1))
     padded = [F.pad(part, (half, half, half, half), mode="replicate") for part in (image, reference)]
     return _mean_ssim(padded[0], padded[1], window, data_range, mixing=mixing.to(image.device))
+
+
+def _measure(function: Callable[[Tensor, Tensor], Tensor], least: int) -> Measure:
+    return Measure("ssim", "SSIM", "", 4, higher_is_better=True, score=against_clean(function), least=least)
+
+
+SSIMS = {
+    "gaussian": _measure(ssim, SSIM_WINDOW),
+    "uniform": _measure(ssim_uniform, UNIFORM_WINDOW),
+    "volume": _measure(ssim_volume, 1),
+}

@@ -1,0 +1,52 @@
+"""What the commands tell on standard error: why they refuse, and what takes long before the first result."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+SECONDS_UNTOLD = 1.0
+
+
+def refuse(message: object) -> int:
+    """Print why a command cannot run; returns the exit code of a wrong command line."""
+    print(f"denoisebench: {message}", file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What a user can get wrong ends the command with one line and exit code 2."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise typer.Exit(refuse(error)) from None
+
+
+@contextmanager
+def loading(what: str = "PyTorch", after_s: float = SECONDS_UNTOLD) -> Iterator[None]:
+    """Say on a terminal that `what` is being loaded where that takes longer than `after_s`; nothing elsewhere."""
+    stream = sys.stderr
+    if stream is None or not stream.isatty():
+        yield
+        return
+    told = threading.Event()
+
+    def tell() -> None:
+        told.set()
+        stream.write(f"loading {what} ...")
+        stream.flush()
+
+    timer = threading.Timer(after_s, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if told.is_set():
+            stream.write("\r\x1b[K")  # the line made way for what follows
+            stream.flush()

@@ -1,0 +1,139 @@
+"""What the actions of `denoisebench data` do: each prints, and returns the exit code."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from denoisebench.datasets import sidd
+from denoisebench.datasets.catalogue import CATALOGUE, entry_of
+from denoisebench.datasets.download import by_hand, download, take
+from denoisebench.datasets.places import roots
+from denoisebench.datasets.prepared import prepare
+from denoisebench.datasets.verify import PREPARED, Verdict, located, verify, verify_folder
+from denoisebench.progress import output_console
+
+SHOWN = 20
+
+
+def _root() -> str:
+    return os.environ.get("DENOISEBENCH_DATA") or "data"
+
+
+def _known(names: Sequence[str]) -> None:
+    """That at least one name is given, and that all are known."""
+    if not names:
+        raise ValueError(f"name a data set: {', '.join(CATALOGUE)}")
+    for name in names:
+        entry_of(name)
+
+
+def list_sets() -> int:
+    table = Table("name", "here", "size", "licence", "download", "what", box=None, header_style="bold")
+    for name, entry in CATALOGUE.items():
+        way = "automatic" if entry.fetched else "by hand" if entry.parts else "comes with it"
+        table.add_row(name, _here(name), _size(entry.size), entry.licence, way, entry.what)
+    console = output_console()
+    console.print(table)
+    console.print(f"\nlooked for in {', '.join(map(str, roots(_root())))} (DENOISEBENCH_DATA is searched before data/)")
+    return 0
+
+
+def _here(name: str) -> str:
+    try:
+        return str(located(name, _root())) if name != "photos" else "in scikit-image"
+    except FileNotFoundError:
+        return "no"
+    except ValueError:
+        return "damaged: see verify"
+
+
+def _size(count: int) -> str:
+    if not count:
+        return "-"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def download_sets(names: Sequence[str], to: str | None, archive: str | None) -> int:
+    """archive: a file that was fetched already."""
+    _known(names)
+    root = Path(to or _root()).expanduser()
+    if archive and len(names) != 1:
+        raise ValueError("--from ARCHIVE goes with one data set")
+    return max(_download_one(name, root, archive) for name in names)
+
+
+def _download_one(name: str, root: Path, archive: str | None) -> int:
+    entry = CATALOGUE[name]
+    if not entry.parts:
+        print(f"{name}: {entry.what}; nothing to download")
+        return 0
+    if archive:
+        came = take(name, Path(archive).expanduser(), root)
+    elif entry.fetched:
+        print(f"{name}: {entry.what}, {_size(entry.size)}; licence: {entry.licence}; {entry.page}")
+        came = download(name, root)
+    else:
+        print(f"{name} cannot be fetched automatically; get it {by_hand(name, root)}")
+        return 1
+    print(f"{name}: {len(came)} files came" if came else f"{name}: all of it is here already")
+    return _told(name, verify(name, str(root)))
+
+
+def verify_sets(names: Sequence[str]) -> int:
+    """names: of data sets or folders; none: all that is here."""
+    for name in names:
+        if not Path(name).is_dir():
+            entry_of(name)
+    chosen = names or [name for name in CATALOGUE if _here(name) != "no"]
+    return max(_verify_one(name) for name in chosen)
+
+
+def _verify_one(name: str) -> int:
+    try:
+        verdict = verify(name, _root()) if name in CATALOGUE else verify_folder(Path(name))
+    except (OSError, ValueError) as error:
+        print(f"{name}: {error}")
+        return 1
+    return _told(name, verdict)
+
+
+def _told(name: str, verdict: Verdict) -> int:
+    state = f"{len(verdict.problems)} problems" if verdict.problems else "whole"
+    known = name in CATALOGUE and CATALOGUE[name].parts and not verdict.notes and not verdict.problems
+    checked = "; the SHA-256 of each is the recorded one" if known else ""
+    print(f"{name}: {verdict.place}: {verdict.files} files right, {state}{checked}")
+    for line in (*verdict.notes, *verdict.problems[:SHOWN]):
+        print(f"  {line}")
+    if len(verdict.problems) > SHOWN:
+        print(f"  and {len(verdict.problems) - SHOWN} more")
+    if verdict.problems:
+        print(f"  {_mend(name)}")
+    return int(bool(verdict.problems))
+
+
+def _mend(name: str) -> str:
+    if name not in CATALOGUE:
+        return "replace these files, or take them away"
+    if CATALOGUE[name].fetched:
+        return f"fetch them again: denoisebench data download {name}"
+    return f"put them there again: denoisebench data download {name} says how"
+
+
+def prepare_set(names: Sequence[str], to: str | None, patch: int) -> int:
+    """patch: the side of the patches in pixels."""
+    _known(names)
+    if list(names) != ["sidd_medium"]:
+        raise ValueError("only sidd_medium is prepared: denoisebench data prepare sidd_medium")
+    frames = sidd.SIDDMedium(root=_root())
+    out = prepare(frames, Path(to or Path(_root()) / PREPARED).expanduser(), patch)
+    print(f"{out}: patches of {len(frames.names)} frames; train on them with train_set=sidd_medium")
+    return 0
+
+
+def print_paths(names: Sequence[str]) -> int:
+    _known(names)
+    for name in names:
+        print(located(name, _root()))
+    return 0

@@ -1,0 +1,46 @@
+"""The benchmarks that score on a server, and how each wants its images."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from denoisebench.submit.dnd import read_bundle, write_bundle
+from denoisebench.submit.kept import Kept, in_8_bit, in_floats
+from denoisebench.submit.sidd import read_csv_of_blocks, read_mat, write_csv_of_blocks, write_mat
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a benchmark wants its images.
+
+    test_set: what the cell must be of; twin: the set with clean images that a dry run takes. output: the name of what is
+    sent, to page. value_bytes: what a value takes in it. cast: kept uint16 -> what the server is given. write: to a path;
+    read: (number, piece) back, in the order of the file.
+    """
+
+    test_set: str
+    twin: str | None
+    output: str
+    page: str
+    value_bytes: float
+    cast: Callable[[np.ndarray], np.ndarray]
+    write: Callable[[Kept, Path, Mapping[str, str]], None]
+    read: Callable[[Path], Iterator[tuple[int, np.ndarray]]]
+
+
+KAGGLE = "kaggle.com/competitions/sidd-benchmark-srgb-psnr and -ssim"
+KINDS = {
+    "sidd-kaggle": Kind(
+        "sidd_benchmark", "sidd_validation", "SubmitSrgb.csv", KAGGLE, 4 / 3, in_8_bit, write_csv_of_blocks, read_csv_of_blocks
+    ),
+    "sidd-mat": Kind(
+        "sidd_benchmark", "sidd_validation", "SubmitSrgb.mat", "the first server of SIDD (down; Kaggle took its place)",
+        4, in_floats, write_mat, read_mat,
+    ),
+    "dnd": Kind(
+        "dnd", None, "bundled", "noise.visinf.tu-darmstadt.de/submit (all files of the folder)",
+        4, in_floats, write_bundle, read_bundle,
+    ),
+}  # fmt: skip
