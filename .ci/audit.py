@@ -44,7 +44,7 @@ def main() -> int:
     pinned = pins(CONSTRAINTS.read_text(encoding="utf-8"))
     try:
         found = advisories(pinned, os.environ.get("OSV_ADDRESS", ADDRESS))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         print(f"audit: skipped, the database of advisories did not answer ({reason})")
         return 0
