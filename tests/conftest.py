@@ -23,6 +23,15 @@ def data_root() -> Path:
     return Path(root)
 
 
+@pytest.fixture
+def weights_root(data_root: Path) -> Path:
+    """The folder of networks that authors released; tests that need it are skipped without it."""
+    root = Path(os.environ.get("DENOISEBENCH_WEIGHTS") or data_root.parent / "weights")
+    if not root.is_dir():
+        pytest.skip("released networks are not here: set DENOISEBENCH_WEIGHTS to their folder")
+    return root
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder."""

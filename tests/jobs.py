@@ -1,6 +1,12 @@
 """From overrides to jobs and cells, in this process, without Hydra's launcher."""
 
+from types import SimpleNamespace
+from typing import Any
+
+from denoisebench.config import compose_one
 from denoisebench.config.jobs import job_of, jobs
+from denoisebench.config.parts import instantiate
+from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
 from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
@@ -23,3 +29,13 @@ def computed(*overrides: str) -> list[Cell]:
     for job in result:
         compute(job)
     return [job.cell for job in result]
+
+
+def method_settings(*overrides: str) -> SimpleNamespace:
+    """The settings of the method that these overrides compose, no class imported."""
+    return SimpleNamespace(**compose_one(overrides).plain["method"])
+
+
+def built(*overrides: str) -> Any:
+    """The method that these overrides compose, its weights drawn from the global generator."""
+    return instantiate(compose_one(overrides).plain["method"], "method", Denoiser)

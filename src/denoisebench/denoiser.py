@@ -41,6 +41,8 @@ class Denoiser(pl.LightningModule, ABC):
 
     tiles: ClassVar[bool] = False
     """Whether `denoise` heeds `tile`."""
+    attends_globally: ClassVar[bool] = False
+    """Whether its network takes means over the whole image, which no tile has: then `denoise` cannot heed `tile`."""
     tile: int | None = None
     """Side of the tiles that its network is given one at a time, in pixels; None: the whole image at once."""
 
@@ -53,6 +55,21 @@ class Denoiser(pl.LightningModule, ABC):
     def tags(self) -> tuple[str, ...]:
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
+
+    released_layouts: ClassVar[tuple[str, ...]] = ()
+    """The layouts of the authors' files that `released` knows, for people."""
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """How the names of those tensors begin that only training needs: a file of weights may lack them."""
+        return ()
+
+    def released(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+        """The tensors of ours that `denoise` needs, from the named tensors of a file that the paper's authors released.
+
+        None if the file has no layout that is known. Raises: ValueError if it has, but needs other settings.
+        """
+        return None
 
     @abstractmethod
     def denoise(self, noisy: Tensor) -> Tensor:

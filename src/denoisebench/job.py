@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """name: of its YAML. settings: what its class is made with. has_recipe: whether its budget says how long it trains.
+    """name: of its YAML. settings: what its class is made with.
 
+    has_recipe: whether its budget says how long it trains; recipe_sets: whether its budget sets anything at all for it.
     make: the method itself, its weights drawn from the global generator.
     """
 
@@ -31,6 +32,7 @@ class Method:
     settings: Mapping[str, Any]
     make: "Callable[[], Denoiser]"
     has_recipe: bool
+    recipe_sets: bool
 
     @property
     def learns(self) -> Literal["nothing", "dataset", "image"]:

@@ -60,6 +60,41 @@ def _cells(x: Tensor, side: int) -> Tensor:
     return F.pixel_unshuffle(whole, side).unflatten(1, (x.shape[1], side * side))
 
 
+def check_size(x: Tensor, least: int) -> None:
+    """Raises: ValueError if a side of the images (N, C, H, W) is shorter than `least`."""
+    height, width = x.shape[-2:]
+    if min(height, width) < least:
+        raise ValueError(f"this method takes images of at least {least} x {least} pixels, and this one has {height} x {width}")
+
+
+def diagonal_pair(x: Tensor) -> Tensor:
+    """The pair down-sampler (D1, D2) of ZS-N2N, arXiv 2303.11253: the means of the two diagonals of each 2 x 2 cell.
+
+    x: (N, C, H, W); an odd last row or column is left out. Returns (2 N, C, H // 2, W // 2): first the N sub-images of the
+    diagonal from the top right, then those of the one from the top left.
+    """
+    cells = _cells(x, 2)
+    return torch.cat([cells[:, :, 1:3].mean(2), cells[:, :, ::3].mean(2)])
+
+
+def chequerboard_halves(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The chequerboard down-samplings of Noise2Fast: each colour of the board, squeezed upwards and squeezed to the left.
+
+    x: (N, C, H, W); an odd last row or column is left out. Returns "up" (h1, h2), (N, C, H // 2, W), and "left" (v1, v2),
+    (N, C, H, W // 2): h1 and v1 have the pixels whose row and column add up to an odd number, h2 and v2 the others.
+    """
+    height, width = (side // 2 * 2 for side in x.shape[-2:])
+    even = x[..., :height, :width]
+    left = _chequerboard_up(even.mT)
+    return *_chequerboard_up(even), left[0].mT.contiguous(), left[1].mT.contiguous()
+
+
+def _chequerboard_up(x: Tensor) -> tuple[Tensor, Tensor]:
+    top, bottom = x[..., ::2, :], x[..., 1::2, :]
+    even_column = torch.arange(x.shape[-1], device=x.device) % 2 == 0
+    return torch.where(even_column, bottom, top), torch.where(even_column, top, bottom)
+
+
 def draw_pixels(x: Tensor, side: int) -> Tensor:
     """Draw one pixel of each side x side cell: (N, C, H, W) -> (N, H // side, W // side), values 0 to side * side - 1."""
     n, _, height, width = x.shape
@@ -75,6 +110,49 @@ def pixel_subsample(x: Tensor, draw: Tensor, side: int) -> Tensor:
     cells = _cells(x, side)
     index = draw[:, None, None].expand(-1, x.shape[1], -1, -1, -1)
     return cells.gather(2, index).squeeze(2)
+
+
+def draw_window_pairs(x: Tensor) -> Tensor:
+    """Draw two different pixels of the 3 x 3 window of each pixel: (N, C, H, W) -> (N, H, W), values 0 to 71.
+
+    Value 8 i + j is pixel i of the window first, and second the j-th of the other eight, in rows from the top left.
+    """
+    n, _, height, width = x.shape
+    return torch.randint(72, (n, height, width), device=x.device)
+
+
+def window_pairs(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    """The adjacent pixel replacer (h1, h2) of APR-RD: (N, C, H, W) -> two of that shape, the drawn pixels in each place.
+
+    draw: from `draw_window_pairs`, the same for all channels. Beyond the border the nearest pixel inside is taken.
+    """
+    height, width = x.shape[-2:]
+    first, other = draw // 8, draw % 8
+    second = other + (other >= first)
+    rows = torch.arange(height, device=x.device)[:, None]
+    columns = torch.arange(width, device=x.device)
+    picked = []
+    for place in (first, second):
+        row = (rows + place // 3 - 1).clamp(0, height - 1)
+        column = (columns + place % 3 - 1).clamp(0, width - 1)
+        index = (row * width + column).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+        picked.append(x.flatten(2).gather(2, index).view_as(x))
+    return picked[0], picked[1]
+
+
+def draw_recharged(targets: Tensor) -> Tensor:
+    """Draw which of the targets (T, N, C, H, W) each pixel of an image is put back into: (N, H, W), values 0 to T - 1."""
+    count, n, _, height, width = targets.shape
+    return torch.randint(count, (n, height, width), device=targets.device)
+
+
+def recharged(targets: Tensor, noisy: Tensor, draw: Tensor) -> Tensor:
+    """Recharging of APR-RD: the targets (T, N, C, H, W) with each pixel of the noisy image (N, C, H, W) in one of them.
+
+    draw: from `draw_recharged`, the same for all channels.
+    """
+    chosen = torch.arange(len(targets), device=draw.device)[:, None, None, None] == draw
+    return torch.where(chosen[:, :, None], noisy, targets)
 
 
 def draw_permutations(x: Tensor, side: int) -> Tensor:

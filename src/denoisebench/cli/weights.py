@@ -14,7 +14,7 @@ def import_weights(
         Path | None, typer.Argument(metavar="OUT", help="Where to write (default: FILE with the ending .ours.pt).")
     ] = None,
     *,
-    method: Annotated[str, typer.Option(help="neighbor2neighbor, sdap, apbsn or cbsn.", show_default=False)],
+    method: Annotated[str, typer.Option(help="neighbor2neighbor, sdap, apbsn, cbsn, tm_bsn or at_bsn.", show_default=False)],
 ) -> int:
     """Convert a checkpoint released by a method's authors into our weights. No code in it is run.
 

@@ -27,8 +27,9 @@ class Composed:
 
     method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
     as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
-    whether its budget says how long it trains. launch: overrides of how it is launched, which change no result.
-    shard: `i/n`, the part of its images that this job computes.
+    whether its budget says how long it trains; recipe_sets: whether it sets anything at all for its method.
+    launch: overrides of how it is launched, which change no result. shard: `i/n`, the part of its images that this job
+    computes.
     """
 
     plain: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Composed:
     changed: tuple[str, ...]
     own_train_set: bool
     has_recipe: bool
+    recipe_sets: bool
     launch: tuple[str, ...] = ()
     shard: str | None = None
 
@@ -104,7 +106,8 @@ def _compose(overrides: Sequence[str]) -> Composed:
     if "train_set" not in plain and not choices["train_set"].startswith("for_"):
         raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
     own_train_set = plain.get("train_set") != unchanged.train_set
-    return Composed(plain, tuple(overrides), choices["method"], tuple(changed), own_train_set, unchanged.has_recipe)
+    budget = unchanged.has_recipe, unchanged.recipe_sets
+    return Composed(plain, tuple(overrides), choices["method"], tuple(changed), own_train_set, *budget)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class _Unchanged:
     train_set: Any
     protocols: Mapping[str, Any]
     has_recipe: bool
+    recipe_sets: bool
 
 
 @functools.cache
@@ -122,6 +126,7 @@ def _unchanged(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset:
     """dataset, noise: as JSON. Jobs that differ in other settings share it."""
     with_recipe, bare = compose(named), compose(without_recipe)
     has_recipe = with_recipe.training.steps > 0
+    recipe_sets = has_recipe or OmegaConf.to_container(with_recipe.method) != OmegaConf.to_container(bare.method)
     for reference in (with_recipe, bare):
         reference.dataset, reference.noise = json.loads(dataset), json.loads(noise)
     with flag_override(with_recipe, "struct", False):
@@ -131,7 +136,9 @@ def _unchanged(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset:
             else:
                 del with_recipe.method[key]
     plain: Any = OmegaConf.to_container(with_recipe, resolve=True)
-    return _Unchanged({part: plain[part] for part in LABELLED}, plain.get("train_set"), plain["protocols"], has_recipe)
+    return _Unchanged(
+        {part: plain[part] for part in LABELLED}, plain.get("train_set"), plain["protocols"], has_recipe, recipe_sets
+    )
 
 
 def _same_protocols(protocols: Mapping[str, Any], unchanged: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def _method_of(one: Composed) -> Method:
     cls = class_of(node, "method", Denoiser)
     check_arguments(cls, arguments_of(node), "method")
     make = functools.partial(instantiate, node, "method", Denoiser)
-    return Method(one.method, cls, arguments_of(node), make, one.has_recipe)
+    return Method(one.method, cls, arguments_of(node), make, one.has_recipe, one.recipe_sets)
 
 
 def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learning | None:

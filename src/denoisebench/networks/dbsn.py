@@ -1,7 +1,7 @@
 """The dilated blind-spot network of AP-BSN, SDAP and C-BSN."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,14 @@ DILATIONS = (2, 3)
 TRUNCATED_STD = 0.87962566103423978
 
 
-class _CentreMasked(nn.Conv2d):
-    """A convolution that, when blind, does not see the pixel it stands on. The mask acts in the forward alone."""
+class MaskedConv(nn.Conv2d):
+    """A convolution that, when blind, does not see the places where its mask is zero. The mask acts in the forward alone.
 
-    def __init__(self, features: int, size: int) -> None:
-        super().__init__(features, features, size, padding=size // 2)
-        mask = torch.ones(size, size)
-        mask[size // 2, size // 2] = 0
+    mask: (size, size) of zeros and ones, `size` odd.
+    """
+
+    def __init__(self, features: int, mask: Tensor) -> None:
+        super().__init__(features, features, len(mask), padding=len(mask) // 2)
         self.mask: Tensor
         self.register_buffer("mask", mask, persistent=False)
 
@@ -28,10 +29,17 @@ class _CentreMasked(nn.Conv2d):
         return F.conv2d(input, weight, self.bias, padding=self.padding)  # type: ignore[arg-type]
 
 
-class _Module(nn.Module):
+def centre_mask(size: int) -> Tensor:
+    """Ones, and a zero at the centre: (size, size)."""
+    mask = torch.ones(size, size)
+    mask[size // 2, size // 2] = 0
+    return mask
+
+
+class ResidualModule(nn.Module):
     """x + a dilated 3 x 3 and a 1 x 1 convolution of it, the latter with a ReLU in C-BSN."""
 
-    def __init__(self, features: int, dilation: int, relu: bool) -> None:
+    def __init__(self, features: int, dilation: int, relu: bool = False) -> None:
         super().__init__()
         self.dilated = nn.Conv2d(features, features, 3, padding=dilation, dilation=dilation)
         self.pointwise = nn.Conv2d(features, features, 1)
@@ -47,12 +55,12 @@ class _Branch(nn.Module):
 
     def __init__(self, features: int, modules: int, dilation: int, relu: bool) -> None:
         super().__init__()
-        self.masked = _CentreMasked(features, 2 * dilation - 1)
+        self.masked = MaskedConv(features, centre_mask(2 * dilation - 1))
         self.body = nn.Sequential(
             nn.ReLU(),
             nn.Conv2d(features, features, 1), nn.ReLU(),
             nn.Conv2d(features, features, 1), nn.ReLU(),
-            *(_Module(features, dilation, relu) for _ in range(modules)),
+            *(ResidualModule(features, dilation, relu) for _ in range(modules)),
             nn.Conv2d(features, features, 1), nn.ReLU(),
         )  # fmt: skip
 
@@ -71,6 +79,9 @@ class DBSN(nn.Module):
     Parameters are registered in forward order. Zero padding. 3,656,131 parameters at C = 3, F = 128, 9 modules.
     Source: Wu et al., ECCV 2020, arXiv 2008.13711, as changed by Lee et al., arXiv 2203.11799.
     """
+
+    blind_spot: ClassVar[bool] = True
+    """Whether a run measures how much an output pixel depends on the input pixel there."""
 
     def __init__(
         self, channels: int = 3, features: int = 128, modules: int = 9, *, module_relu: bool = False,
@@ -93,22 +104,24 @@ class DBSN(nn.Module):
             nn.Conv2d(narrow, channels, 1),
         )  # fmt: skip
         if init == "he":
-            self._draw_he()
-
-    @torch.no_grad()
-    def _draw_he(self) -> None:
-        for module in self.modules():
-            if not isinstance(module, nn.Conv2d):
-                continue
-            std = math.sqrt(2 / module.weight[0].numel())
-            if isinstance(module, _CentreMasked):
-                nn.init.normal_(module.weight, std=std)
-            else:
-                std /= TRUNCATED_STD
-                nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            draw_he(self)
 
     def forward(self, x: Tensor, blind: bool = True) -> Tensor:
         x = self.head(x)
         return self.tail(torch.cat([branch(x, blind) for branch in self.branches], dim=1))
+
+
+@torch.no_grad()
+def draw_he(network: nn.Module) -> None:
+    """Draw the weights of all convolutions as C-BSN does, see `DBSN`."""
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        std = math.sqrt(2 / module.weight[0].numel())
+        if isinstance(module, MaskedConv):
+            nn.init.normal_(module.weight, std=std)
+        else:
+            std /= TRUNCATED_STD
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)

@@ -109,8 +109,8 @@ def _level(noise: str) -> str:
 
 
 def context(dataset: str, noise: str) -> list[Published]:
-    """What was published on a data set (or the whole of it) under a noise of this strength, the best first."""
-    found = [p for p in read_published() if p.dataset == set_of(dataset) and _level(noise) == p.noise]
+    """What was published on a data set, or on the whole of which it is a part, under a noise of this strength, best first."""
+    found = [p for p in read_published() if p.dataset in (dataset, set_of(dataset)) and _level(noise) == p.noise]
     return sorted(found, key=lambda p: -p.psnr_db)
 
 

@@ -81,9 +81,9 @@ class Protocol:
         image = self.prepare(denoised)[inner]
         others = {"clean": None if clean is None else clean[inner], "noisy": None if noisy is None else noisy[inner]}
         nothing = image.new_full((len(image),), torch.nan)
-        return [
-            measure.score(image, others["clean"], others["noisy"])
-            if measure.least <= min(image.shape[-2:]) and all(others[name] is not None for name in measure.needs)
-            else nothing
-            for measure in wanted
-        ]
+        scores = []
+        for measure in wanted:
+            given = {name: other for name, other in others.items() if name in measure.needs}
+            possible = measure.least <= min(image.shape[-2:]) and all(other is not None for other in given.values())
+            scores.append(measure.score(image, given.get("clean"), given.get("noisy")) if possible else nothing)
+        return scores

@@ -159,7 +159,7 @@ def neighbours(of: Subject) -> Iterator[str]:
 def tiles(of: Subject) -> Iterator[str]:
     """gives with tiles what it gives of the whole image."""
     if not of.cls.tiles:
-        if of.cls.learns == "dataset":
+        if of.cls.learns == "dataset" and not of.cls.attends_globally:
             yield "trains a network on a data set and does not heed `tile`"
         return
     method, batch = of.build(0).double(), _batch(1, 419, 222)

@@ -40,6 +40,8 @@ def _check_method(job: Job) -> None:
     name, learns = job.method.name, job.method.learns
     if job.method.has_recipe and learns != "dataset":
         raise ConfigError(f"{name} learns from no data set, and its recipe for budget={job.budget} sets training.steps")
+    if learns == "image" and job.budget != "paper" and not job.method.recipe_sets:
+        raise ConfigError(f"{name} learns from each image, and budget={job.budget} has no recipe for it: choose another budget")
     if job.shard and job.checkpoint is None and learns == "dataset":
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":

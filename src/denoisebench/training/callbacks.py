@@ -150,7 +150,7 @@ class Validation(pl.Callback):
         for view in self.views:
             noisy = view.noisy.to(method.device)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
-                denoised = method.test_step(view._replace(noisy=noisy), 0)
+                denoised = method.test_step(view._replace(noisy=noisy, clean=None), 0)
             assert isinstance(denoised, Tensor)
             assert view.clean is not None
             scores.append(torch.stack(Protocol("default").score(denoised.cpu().float(), view.clean)))

@@ -144,6 +144,8 @@ def _train(
         fitted = fit(method, data, folder, resume, course, live)
     _keep(method, data, folder, course.engine.devices, *fitted)
     (folder / "last.ckpt").unlink(missing_ok=True)
+    if fitted[0].stop.asked:  # too late to save a step, and in time to stop before what follows
+        raise KeyboardInterrupt
 
 
 def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
@@ -174,7 +176,8 @@ def fit(
         settings["strategy"] = "ddp_find_unused_parameters_true" if getattr(method, "staged", False) else "ddp"
     with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1):
         trainer = trainer_for(engine, callbacks, folder, **settings)
-        with stop.heeded():
+        # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
+        with stop.heeded() if engine.devices == 1 else nullcontext():
             trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     if trainer.global_step != data.training.steps:
         raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")

@@ -1,5 +1,6 @@
 """The authors' released checkpoints -> weights of our methods.
 
+Methods that know the layouts of released files themselves (`released`) also take these without being converted.
 Neighbor2Neighbor, SDAP and AP-BSN release PyTorch state dicts; C-BSN a TensorFlow checkpoint, of which these lines make
 the `.npz` that is read here:
 
@@ -16,13 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from denoisebench.denoiser import Denoiser
 from denoisebench.methods.apbsn import APBSN
+from denoisebench.methods.at_bsn import ATBSN
 from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
+from denoisebench.methods.tm_bsn import TMBSN
+from denoisebench.networks.layout import found, unwrapped
 from denoisebench.store.files import whole_file
 
-IMPORTABLE = ("neighbor2neighbor", "sdap", "apbsn", "cbsn")
+KNOW_LAYOUTS: dict[str, type[Denoiser]] = {"tm_bsn": TMBSN, "at_bsn": ATBSN}
+IMPORTABLE = ("neighbor2neighbor", "sdap", "apbsn", "cbsn", *KNOW_LAYOUTS)
 MODULES = 9
 # What TensorFlow saves beside the weights: Adam's moments and counters.
 TENSORFLOW_REST = ("/Adam", "/Adam_1", "beta1_power", "beta2_power", "global_step")
@@ -47,6 +53,8 @@ def convert(method: str, file: Path) -> dict[str, Tensor]:
     """
     if method not in IMPORTABLE:
         raise ValueError(f"no released checkpoints of {method!r} are known; there are those of {', '.join(IMPORTABLE)}")
+    if method in KNOW_LAYOUTS:
+        return _by_layout(method, file)
     if method == "cbsn":
         released, names = _from_tensorflow(file), _tensorflow_names()
     else:
@@ -57,6 +65,15 @@ def convert(method: str, file: Path) -> dict[str, Tensor]:
     converted = {f"network.{ours}": released[theirs].to(torch.float32).contiguous() for theirs, ours in names.items()}
     assert converted.keys() == expected.keys()
     return {name: converted[name] for name in expected}
+
+
+def _by_layout(name: str, file: Path) -> dict[str, Tensor]:
+    method, weights = KNOW_LAYOUTS[name](), _from_pytorch(file)
+    released = method.released(weights)
+    if released is None:
+        known = ", ".join(method.released_layouts)
+        raise ValueError(f"{file} is no released checkpoint of {name}: it holds {found(weights)}; known are: {known}")
+    return {name: tensor.contiguous() for name, tensor in released.items()}
 
 
 def _method(name: str) -> nn.Module:
@@ -105,9 +122,10 @@ def _from_pytorch(file: Path) -> dict[str, Tensor]:
     for key in ("model_weight", "denoiser"):  # as AP-BSN's trainer saves it
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{file} holds no state dict, that is names with tensors")
-    tensors = {str(name).removeprefix("module.").removeprefix("bsn."): value for name, value in content.items()}
+    try:
+        tensors = {name.removeprefix("bsn."): value for name, value in unwrapped(content).items()}
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     return {name: value for name, value in tensors.items() if not name.endswith(".mask")}
 
 

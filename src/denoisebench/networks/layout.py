@@ -1,0 +1,57 @@
+"""Files of weights that a paper's authors released: how they wrap a state dict, and how they name a network's tensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+WRAPPERS = ("state_dict", "model_state_dict", "params", "params_ema")
+SHOWN = 3
+
+
+def unwrapped(content: Any) -> dict[str, Tensor]:
+    """The named tensors of a loaded file, out of what trainers wrap them in. Raises: ValueError if there are none."""
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError("it holds no state dict, i.e. names with tensors")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names that a released file gives the tensors of a network of ours: theirs -> ours.
+
+    whose: the network, for people, e.g. "TM-BSN's student".
+    """
+
+    whose: str
+    names: Mapping[str, str]
+
+    def __str__(self) -> str:
+        names = list(self.names)
+        return f"{self.whose} ({len(names)} tensors, {names[0]} to {names[-1]})"
+
+    def renamed(self, weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
+        """The state dict of `network` from a file of this layout; None if a name or a shape is another."""
+        ours = network.state_dict()
+        if weights.keys() != self.names.keys() or ours.keys() != set(self.names.values()):
+            return None
+        renamed = {own: weights[theirs] for theirs, own in self.names.items()}
+        if any(renamed[name].shape != ours[name].shape for name in ours):
+            return None
+        return {name: renamed[name].to(ours[name].dtype) for name in ours}
+
+
+def layers(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Names of layers -> names of their weights and biases."""
+    return {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in pairs.items() for kind in ("weight", "bias")}
+
+
+def found(weights: Mapping[str, Tensor]) -> str:
+    """What a file holds, in a few words."""
+    named = [f"{name} {tuple(tensor.shape)}" for name, tensor in list(weights.items())[:SHOWN]]
+    more = f", ... {len(weights)} tensors in all" if len(weights) > SHOWN else ""
+    return ", ".join(named) + more
