@@ -16,6 +16,7 @@ from denoisebench.noise import Gaussian, Poisson
 from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
+from denoisebench.training.engine import Engine
 from jobs import built, computed
 
 pytestmark = [
@@ -23,6 +24,12 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device here"),
 ]
 METHODS = config.groups()["method"]
+
+
+@pytest.fixture(autouse=True)
+def _exact() -> Iterator[None]:
+    with Engine().exact():
+        yield
 
 
 def on_gpu(name: str, *overrides: str) -> Any:

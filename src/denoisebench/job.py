@@ -91,7 +91,7 @@ class Job:
     trainer: Trainer
     seed: int
     repeats: int
-    precision: Literal[32, "bf16-mixed"]
+    precision: Literal[32, "tf32", "bf16-mixed"]
     tile: int | None
     checkpoint: Path | None
     budget: str

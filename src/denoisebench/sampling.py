@@ -1,5 +1,6 @@
 """Pure tensor functions that rearrange pixels: sub-sampling, pixel-shuffle downsampling (PD), turning, padding; masks."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -20,6 +21,13 @@ def draw_neighbors(x: Tensor) -> Tensor:
     return torch.randint(len(NEIGHBOR_PAIRS), (n, height // 2, width // 2), device=x.device)
 
 
+@functools.cache
+def _neighbor_pairs(device: torch.device) -> Tensor:
+    """On the device once: a copy at each step would wait for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(NEIGHBOR_PAIRS, device=device)
+
+
 def neighbor_subsample(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
     """The random neighbour sub-sampler (g1, g2) of Neighbor2Neighbor, section 3.2 of arXiv 2101.02824.
 
@@ -32,7 +40,7 @@ def neighbor_subsample(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a 2 x 2 cell does not fit into an image of {height} x {width}")
     even = x[..., : height // 2 * 2, : width // 2 * 2]
     cells = F.pixel_unshuffle(even, 2).unflatten(1, (channels, 4))
-    pairs = torch.tensor(NEIGHBOR_PAIRS, device=x.device)[draw]
+    pairs = _neighbor_pairs(x.device)[draw]
     index = pairs[:, None, None].expand(n, channels, 1, *draw.shape[1:], 2)
     return cells.gather(2, index[..., 0]).squeeze(2), cells.gather(2, index[..., 1]).squeeze(2)
 

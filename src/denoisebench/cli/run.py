@@ -65,7 +65,7 @@ def run(
     Settings
       study=NAME            results go to runs/NAME (default: default)
       seed=0 repeats=1      of weights, patches and noise; independent noise realisations of each image
-      precision=32          or bf16-mixed
+      precision=32          or tf32 (on a GPU), bf16-mixed
       tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again

@@ -122,7 +122,7 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
         if len(made.data.test_views):
             engine = replace(made.engine, devices=1)
-            with quiet(), sheltered():
+            with quiet(), sheltered(), engine.exact():
                 trainer_for(engine, [reads, evaluator], cell.folder).test(made.method, made.data, verbose=False)
     return reads
 

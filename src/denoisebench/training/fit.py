@@ -174,7 +174,7 @@ def fit(
     settings: dict[str, Any] = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
     if engine.devices > 1:
         settings["strategy"] = "ddp_find_unused_parameters_true" if getattr(method, "staged", False) else "ddp"
-    with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1):
+    with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1), engine.exact():
         trainer = trainer_for(engine, callbacks, folder, **settings)
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
         with stop.heeded() if engine.devices == 1 else nullcontext():
