@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -24,7 +24,7 @@ class Engine:
     @contextmanager
     def exact(self) -> Iterator[None]:
         """PyTorch lets convolutions round to TF32 by default: here only if that is asked for."""
-        backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+        backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
         before = [backend.allow_tf32 for backend in backends]
         for backend in backends:
             backend.allow_tf32 = self.tf32
