@@ -357,6 +357,7 @@ def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> 
         (("method=neighbor2neighbor", "training.noise=freshh"), "did you mean fresh"),
         (("method=noisy", "precision=16"), "Valid: 32, bf16-mixed"),
         (("method=neighbor2neighbor", "tile=0"), "1 or more, or null"),
+        (("method=self2self_plus", "budget=hour"), "budget=hour has no recipe for it"),
         (("method=self2self_plus", "tile=64"), "trains on whole images"),
         (("method=noisy", "noise.sigma=abc"), "expected a number"),
         (("method=noisy", "seed=one"), "expected an integer"),

@@ -191,8 +191,8 @@ def test_learning_rates_and_refusals() -> None:
     assert rates == pytest.approx([1.0, 0.75, 0.5, 0.0], abs=1e-12)
     assert Noise2Void(features=1, lr=1.0, lr_decay="linear").learning_rate(1 / 3) == pytest.approx(2 / 3)
     assert math.isclose(Noise2Void(features=1).learning_rate(0.0), 4e-4)
-    wrong: list[dict[str, Any]] = [{"box": 0}, {"radius": 0}, {"structure_radius": 0}, {"residual": True}]
-    for options in wrong:
+    refused: list[dict[str, Any]] = [{"box": 0}, {"radius": 0}, {"structure_radius": 0}, {"residual": True}]
+    for options in refused:
         with pytest.raises(ValueError, match=r"method\."):
             Noise2Void(**options)
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.batch import Batch
+from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.seeding import isolated_rng
 
 Learns = Literal["nothing", "dataset", "image"]
@@ -149,6 +150,13 @@ class ImageDenoiser(Denoiser):
     def reset(self, noisy: Tensor) -> None:
         """Draw the weights anew for this image (1, C, H, W), and build from it whatever training needs."""
 
+    replayed: bool = False
+    """Whether a GPU may record a step of each phase once and replay it: `loss` then keeps nothing in Python between steps."""
+
+    def phase(self, progress: float) -> int:
+        """A number for each stretch of the training in which every step does the same work, but for draws and rate."""
+        return 0
+
     def finished(self) -> Tensor | bool:
         """Whether training may end before `num_steps`: asked every 50 steps, since reading a tensor stalls the device."""
         return False
@@ -184,26 +192,22 @@ class ImageDenoiser(Denoiser):
 
     def _learn(self, image: Tensor) -> None:
         self.train()
-        optimizer = self.configure_optimizers()
+        steps = self._steps(image)
         losses: list[Tensor] = []
-        for step in range(self.num_steps):
-            progress = step / self.num_steps
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(progress)
-            optimizer.zero_grad()
-            loss = self.loss(image, progress)
-            loss.backward()
-            optimizer.step()
-            # Plain autocast keeps its casts of the weights until it is left, and all of the training lies within it;
-            # Lightning's keeps none.
-            torch.clear_autocast_cache()
-            losses.append(loss.detach())
-            done = step + 1
+        for done in range(1, self.num_steps + 1):
+            progress = (done - 1) / self.num_steps
+            losses.append(steps(progress, self.learning_rate(progress)))
             if done % STEPS_BETWEEN_READINGS == 0 or done == self.num_steps:
                 self._read(done, torch.stack(losses).float())
                 losses.clear()
                 if self.finished():
                     break
+
+    def _steps(self, image: Tensor) -> Steps:
+        optimizer = self.configure_optimizers()
+        if self.replayed and image.is_cuda and not torch.is_autocast_enabled("cuda"):
+            return ReplayedSteps(optimizer, lambda progress: self.loss(image, progress), self.phase)
+        return Steps(optimizer, lambda progress: self.loss(image, progress))
 
     def _read(self, done: int, losses: Tensor) -> None:
         """Check the losses since the last reading and report their mean; reading each one would stall the device."""

@@ -1,6 +1,5 @@
 """Blind2Unblind."""
 
-from math import floor
 from typing import Literal
 
 import torch
@@ -8,9 +7,9 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.masking import collected, grid_phases, neighbor_mean
-from denoisebench.methods.neighbor2neighbor import EPOCHS, HALVED_AFTER
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, Init, LaineUNet
 from denoisebench.sampling import in_tiles
+from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
 
 CELL = 4
 MASKS = CELL * CELL
@@ -114,4 +113,4 @@ class Blind2Unblind(DatasetDenoiser):
 
 def _epoch(progress: float) -> int:
     """From 1 to 100, so many equal parts of training."""
-    return min(floor(progress * EPOCHS + 1e-9), EPOCHS - 1) + 1  # 0.29 * 100 is 28.999999999999996
+    return min(finished_epochs(progress), EPOCHS - 1) + 1

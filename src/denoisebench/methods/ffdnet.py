@@ -23,7 +23,7 @@ class FFDNet(SupervisedDenoiser):
 
     Symbols: y -> noisy, M -> the constant plane of sigma / 255, F -> network.
 
-    channels, features, layers: of the `FFDNetwork`. Released: colour 96 and 12, gray 64 and 15.
+    channels, features, layers, init_gain: of the `FFDNetwork`. Released: colour 96 and 12, gray 64 and 15.
     sigma: standard deviation of the test noise on the 0-255 scale, tagged `oracle_sigma`; None estimates it from each image
         (`estimated_std`).
     lr, lr_decay: Adam's learning rate; `halving` after each fifth of training, or `linear` to zero.
@@ -41,6 +41,7 @@ class FFDNet(SupervisedDenoiser):
         channels: int = 3,
         features: int = 96,
         layers: int = 12,
+        init_gain: float = 0.2,
         sigma: float | None = None,
         lr: float = 1e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
@@ -50,7 +51,7 @@ class FFDNet(SupervisedDenoiser):
             raise ValueError(f"method.features must be 1 or more and method.layers 2 or more, got {features} and {layers}")
         if sigma is not None and sigma < 0:
             raise ValueError(f"method.sigma is a standard deviation on the 0-255 scale, or null to estimate it; not {sigma}")
-        self.network = FFDNetwork(channels, features, layers).to(memory_format=torch.channels_last)
+        self.network = FFDNetwork(channels, features, layers, init_gain).to(memory_format=torch.channels_last)
         self.sigma = sigma
         self.lr = lr
         self.lr_decay = lr_decay

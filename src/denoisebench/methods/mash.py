@@ -45,6 +45,7 @@ class MASH(ImageDenoiser):
     """
 
     smallest = TILE
+    replayed = True
 
     def __init__(
         self,
@@ -95,6 +96,11 @@ class MASH(ImageDenoiser):
         if shuffled and step == self.shuffle_step:
             self._target = self.shuffled(noisy, self.denoised(2, noisy, ratio))
         return self.blind_loss(2, noisy, ratio, self._target)
+
+    def phase(self, progress: float) -> int:
+        """The training; the third has a phase until its target is shuffled, the step that does so, and one from then on."""
+        training, step = divmod(round(progress * self.num_steps), self.steps)
+        return training + (0 if training < len(PROBES) else (step >= self.shuffle_step))
 
     def blind_loss(self, network: int, noisy: Tensor, ratio: float, target: Tensor) -> Tensor:
         """The error at masked values, as a mean over all values."""

@@ -1,6 +1,5 @@
 """Neighbor2Neighbor."""
 
-from math import floor
 from typing import Literal
 
 import torch
@@ -9,9 +8,7 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
 from denoisebench.sampling import draw_neighbors, in_tiles, neighbor_subsample
-
-EPOCHS = 100
-HALVED_AFTER = (19, 39, 59, 79)
+from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
 
 
 class Neighbor2Neighbor(DatasetDenoiser):
@@ -66,16 +63,12 @@ class Neighbor2Neighbor(DatasetDenoiser):
         """The weight of the regularisation term at `progress`: by default 0.02, 0.04, ... 2."""
         if not self.regularizer_ramp:
             return self.regularizer
-        return self.regularizer * (_finished_epochs(progress) + 1) / EPOCHS
+        return self.regularizer * (finished_epochs(progress) + 1) / EPOCHS
 
     def learning_rate(self, progress: float) -> float:
         if self.lr_decay == "linear":
             return self.lr * (1 - progress)
-        return self.lr * 0.5 ** sum(_finished_epochs(progress) >= epoch for epoch in HALVED_AFTER)
+        return self.lr * 0.5 ** sum(finished_epochs(progress) >= epoch for epoch in HALVED_AFTER)
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return in_tiles(self.network, noisy, self.tile, REACH, MULTIPLE)
-
-
-def _finished_epochs(progress: float) -> int:
-    return floor(progress * EPOCHS + 1e-9)  # 0.29 * 100 is 28.999999999999996

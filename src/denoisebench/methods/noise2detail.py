@@ -30,6 +30,7 @@ class Noise2Detail(ImageDenoiser):
     """
 
     smallest = 2
+    replayed = True
 
     def __init__(self, channels: int = 3, features: int = 48, steps: int = 2000, lr: float = 1e-3) -> None:
         super().__init__()
@@ -55,6 +56,9 @@ class Noise2Detail(ImageDenoiser):
             return pair_loss(self._pair, predicted, noisy - self.first(noisy))
         guide = self.guide(noisy)
         return pair_loss(self._pair, self.second(self._guide_pair), self.second(guide))
+
+    def phase(self, progress: float) -> int:
+        return int(progress >= 0.5)
 
     def guide(self, noisy: Tensor) -> Tensor:
         """g, the input of the second network: made once, when the first is trained."""

@@ -32,6 +32,7 @@ class ZSN2N(ImageDenoiser):
     """
 
     smallest = 2
+    replayed = True
 
     def __init__(
         self,
