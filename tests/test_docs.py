@@ -164,7 +164,7 @@ def test_the_example_method_of_the_readme_works() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(fenced(text, "python")[0], names)
-    node = OmegaConf.create(fenced(text, "yaml")[0])
+    node: Any = OmegaConf.create(fenced(text, "yaml")[0])
     assert node["_target_"] == "denoisebench.methods.median.Median"
     noisy = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(0))
     denoised = names["Median"](size=node["size"]).denoise(noisy)
