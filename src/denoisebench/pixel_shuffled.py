@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from denoisebench.denoiser import DatasetDenoiser
-from denoisebench.sampling import in_tiles, mosaic_down, mosaic_up, pad_by_reflection, random_dihedral
+from denoisebench.sampling import mosaic_down, mosaic_up, random_dihedral
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 PAD = 2
 R3_TIMES = 8

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
-from denoisebench.sampling import in_tiles, pad_to_multiple, pixel_shuffle_down, pixel_shuffle_up, random_dihedral
+from denoisebench.sampling import pixel_shuffle_down, pixel_shuffle_up, random_dihedral
+from denoisebench.tiling import in_tiles, pad_to_multiple
 
 MASKED = 0.5
 R3_TIMES = 8

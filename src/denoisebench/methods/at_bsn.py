@@ -12,15 +12,8 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks import skip_unet
 from denoisebench.networks.laine_unet import LEVELS, MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach, rows_down
 from denoisebench.networks.layout import Layout, layers
-from denoisebench.sampling import (
-    draw_recharged,
-    draw_window_pairs,
-    in_tiles,
-    pad_by_reflection,
-    random_dihedral,
-    recharged,
-    window_pairs,
-)
+from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 OWN_RANGE = 255
 RELEASED_RANGE = 1

@@ -8,8 +8,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.masking import collected, grid_phases, neighbor_mean
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, Init, LaineUNet
-from denoisebench.sampling import in_tiles
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
+from denoisebench.tiling import in_tiles
 
 CELL = 4
 MASKS = CELL * CELL

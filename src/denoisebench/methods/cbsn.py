@@ -10,7 +10,8 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
-from denoisebench.sampling import draw_pixels, in_tiles, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
+from denoisebench.sampling import draw_pixels, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
+from denoisebench.tiling import in_tiles
 
 RAMP = 200_000 / 500_000
 HALVED_EVERY = 100_000 / 500_000

@@ -11,7 +11,7 @@ from denoisebench.classical import estimated_std
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.ffdnet import FFDNetwork
 from denoisebench.networks.layout import Layout
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class FFDNet(SupervisedDenoiser):

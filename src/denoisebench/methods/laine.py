@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 LEAST_LEVEL = 1e-3
 LEVEL_SHIFT = 4.0

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
-from denoisebench.sampling import draw_neighbors, in_tiles, neighbor_subsample
+from denoisebench.sampling import draw_neighbors, neighbor_subsample
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
+from denoisebench.tiling import in_tiles
 
 
 class Neighbor2Neighbor(DatasetDenoiser):

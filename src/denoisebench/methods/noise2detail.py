@@ -6,7 +6,8 @@ from torch import Tensor
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.conv_stack import ConvStack
 from denoisebench.networks.pair_loss import pair_loss
-from denoisebench.sampling import check_size, diagonal_pair, pad_to_multiple, pixel_shuffle_down, pixel_shuffle_up
+from denoisebench.sampling import check_size, diagonal_pair, pixel_shuffle_down, pixel_shuffle_up
+from denoisebench.tiling import pad_to_multiple
 
 STRIDES = (2, 4)
 

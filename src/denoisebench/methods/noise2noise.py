@@ -7,7 +7,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class Noise2Noise(SupervisedDenoiser):

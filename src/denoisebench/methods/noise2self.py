@@ -11,7 +11,7 @@ from denoisebench.masking import grid_phases, neighbor_mean
 from denoisebench.networks import laine_unet
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.laine_unet import Init, LaineUNet
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 DNCNN_MODULES = 6
 

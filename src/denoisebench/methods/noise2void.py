@@ -11,7 +11,7 @@ from denoisebench.masking import Marks, beside, draw_marks, draw_neighbor_values
 from denoisebench.networks import laine_unet, n2v_unet
 from denoisebench.networks.laine_unet import Init, LaineUNet
 from denoisebench.networks.n2v_unet import N2VUNet
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class Noise2Void(DatasetDenoiser):

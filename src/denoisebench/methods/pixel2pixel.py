@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from denoisebench.classical import estimated_std
 from denoisebench.denoiser import ImageDenoiser
-from denoisebench.sampling import pad_by_reflection
+from denoisebench.tiling import pad_by_reflection
 
 WINDOW = 40
 PATCH = 7

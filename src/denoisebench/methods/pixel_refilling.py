@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.dbsn import DBSN
-from denoisebench.sampling import bernoulli_mask, mosaic_down, mosaic_up, pad_to_multiple
+from denoisebench.sampling import bernoulli_mask, mosaic_down, mosaic_up
+from denoisebench.tiling import pad_to_multiple
 
 PATCH = 8
 STRIDE = 2

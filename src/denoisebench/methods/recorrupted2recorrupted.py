@@ -10,7 +10,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dncnn import DnCNN
-from denoisebench.sampling import in_tiles, pad_to_multiple
+from denoisebench.tiling import in_tiles, pad_to_multiple
 
 TENTH_AFTER = 30 / 50
 

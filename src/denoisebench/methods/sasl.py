@@ -9,7 +9,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, LaineUNet
 from denoisebench.networks.lan import LAN
-from denoisebench.sampling import in_tiles, pad_by_reflection, random_dihedral
+from denoisebench.sampling import random_dihedral
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 STAGES = 3
 WINDOW = 7

@@ -11,15 +11,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.skip_unet import MULTIPLE, REACH, RELEASED, SkipUNet
 from denoisebench.networks.triangular import TriangularBSN
-from denoisebench.sampling import (
-    draw_recharged,
-    draw_window_pairs,
-    in_tiles,
-    pad_by_reflection,
-    random_dihedral,
-    recharged,
-    window_pairs,
-)
+from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 CONSTANT = 2 / 5  # of the first stage: 200,000 of 500,000 steps
 FLOOR = 0.01  # of the learning rate at the end of the first stage

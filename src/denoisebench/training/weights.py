@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from denoisebench import sampling
+from denoisebench import sampling, tiling
 from denoisebench.denoiser import Denoiser
 from denoisebench.networks.layout import found, unwrapped
 
@@ -40,7 +40,9 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
 def told(error: Exception) -> str:
     """What an unpickler says of a file, without its advice: nobody should load a foreign file less safely."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    return "it would run code when it is loaded" if "weights_only" in text else f"{type(error).__name__}: {text[:200]}"
+    if "weights_only" in text:
+        return "it would run code when it is loaded"
+    return text[:200] if isinstance(error, OSError | ValueError) else "it is damaged, or of another kind"
 
 
 def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
@@ -56,7 +58,7 @@ def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
 
 def source_hash(method: Denoiser) -> str:
     """Of the files of a method's own class, of its networks' classes (but PyTorch's), and of what rearranges pixels."""
-    modules = {type(part).__module__ for part in method.modules()} | {sampling.__name__}
+    modules = {type(part).__module__ for part in method.modules()} | {sampling.__name__, tiling.__name__}
     names = sorted(name for name in modules if not name.startswith(("torch.", "torchvision.", "pytorch_lightning.")))
     files = [getattr(sys.modules[name], "__file__", None) for name in names]
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()[:16]
