@@ -361,7 +361,7 @@ def test_a_damaged_checkpoint_is_dropped_and_damaged_weights_are_named(capsys: p
     (cell.folder / "status.json").unlink()
     study("method=neighbor2neighbor")
     assert cell.state == "failed"
-    assert f"{weights} is damaged" in cell.status()["reason"]
+    assert f"{weights} is not a valid file of weights" in cell.status()["reason"]
     (cell.training / "training.json").unlink()
     (cell.training / "last.ckpt").write_bytes(b"PK half a checkpoint")
     (cell.training / ".0123.part").write_bytes(b"orphan")
