@@ -12,13 +12,12 @@ import numpy as np
 
 from denoisebench.datasets import dnd, sidd
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
-from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
-from denoisebench.datasets.reading import IMAGE_SUFFIXES, read_image
+from denoisebench.datasets.reading import read_image
 from denoisebench.datasets.standard import SETS, Standard
 from denoisebench.progress import track
 
@@ -138,7 +137,7 @@ def verify(name: str, root: str) -> Verdict:
     verdict = Verdict(str(located(name, root)))
     if entry.parts:
         verdict.notes.append("checksums unchecked: this copy has other file names than the one whose checksums are known")
-    _read_all(images, verdict, entry.sides)
+    read_all(images, verdict, entry.sides)
     return verdict
 
 
@@ -216,7 +215,7 @@ def _medium(root: str) -> Verdict:
         verdict = Verdict(str(prepared), notes=["the frames are not here, only the patches cut from them"])
     else:
         verdict = Verdict(str(located("sidd_medium", root)), notes=["checksums unchecked: none is published"])
-        _read_all(frames, verdict, None)
+        read_all(frames, verdict, None)
         if len(frames.names) != MEDIUM_FRAMES:
             verdict.problems.append(f"{verdict.place}: {len(frames.names)} noisy frames, expected {MEDIUM_FRAMES}")
     if prepared is not None:
@@ -246,30 +245,8 @@ def _verify_prepared(path: Path, verdict: Verdict) -> None:
         verdict.files += 1
 
 
-def verify_folder(folder: Path) -> Verdict:
-    """Read every image of a folder, or of its `noisy` and `clean` folders, as `dataset=folder` would.
-
-    Raises: FileNotFoundError or ValueError if there is no image, or images without a partner.
-    """
-    verdict = Verdict(str(folder), notes=["checksums unchecked: not a set of the catalogue"])
-    sides = {side: str(folder / side) for side in ("noisy", "clean") if (folder / side).is_dir()} or {"noisy": str(folder)}
-    _read_all(Folder(**sides, channels=_channels(Path(next(iter(sides.values()))))), verdict, None)  # type: ignore[arg-type]
-    return verdict
-
-
-def _channels(folder: Path) -> int:
-    """Those of the first image that can be read."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            for channels in (3, 1):
-                try:
-                    return read_image(path, channels).shape[2]
-                except ValueError:
-                    continue
-    return 3
-
-
-def _read_all(images: ImageSet, verdict: Verdict, sides: tuple[int, int] | None) -> None:
+def read_all(images: ImageSet, verdict: Verdict, sides: tuple[int, int] | None) -> None:
+    """Read every image of a set into a verdict. sides: what each must be of, in either order, where that is known."""
     with track(f"reading {images.name}", len(images.names)) as advance:
         for index, name in enumerate(images.names):
             if problem := _image_problem(images, index, sides):
