@@ -98,6 +98,8 @@ def _members(archive: Path, limit: int) -> Iterator[Iterator[Member]]:
             raise ValueError("it is neither a zip nor a tar archive, or cut off") from error
         with file:
             yield _of_tar(file)
+        while bounded.read(CHUNK):  # the checksum of the whole stands at its end
+            pass
 
 
 def _decompressed(archive: Path) -> IO[bytes]:
