@@ -20,6 +20,7 @@ from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ChangedError, file_hash, fingerprint_of
 from denoisebench.datasets.listing import list_images, looks_cut
+from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.reading import Reading, gray_of, image_size, read_image
 from denoisebench.datasets.remarks import remarks
 from denoisebench.datasets.standard import Standard
@@ -372,6 +373,18 @@ def test_a_folder_is_chosen_from_like_a_standard_set() -> None:
     own = one("method=neighbor2neighbor", "budget=smoke", "dataset=folder", "dataset.clean=set", "dataset.first=2")
     assert own.learning
     assert own.learning.images.names == ("a", "b")
+
+
+def test_the_photographs_are_chosen_from_too_and_whole_they_are_what_they_were() -> None:
+    some = Photos(first=2, crop=48)
+    assert (some.name, some.names) == ("photos-first2-crop48", ("astronaut", "chelsea"))
+    assert len(some.sources) == 2
+    assert (
+        Photos(crop=48).fingerprint == fingerprint_of("scikit-image photos", "test", 48) == Photos(first=3, crop=48).fingerprint
+    )
+    assert some.fingerprint != Photos(crop=48).fingerprint
+    with pytest.raises(ValueError, match=r"dataset\.first"):
+        Photos(first=0)
 
 
 def test_a_file_in_the_place_of_a_folder_says_so() -> None:
