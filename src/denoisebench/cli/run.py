@@ -150,10 +150,12 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
     from denoisebench.config import LaunchError
 
     with loading():
-        from denoisebench.study import finished, planning, sweep  # imports torch: only once the command line is right
+        from denoisebench.study import finished, planning, sets, sweep  # imports torch: only once the command line is right
 
     with refused():
         planned = planning.plan(jobs(), keep=not only_plan)
+        for line in sets.remarks_on(planned):
+            print(f"note: {line}", file=sys.stderr)
         if only_plan:
             planning.print_plan(planned)
             return 0

@@ -11,7 +11,8 @@ from denoisebench.datasets.catalogue import CATALOGUE, entry_of
 from denoisebench.datasets.download import by_hand, download, take
 from denoisebench.datasets.places import roots
 from denoisebench.datasets.prepared import prepare
-from denoisebench.datasets.verify import PREPARED, Verdict, located, verify, verify_folder
+from denoisebench.datasets.verify import PREPARED, Verdict, located, verify
+from denoisebench.datasets.verify_folder import verify_folder
 from denoisebench.progress import output_console
 
 SHOWN = 20

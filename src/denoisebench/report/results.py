@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 from denoisebench.store.rows import Row
@@ -119,7 +120,7 @@ def spread_over(rows: Sequence[Row], metric: str, unit: str) -> float | None:
 def summarise(rows: Sequence[Row]) -> list[Result]:
     """One result for each method, budget, data set, noise and protocol; different settings never share a label."""
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
+    for row in told_apart(rows):
         groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
     setups = Counter(group[:-1] for group in groups)
     results = [

@@ -82,6 +82,7 @@ def _begun(job: Job) -> Outcome | None:
     cell, shard = job.cell, job.shard
     with gate(cell, shard):
         if cell.state == "done" and not job.force:
+            finished.put_scenes(job)
             finished.score_under(cell, job.protocols)
             if not shard:
                 finished.log_from_rows(job)

@@ -21,13 +21,32 @@ def read_rows(cell: Cell) -> list[Row]:
 
 def is_left(job: Job) -> bool:
     """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
-    return job.cell.state != "done" or job.force or lacks_protocols(job) or _lacks_log(job)
+    return job.cell.state != "done" or job.force or lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)
 
 
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
     asked = {protocol.name for protocol in job.protocols}
     return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_rows(job.cell)})
+
+
+def lacks_scenes(job: Job) -> bool:
+    """Whether the rows of a finished cell do not say yet which photographs its images are of, and its job now does."""
+    if job.cell.state != "done" or not getattr(job.test_set, "scene_is_said", False):
+        return False
+    return any(row.get("scene") != scene for row, scene in _with_scenes(job))
+
+
+def put_scenes(job: Job) -> None:
+    """The photographs that a finished cell's job names, into its rows: they change no pixel."""
+    if lacks_scenes(job):
+        write_rows(job.cell.folder / "rows.csv", [{**row, "scene": scene} for row, scene in _with_scenes(job)])
+        console.print(f"scenes   {job.cell}: as dataset.scene says", markup=False)
+
+
+def _with_scenes(job: Job) -> list[tuple[Row, str]]:
+    scenes = {name: job.test_set.scene(index) for index, name in enumerate(job.test_set.names)}
+    return [(row, scenes[row["image"]]) for row in read_rows(job.cell)]
 
 
 def _lacks_log(job: Job) -> bool:

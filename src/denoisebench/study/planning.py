@@ -13,6 +13,7 @@ from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
 from denoisebench.study.limits import check, impossible_reason
+from denoisebench.study.sets import check_sets
 
 
 def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
@@ -24,6 +25,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     for job in jobs:
         if job.cell.state != "done" or job.force:
             check(job, len(jobs))
+    check_sets(jobs)
     _check_asked_once(jobs)
     if not keep:
         return list(jobs)

@@ -18,6 +18,7 @@ from denoisebench.streams import steady_output
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
+from denoisebench.study.sets import changed_since_planned
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
@@ -106,6 +107,9 @@ def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> Outcom
         job = _job(cell, cell.overrides)
     except (OSError, ValueError) as error:
         fail(cell, error, shard)
+        return "failed"
+    if job.cell.key != cell.key:
+        fail(cell, changed_since_planned(job), shard)
         return "failed"
     return compute(replace(job, shard=shard), plan)
 
