@@ -255,3 +255,30 @@ def test_latex_marks_the_best_and_the_second_and_escapes() -> None:
     assert text.count("{") == text.count("}")
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "textsuperscript" in line]
     assert len({line.count("&") for line in rows}) == 1
+
+
+def test_latex_names_its_tables_sorts_its_marks_and_tells_seeds() -> None:
+    for seed in (0, 1):
+        add_cell("other", {"a": 24.0}, seed=seed, tags="second_view")
+        add_cell("alpha", {"a": 30.0 + seed}, seed=seed, tags="oracle_sigma second_view", learns="image")
+    text = latex_tables(summarise(read_study(STUDY)))
+    assert r"\label{tab:set-default}" in text
+    assert r"\textbf{30.50} {\scriptsize$\pm$0.71}" in text
+    marks = re.findall(r"\\textsuperscript\{([^}]*)\}", text)
+    assert marks
+    assert all(found.split(",") == sorted(found.split(",")) for found in marks)
+    assert any("," in found for found in marks)
+
+
+def test_the_viewer_offers_no_error_without_clean_images(driven: Browser) -> None:
+    add_cell("noisy", {"a": None, "b": None}, dataset="dnd", noise="real")
+    add_cell("alpha", {"a": None, "b": None}, dataset="dnd", noise="real")
+    write_report([STUDY])
+    driven.open(PAGE)
+    assert driven.value("document.querySelector('[data-mode=error]').hidden")
+    assert driven.value("document.querySelector('#order').parentElement.hidden")
+    said = driven.value("document.querySelector('#pictures').innerText")
+    assert "error" not in said
+    assert "scored" not in said
+    assert "Crops where the methods differ" in said
+    assert not driven.problems

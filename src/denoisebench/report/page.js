@@ -240,7 +240,8 @@ function draw() {
 
 function drawTold() {
   const image = imageNow(), count = groupNow().images.length;
-  byId("told").textContent = `${image.name}: image ${state.image + 1} of ${count}, scored under ${groupNow().protocol}. ` +
+  byId("told").textContent = `${image.name}: image ${state.image + 1} of ${count}, ` +
+    (image.clean === null ? "without a clean image. " : `scored under ${groupNow().protocol}. `) +
     "Wheel, pinch or + and − zoom all panes together; drag to move; space flips; left and right arrows change the image.";
 }
 
@@ -259,9 +260,10 @@ function drawCrops() {
       table.append(make("tr", {}, ...choices().slice(0, -1).map((_, column) => make("td", {}, errorCrop(row, column, last)))));
     }
   });
-  const title = make("h3", { textContent: "Hardest crops" });
+  const title = make("h3", { textContent: image.clean === null ? "Crops where the methods differ" : "Hardest crops" });
   const hint = make("p", { className: "hint", textContent:
-    "Where the mean squared error of the methods is greatest; below each its absolute error, times 4. A click zooms there." });
+    (image.clean === null ? "Where the methods differ most from each other (there is no clean image to differ from)."
+      : "Where the mean squared error of the methods is greatest; below each its absolute error, times 4.") + " A click zooms there." });
   byId("crops").replaceChildren(title, hint, table);
 }
 
@@ -319,6 +321,7 @@ function lagTable([name, one]) {
 function show(image) {
   state.image = image;
   state.width = state.height = 0;
+  offerWhatThereIs();
   fill(byId("image"), ordered().map((i) => [i, groupNow().images[i].name + (groupNow().images[i].sheet ? "" : " (no crops)")]), image);
   const known = choices();
   if (!known.includes(state.left)) state.left = NOISY;
@@ -334,6 +337,15 @@ function show(image) {
 function first() {
   const order = ordered();
   return order.find((i) => groupNow().images[i].sheet) ?? order[0];
+}
+
+// Without clean images there is no error to show, and without scores no order by them.
+function offerWhatThereIs() {
+  const scored = groupNow().images.some((image) => image.psnr.some((value) => value !== null));
+  byId("order").parentElement.hidden = !scored;
+  if (!scored) byId("order").value = "set";
+  document.querySelector("[data-mode=error]").hidden = imageNow().clean === null;
+  if (imageNow().clean === null && state.mode === "error") state.mode = "slide";
 }
 
 function step(by) {

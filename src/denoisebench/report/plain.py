@@ -43,8 +43,9 @@ def print_tables(results: Sequence[Result], console: Console) -> None:
 
 def _texts(grid: Grid, line: Line, best: str) -> Iterator[str]:
     """A line's scores, the best in the format `best`, its time per image and of its training."""
+    shown = measures_in(grid.results)
     for noise in grid.noises:
-        text = score_text(line.results.get(noise))
+        text = score_text(line.results.get(noise), shown)
         yield best.format(text) if line.marks.get(noise) == "best" else text
     yield seconds_text(line.seconds)
     yield training_text(line.train_seconds)

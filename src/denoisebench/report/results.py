@@ -130,12 +130,15 @@ def summarise(rows: Sequence[Row]) -> list[Result]:
 
 
 def measures_in(results: Iterable[Result]) -> list[Measure]:
-    """The measures that a table of these results shows: the first two always, others that one of them has a score of."""
+    """The measures that a table of these results shows: those that one of them has a score of, the first two together.
+
+    Without clean images these are the ones that need none, or nothing.
+    """
     own = list(results)
-    return [
-        measure for number, measure in enumerate(measures.MEASURES)
-        if number < measures.ALWAYS_SHOWN or any(r.scores[measure.column].mean is not None for r in own)
-    ]  # fmt: skip
+    known = [measure for measure in measures.MEASURES if any(r.scores[measure.column].mean is not None for r in own)]
+    always = measures.MEASURES[: measures.ALWAYS_SHOWN]
+    both = any(measure in known for measure in always)
+    return [measure for measure in measures.MEASURES if measure in known or (both and measure in always)]
 
 
 def all_images(results: Iterable[Result]) -> frozenset[str]:

@@ -11,8 +11,8 @@ from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result, measures_in
 from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
-from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
-from denoisebench.scoring.measures import MEASURES
+from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
+from denoisebench.scoring.measures import Measure
 
 SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
 CURVES = 24
@@ -31,7 +31,7 @@ def grid_section(report: Report, grid: Grid) -> Markup:
 
 
 def main_table(report: Report, grid: Grid) -> Markup:
-    titles = " / ".join(measure.title for measure in measures_in(grid.results))
+    titles = " / ".join(measure.title for measure in measures_in(grid.results)) or NO_SCORE
     head = [sortable_head("method", "text"), *(sortable_head(f"{noise}, {titles}", "number") for noise in grid.noises)]
     head += [
         sortable_head("per image", "number"),
@@ -75,22 +75,22 @@ def _score(report: Report, line: Line, place: Place) -> Markup:
     result = line.results.get(place[1])
     if result is None:
         return element("td", "", class_="number")
-    first, *others = [(measure, result.scores[measure.column].mean) for measure in measures_in([result])]
-    if first[1] is None:
+    known = [(measure, mean) for measure in measures_in([result]) if (mean := result.scores[measure.column].mean) is not None]
+    if not known:
         return element("td", element("small", "no clean images"), class_="number")
+    first, *others = known
     rank = report.comparisons[place].ranks.get(result.id)
     mark = {"best": "strong", "second": "u", "": "span"}[line.marks[place[1]]]
-    more = [element("span", f" / {m.text(mean)}", class_=m.name) for m, mean in others if mean is not None]
+    more = [element("span", f" / {m.text(mean)}", class_=m.name) for m, mean in others]
     badge = (
         [element("span", f"#{rank}", class_="rank", title=f"rank {rank}, shared where no difference is shown")] if rank else []
     )
-    inside = [element(mark, first[0].text(first[1])), *more, *badge, element("br"), element("small", _spreads(result))]
+    inside = [element(mark, first[0].text(first[1])), *more, *badge, element("br"), element("small", _spreads(result, first[0]))]
     return element("td", *inside, class_="number", data_value=first[1])
 
 
-def _spreads(result: Result) -> str:
+def _spreads(result: Result, first: Measure) -> str:
     """Over images and over seeds, apart."""
-    first = MEASURES[0]
     score = result.scores[first.column]
     images = "" if score.sd_images is None else f"± {first.text(score.sd_images)} images"
     return images + ("" if score.sd_seeds is None else f", ± {first.text(score.sd_seeds)} seeds")

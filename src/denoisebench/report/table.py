@@ -6,7 +6,6 @@ from typing import Literal
 
 from denoisebench.progress import duration
 from denoisebench.report.results import Result, all_images, mean, measures_in
-from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 
 TAG_TEXTS = {
@@ -19,6 +18,7 @@ TAG_TEXTS = {
     "refinement": "its output is refined by further passes",
     "per image": "learns anew from each image",
 }
+NO_SCORE = "no clean images, no scores"
 Mark = Literal["", "best", "second"]
 
 
@@ -135,11 +135,11 @@ def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mar
     return {r.id: levels[r.goodness] for r in rivals if r.goodness in levels}
 
 
-def score_text(result: Result | None) -> str:
-    """PSNR (± over seeds) / SSIM, and further measures."""
+def score_text(result: Result | None, shown: Sequence[Measure]) -> str:
+    """PSNR (± over seeds) / SSIM, and further measures, in the order of `shown`."""
     if result is None:
         return ""
-    texts = [_mean_text(measure, result, spread=not number) for number, measure in enumerate(measures.MEASURES)]
+    texts = [_mean_text(measure, result, spread=not number) for number, measure in enumerate(shown)]
     while texts and texts[-1] is None:
         texts.pop()
     return " / ".join(text or "?" for text in texts) or "no clean images"
@@ -152,8 +152,8 @@ def _mean_text(measure: Measure, result: Result, *, spread: bool) -> str | None:
 
 
 def headings(results: Iterable[Result]) -> str:
-    """`PSNR in dB / SSIM`."""
-    return " / ".join(measure.heading for measure in measures_in(results))
+    """`PSNR in dB / SSIM`; that there is no score where there is none."""
+    return " / ".join(measure.heading for measure in measures_in(results)) or NO_SCORE
 
 
 def seconds_text(value: float | None) -> str:
