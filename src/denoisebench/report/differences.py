@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from denoisebench.report.markup import Markup, element, number_cell, sortable_head, table
 from denoisebench.report.published import Beside, context
-from denoisebench.report.results import Result
+from denoisebench.report.results import Result, all_images
 from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
 from denoisebench.report.study import Place
+from denoisebench.report.table import tags_of
 
 
 def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
@@ -23,9 +24,11 @@ def statistics_section(results: Sequence[Result], comparison: Comparison, place:
     head += _heads(f"less {comparison.best.method}")
     head += _heads(f"less {base.method}") if base else []
     body = [_statistics_line(r, comparison) for r in results]
+    images = all_images(results)
+    marks = [{"data_method": r.method, "data_tags": "\n".join(tags_of(r, images))} for r in results]
     said = statistics_note(results, comparison)
     summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
-    return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
+    return element("details", summary, element("p", said), table(head, body, marks, class_="sortable statistics"), open=True)
 
 
 def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:

@@ -77,16 +77,20 @@ def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhe
     own = [letters[tag] for tag, noises in line.said(grid.images).items() if noise in noises and letters[tag] not in everywhere]
     mark = MARKS[line.marks[noise]]
     scores = [(measure, result.scores[measure.column]) for measure in measures]
-    texts = [
-        "--" if score.mean is None else mark.format(measure.text(score.mean)) + _seeds(measure, score)
-        for measure, score in scores
-    ]
+    texts = [_text(measure, score, mark) + _of_images(result.of_images(measure)) for measure, score in scores]
     return [texts[0] + _superscript(own), *texts[1:]]
 
 
-def _seeds(measure: Measure, score: Score) -> str:
-    """The spread over seeds, where there are several."""
-    return "" if score.sd_seeds is None else rf" {{\scriptsize$\pm${measure.text(score.sd_seeds)}}}"
+def _of_images(text: str) -> str:
+    return rf" {{\scriptsize {text.strip()}}}" if text else ""
+
+
+def _text(measure: Measure, score: Score, mark: str) -> str:
+    """The mean, and the spread over seeds where there are several."""
+    if score.mean is None:
+        return "--"
+    seeds = "" if score.sd_seeds is None else rf" {{\scriptsize$\pm${measure.text(score.sd_seeds)}}}"
+    return mark.format(measure.text(score.mean)) + seeds
 
 
 def _caption(grid: Grid, letters: dict[str, str]) -> str:

@@ -1,4 +1,3 @@
-"use strict";
 // Text reaches the page as text nodes only (textContent): no name of a file or a method is ever read as HTML.
 
 const byId = (id) => document.getElementById(id);
@@ -42,26 +41,54 @@ function sortBy(button) {
   }
 }
 
-function filterRows() {
+// Whatever belongs to a method says so: lines of tables, points and names in plots.
+function filterMethods() {
   const wanted = byId("search").value.trim().toLowerCase();
   const hidden = [...document.querySelectorAll(".chip[aria-pressed=true]")].map((chip) => chip.dataset.tag);
-  for (const table of document.querySelectorAll("table.main")) {
-    for (const row of table.querySelectorAll("tbody tr:not(.divider)")) {
-      const tags = [...row.querySelectorAll(".tag")].map((tag) => tag.textContent);
-      const named = row.querySelector(".name").textContent.toLowerCase().includes(wanted);
-      row.hidden = !named || hidden.some((tag) => tags.some((own) => own === tag || own.startsWith(tag + " (")));
-    }
+  for (const node of document.querySelectorAll("[data-method]")) {
+    const tags = node.dataset.tags ? node.dataset.tags.split("\n") : [];
+    const named = node.dataset.method.toLowerCase().includes(wanted);
+    node.toggleAttribute("hidden", !named || hidden.some((tag) => tags.includes(tag)));
   }
+  document.querySelectorAll("svg[data-box]").forEach(drawPlot);
+  document.querySelectorAll(".scroll").forEach(tellScroll);
+}
+
+// A table that goes on beyond the screen's edge says so.
+function tellScroll(box) {
+  const more = box.scrollWidth - box.clientWidth - box.scrollLeft > 2;
+  box.nextElementSibling.hidden = !more;
+}
+
+function startScrolls() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    box.after(make("p", { className: "hint more", textContent: "the table goes on to the right \u2192", hidden: true }));
+    box.addEventListener("scroll", () => tellScroll(box), { passive: true });
+    new ResizeObserver(() => tellScroll(box)).observe(box);
+  }
+}
+
+// What a link leads to comes to lie below the bar, however many lines the bar has.
+function startBar() {
+  const bar = byId("filter");
+  const measure = () => {
+    const height = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
+    document.documentElement.style.scrollPaddingTop = `${height + 12}px`;
+  };
+  new ResizeObserver(measure).observe(bar);
+  measure();
 }
 
 function startTables() {
   document.querySelectorAll("table.sortable thead button").forEach((b) => b.addEventListener("click", () => sortBy(b)));
   byId("filter").hidden = false;
-  byId("search").addEventListener("input", filterRows);
+  startBar();
+  startScrolls();
+  byId("search").addEventListener("input", filterMethods);
   for (const chip of document.querySelectorAll(".chip")) {
     chip.addEventListener("click", () => {
       chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
-      filterRows();
+      filterMethods();
     });
   }
 }

@@ -76,11 +76,12 @@ def markdown_text(text: str) -> str:
 
 
 def _scores(result: Result, own: Sequence[Measure]) -> dict[str, float | None]:
-    """The columns of results.csv: the means, then the spreads."""
+    """The columns of results.csv: the means, then the spreads and of how many images they are."""
     found = {measure.column: result.scores[measure.column].mean for measure in own}
     for measure in own:
         score = result.scores[measure.column]
         found |= {f"{measure.name}_sd_images": score.sd_images, f"{measure.name}_sd_seeds": score.sd_seeds}
+        found |= {f"{measure.name}_images": score.images}
     return found
 
 

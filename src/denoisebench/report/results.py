@@ -17,11 +17,12 @@ LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
 @dataclass(frozen=True)
 class Score:
     """The mean of one measure. sd_images: standard deviation over the images of each image's mean. sd_seeds: over the seeds
-    of each seed's mean, None of one seed: what drawing weights, patches and noise anew changes."""
+    of each seed's mean, None of one seed: what drawing weights, patches and noise anew changes. images: how many have it."""
 
     mean: float | None
     sd_images: float | None
     sd_seeds: float | None
+    images: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class Result:
         score = self.scores[first.column].mean
         return None if score is None else first.goodness(score)
 
+    def of_images(self, measure: Measure) -> str:
+        """` (of 2 images)`: of how many a mean is, where that is not all of them."""
+        count = self.scores[measure.column].images
+        return "" if count == self.images else f" (of {count} image{'' if count == 1 else 's'})"
+
     @property
     def names(self) -> frozenset[str]:
         """The images it is over; of a server's answer, which names none, their numbers."""
@@ -121,12 +127,19 @@ def summarise(rows: Sequence[Row]) -> list[Result]:
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
+    order = _asked(rows)
     setups = Counter(group[:-1] for group in groups)
     results = [
         _result(own, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
         for group, own in groups.items()
     ]
-    return sorted(results, key=lambda r: (r.dataset, r.noise, r.protocol, _rank(r)))
+    return sorted(results, key=lambda r: (r.dataset, r.noise, order[r.protocol, r.scored_by], _rank(r)))
+
+
+def _asked(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Protocols in the order in which they were asked for: as cells hold them, servers' answers last."""
+    found = dict.fromkeys((row["protocol"], row["scored_by"]) for row in rows)
+    return {key: place for place, key in enumerate(sorted(found, key=lambda key: key[1] == "server"))}
 
 
 def measures_in(results: Iterable[Result]) -> list[Measure]:
@@ -168,7 +181,9 @@ def _distinct(rows: Sequence[Row], column: str) -> set[str]:
 
 
 def _score(rows: Sequence[Row], column: str) -> Score:
-    return Score(mean(row.get(column) for row in rows), spread_over(rows, column, "image"), spread_over(rows, column, "seed"))
+    scored = [row for row in rows if row.get(column) is not None]
+    spreads = spread_over(rows, column, "image"), spread_over(rows, column, "seed")
+    return Score(mean(row[column] for row in scored), *spreads, _images(scored) if scored else 0)
 
 
 def _result(rows: Sequence[Row], label: str) -> Result:

@@ -55,6 +55,10 @@ class Line:
                 found.setdefault(tag, []).append(noise)
         return found
 
+    def marked(self, images: frozenset[str]) -> dict[str, str]:
+        """The attributes by which the page filters what belongs to this line."""
+        return {"data_method": self.method, "data_tags": "\n".join(self.said(images))}
+
     def notes(self, images: frozenset[str]) -> str:
         """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
         said = self.said(images).items()
@@ -148,7 +152,7 @@ def score_text(result: Result | None, shown: Sequence[Measure]) -> str:
 def _mean_text(measure: Measure, result: Result, *, spread: bool) -> str | None:
     score = result.scores[measure.column]
     seeds = f" ± {measure.text(score.sd_seeds)}" if spread and score.sd_seeds is not None else ""
-    return None if score.mean is None else measure.text(score.mean) + seeds
+    return None if score.mean is None else measure.text(score.mean) + seeds + result.of_images(measure)
 
 
 def headings(results: Iterable[Result]) -> str:
