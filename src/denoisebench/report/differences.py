@@ -37,6 +37,8 @@ def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
     compared = [found.photographs for found in pairs if isinstance(found, Difference)]
     count = min(compared, default=max(r.photographs for r in results))
     photographs = f"{count} photograph{'' if count == 1 else 's'}"
+    if len(comparison.images) < comparison.of_images and compared:
+        photographs += f" (of {comparison.of_images} images the {len(comparison.images)} that all methods have a score of)"
     if count >= FEWEST_PHOTOGRAPHS:
         return f"{photographs}; intervals are corrected for {comparison.m} comparison{'' if comparison.m == 1 else 's'}."
     said = (

@@ -80,6 +80,18 @@ class Result:
         score = self.scores[first.column].mean
         return None if score is None else first.goodness(score)
 
+    def scored(self, measure: Measure) -> frozenset[str]:
+        """The images that it has scores of."""
+        if self.scored_by == "server":
+            return self.names if self.scores[measure.column].mean is not None else frozenset()
+        return frozenset(row["image"] for row in self.rows if row.get(measure.column) is not None)
+
+    def goodness_over(self, images: frozenset[str], measure: Measure) -> float | None:
+        """What methods are ranked by, over some of the images: the greater the better; None without a score."""
+        own = [row.get(measure.column) for row in self.rows if self.scored_by == "server" or row["image"] in images]
+        value = mean(own)
+        return None if value is None else measure.goodness(value)
+
     def of_images(self, measure: Measure) -> str:
         """` (of 2 images)`: of how many a mean is, where that is not all of them."""
         count = self.scores[measure.column].images
@@ -157,6 +169,14 @@ def measures_in(results: Iterable[Result]) -> list[Measure]:
 def all_images(results: Iterable[Result]) -> frozenset[str]:
     """The images that any of these results is over: what each must be over to be compared."""
     return frozenset().union(*(result.names for result in results))
+
+
+def scored_by_all(results: Iterable[Result], measure: Measure) -> frozenset[str]:
+    """The images that all results with a score by this measure have one of, among those that are over all images."""
+    own = list(results)
+    names = all_images(own)
+    found = [scored for r in own if r.names == names and (scored := r.scored(measure))]
+    return frozenset.intersection(*found) if found else frozenset()
 
 
 def _rank(result: Result) -> tuple[int, float, str]:

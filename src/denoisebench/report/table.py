@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from denoisebench.progress import duration
-from denoisebench.report.results import Result, all_images, mean, measures_in
-from denoisebench.scoring.measures import Measure
+from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
+from denoisebench.scoring.measures import MEASURES, Measure
 
 TAG_TEXTS = {
     "supervised": "trained on targets that no noisy image gives: a bound, no rival",
@@ -132,11 +132,14 @@ def _grid(results: Sequence[Result]) -> Grid:
 
 
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
-    """The best and the second score among those that saw no clean image and all images, by id."""
-    rivals = [r for r in results if not r.saw_clean and r.names == images and r.goodness is not None]
+    """The best and the second score among those that saw no clean image and all images, by id: over the images that all
+    have a score of."""
+    [first, *_], common = MEASURES, scored_by_all(results, MEASURES[0])
+    rivals = [r for r in results if not r.saw_clean and r.names == images]
+    scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}
     places: tuple[Mark, Mark] = ("best", "second")
-    levels = dict(zip(sorted({r.goodness for r in rivals if r.goodness is not None}, reverse=True), places, strict=False))
-    return {r.id: levels[r.goodness] for r in rivals if r.goodness in levels}
+    levels = dict(zip(sorted(set(scores.values()), reverse=True), places, strict=False))
+    return {name: levels[score] for name, score in scores.items() if score in levels}
 
 
 def score_text(result: Result | None, shown: Sequence[Measure]) -> str:
