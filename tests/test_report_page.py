@@ -316,6 +316,7 @@ def test_one_table_over_all_data_sets_and_noises_links_to_each() -> None:
         ("set", "camera"),
         ("set", "gaussian25"),
     ]
+    assert "| method | other, gaussian25 | set, camera | set, gaussian25 |" in (STUDY / "report.md").read_text()
     [alpha] = [line for line in found.lines if line.method == "alpha"]
     assert {place: r.psnr_db for place, r in alpha.results.items()} == {0: 33.0, 1: 29.5, 2: 29.5}
 

@@ -83,6 +83,12 @@ def _part_beaten(result: Result, column: Column) -> float:
     return sum(score < (result.goodness or 0.0) for score in scores) / max(len(scores), 1) if result.goodness is not None else 0.0
 
 
+def cell_text(found: Overview, result: Result) -> str:
+    """The mean, with its number of images where that is not all of them."""
+    score = result.scores[found.measure.column]
+    return "" if score.mean is None else found.measure.text(score.mean) + result.of_images(found.measure)
+
+
 def overview_section(grids: Sequence[Grid]) -> Markup:
     found = overview(grids)
     if found is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from denoisebench.report.markup import Markup, element, joined, with_code
 from denoisebench.report.overview import overview_section
-from denoisebench.report.sections import grid_section, health_section, tags_in
+from denoisebench.report.sections import grid_section, health_section, standings_section, tags_in
 from denoisebench.report.study import Report
 from denoisebench.store.files import write_atomic
 
@@ -29,6 +29,7 @@ def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, 
         tags=joined(*(_chip(tag) for tag in tags_in(report))),
         overview=overview_section(report.grids),
         tables=joined(*(grid_section(report, grid, number) for number, grid in enumerate(report.grids))),
+        published=standings_section(report.standings),
         health=health_section(report),
         notes=joined(*(element("p", with_code(part)) for part in notes.strip().split("\n\n"))),
         data=_embedded(viewer),

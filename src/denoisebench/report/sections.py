@@ -6,10 +6,11 @@ from denoisebench.report.audits import audit_section, boxes, boxes_legend
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
 from denoisebench.report.differences import published_section, statistics_section
 from denoisebench.report.health import curves, manifests
-from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table
+from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table, with_code
 from denoisebench.report.overview import anchor
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result, measures_in
+from denoisebench.report.standing import HEAD, TOLERANCE_DB, WORDS, Standing, counted, texts_of
 from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
 from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
@@ -121,6 +122,20 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
 def _unverified(grid: Grid) -> Markup:
     told = dict.fromkeys(UNVERIFIED[base_of(line.method)] for line in grid.lines if base_of(line.method) in UNVERIFIED)
     return joined(*(element("p", f"Published: {text}.", class_="remark") for text in told))
+
+
+def standings_section(found: Sequence[Standing]) -> Markup:
+    """Each published number of the report's methods with its word; those that were not run folded away."""
+    heading = element("h2", "Published numbers ", element("small", counted(found)), id="published")
+    told = f"Reproduced: within {TOLERANCE_DB} dB, trained with the budget `paper`, scored under the paper's protocol."
+    parts = [heading, element("p", with_code(told), class_="remark")]
+    for word in WORDS:
+        own = [one for one in found if one.word == word]
+        if own:
+            body = [[element("td", text) for text in texts_of(one)] for one in own]
+            rows = table([element("th", text) for text in HEAD], body, class_="published")
+            parts.append(element("details", element("summary", f"{word}: {len(own)}"), rows, open=word != "not run"))
+    return element("section", *parts)
 
 
 def health_section(report: Report) -> Markup:
