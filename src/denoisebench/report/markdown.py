@@ -7,9 +7,11 @@ from urllib.parse import quote
 import numpy as np
 
 from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
+from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result
+from denoisebench.report.standing import counted, standing_table
 from denoisebench.report.statistics import Difference
 from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
@@ -52,23 +54,51 @@ are compared only on identical noisy inputs (checked by hash); others get no ran
 
 Published numbers carry a grade: A seen in an official figure or README, or in a peer-reviewed follow-up's table; B the
 text of one paper; C secondary. A difference is printed only where data set, noise, protocol, training set, budget and
-tags agree.
+tags agree. A number of ours that may be held against a published one is `reproduced` within 0.15 dB of PSNR and `differs`
+beyond; a published number without one is `not run`. Where a paper does not state how it scored, ours under protocol `default`
+is held against it.
 """
 
 
 def write_markdown(report: Report, path: Path) -> None:
     """Write report.md, and its pictures into `report/` beside it."""
     sections = [f"# {markdown_text(report.title)}", markdown_tables(report.results)]
+    sections.insert(1, _overview(report))
     sections += [f"> Mind: {markdown_text(note)}" for note in report.notes]
     if report.choices:
         sections.append("## What methods chose\n\n" + "\n".join(f"- {markdown_text(choice)}" for choice in report.choices))
     sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
-    sections += ["## Beside the published numbers", _published(report), "## How to read this", NOTES.strip()]
+    sections += ["## Beside the published numbers", _published(report)]
+    sections += [
+        f"### Published numbers: {counted(report.standings)}",
+        standing_table(report.standings, ("reproduced", "differs")),
+    ]
+    sections += ["## How to read this", NOTES.strip()]
     sections.append(f"Commits: {', '.join(report.commits)}. {counts(report.cells)}.")
     if reasons := explained(report.cells):
         sections.append("## Not done\n\n" + "\n".join(f"- {markdown_text(reason)}" for reason in reasons))
     sections.append("## Pictures\n\n" + "\n\n".join(_pictures(report, path.parent)))
-    write_atomic(path, "\n\n".join(sections) + "\n")
+    write_atomic(path, "\n\n".join(filter(None, sections)) + "\n")
+
+
+def _overview(report: Report) -> str:
+    """One table over all data sets and noises; nothing where a single one says it all."""
+    found = overview(report.grids)
+    if found is None:
+        return ""
+    places = [f"{column.grid.dataset}, {column.noise}" for column in found.columns]
+    styles = {"best": "**{}**", "second": "{}", "": "{}"}
+    body = [
+        [
+            markdown_text(f"{line.method}{', budget ' + line.budget if line.budget else ''}"),
+            *(
+                styles[line.marks[place]].format(cell_text(found, line.results[place])) if place in line.results else ""
+                for place in range(len(found.columns))
+            ),
+        ]
+        for line in found.lines
+    ]
+    return f"**All data sets and noises**: {found.measure.heading}\n\n{markdown_table(['method', *map(markdown_text, places)], body)}"
 
 
 def _statistics(report: Report, place: Place) -> str:

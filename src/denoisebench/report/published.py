@@ -19,6 +19,7 @@ GRADES = ("A", "B", "C")
 UNVERIFIED = {
     "self2self_plus": "no number of Self2Self+'s own table could be verified in any source: there is no target to reach",
 }
+PROTOCOL_UNKNOWN = "its protocol (rounding, SSIM window) is not stated"
 OWN_TAGS = {"stale_training"}  # said of our run, not of a method
 
 
@@ -143,7 +144,7 @@ def _other_images(published: Published, result: Result) -> list[str]:
 
 def _other_protocol(published: Published, result: Result) -> list[str]:
     if published.protocol == "unknown":
-        return ["its protocol (rounding, SSIM window) is not stated"]
+        return [PROTOCOL_UNKNOWN]
     return [] if published.protocol == result.protocol else [f"protocol {published.protocol}, ours {result.protocol}"]
 
 
