@@ -51,8 +51,36 @@ def _lines(title: str, total: int, start: int) -> Advance:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 60:
+    """12 s, 3 min 20 s, 2 h 05 min, 3 d 04 h."""
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours:02d} h"
+
+
+UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def roughly(seconds: float) -> str:
+    """In one unit, to at most two digits: 3 h, 20 min, 12 days; `a second` is the least."""
+    for unit, length in UNITS:
+        if seconds >= 1.5 * length or (unit == "day" and seconds >= length):
+            count = float(f"{seconds / length:.2g}")
+            shown = f"{count:.0f}" if count >= 10 or count.is_integer() or unit != "day" else f"{count:g}"
+            return counted_in(shown, unit)
+    return "a second"
+
+
+def counted_in(count: str, unit: str) -> str:
+    return f"{count} {unit}" + ("s" if unit == "day" and count != "1" else "")
+
+
+def counted(count: int, what: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{count} {what}" + "s" * (count != 1)

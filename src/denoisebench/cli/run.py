@@ -150,7 +150,8 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
     from denoisebench.config import LaunchError
 
     with loading():
-        from denoisebench.study import finished, planning, sets, sweep  # imports torch: only once the command line is right
+        # They import torch: only once the command line is right.
+        from denoisebench.study import costs, finished, planning, sets, sweep
 
     with refused():
         planned = planning.plan(jobs(), keep=not only_plan)
@@ -160,6 +161,7 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
             planning.print_plan(planned)
             return 0
         launch = sweep.launcher(planned)
+    costs.warn_of_days(planned)
     cells = [job.cell for job in planned]
     outlive_terminal()
     try:

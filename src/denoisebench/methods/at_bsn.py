@@ -120,7 +120,7 @@ class ATBSN(DatasetDenoiser):
         self.register_buffer("value_range", torch.tensor(float(value_range or OWN_RANGE)))
         self.student_started: Tensor
         self.register_buffer("student_started", torch.tensor(False))
-        self._known_started = False  # spares reading the buffer from the device in each step
+        self._known_started = False  # spares asking the buffer in each step
         self.lr = lr
         self.lr_decay = lr_decay
 
@@ -163,14 +163,18 @@ class ATBSN(DatasetDenoiser):
 
     @torch.no_grad()
     def _start_student(self) -> None:
-        """Once in a training: the teacher's trunk becomes the student's, but for its last block."""
-        if not self._known_started and not self.student_started:
-            if isinstance(self.student, LaineUNet):
-                theirs = dict(self.teacher.unet.named_parameters())
-                for name, parameter in self.student.trunk.named_parameters():
-                    if not name.startswith(NEW_IN_STUDENT):
-                        parameter.copy_(theirs[name])
-            self.student_started.fill_(True)
+        """Once in a training: the teacher's trunk becomes the student's, but for its last block.
+
+        Whether a checkpoint's student had started is asked on the device: no step waits for it.
+        """
+        if self._known_started:
+            return
+        if isinstance(self.student, LaineUNet):
+            theirs = dict(self.teacher.unet.named_parameters())
+            for name, parameter in self.student.trunk.named_parameters():
+                if not name.startswith(NEW_IN_STUDENT):
+                    parameter.copy_(torch.where(self.student_started, parameter, theirs[name]))
+        self.student_started.fill_(True)
         self._known_started = True
 
     def learning_rate(self, progress: float) -> float:

@@ -136,7 +136,7 @@ class Noise2Fast(ImageDenoiser):
 
     def _pair_loss(self, index: int) -> Tensor:
         """Of one network, for one of its four ordered pairs."""
-        source, target = self._pairs[index][int(torch.randint(4, ()))]
+        source, target = self._pairs[index][_drawn_pair()]
         output = self.networks[index](source)
         if self.objective == "cross_entropy":
             return F.binary_cross_entropy_with_logits(output, target)
@@ -179,6 +179,11 @@ class Noise2Fast(ImageDenoiser):
 
     def predict(self, noisy: Tensor) -> Tensor:
         return self._result
+
+
+def _drawn_pair() -> int:
+    """Drawn on the CPU, so that no step waits for a device."""
+    return int(torch.randint(4, ()))
 
 
 def _ordered_pairs(image: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -12,8 +12,10 @@ from denoisebench.progress import output_console
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
+from denoisebench.study.costs import Costs, left_of, study_rows
 from denoisebench.study.limits import check, impossible_reason
 from denoisebench.study.sets import check_sets
+from denoisebench.study.speed import speed_of
 
 
 def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
@@ -47,7 +49,7 @@ def _check_asked_once(jobs: Sequence[Job]) -> None:
 
 
 def print_plan(planned: Sequence[Job]) -> None:
-    """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
+    """Each cell as done, unfinished, missing or impossible, the trainings that they share, and how long what is left takes."""
     out = output_console()
     table = Table("method", "dataset", "noise", "seed", "state", "training")
     for job in planned:
@@ -59,6 +61,7 @@ def print_plan(planned: Sequence[Job]) -> None:
     out.print(table)
     for line in _trainings([job.cell for job in planned]):
         out.print(line, markup=False)
+    out.print(str(left_of(planned, Costs(study_rows(planned), speed_of))), markup=False)
 
 
 def _trainings(cells: Sequence[Cell]) -> Iterator[str]:
