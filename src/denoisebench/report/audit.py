@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from denoisebench.report.health import cells_of, read_json
+from denoisebench.report.health import cells_of, recorded
 from denoisebench.report.results import Result
 from denoisebench.store.rows import Row
 
@@ -31,7 +31,7 @@ class Tick:
 
 def audit(result: Result) -> list[Tick]:
     """The ticks of one result, over all its seeds: one seed without a record is none for the whole."""
-    records = [read_json(cell / "manifest.json").get("evidence") or {} for cell in cells_of(result)]
+    records = [recorded(cell / "manifest.json").get("evidence") or {} for cell in cells_of(result)]
     return [_noisy_only(result, records), _blind(result, records), _disjoint(result, records), _noise(result), _selection(result)]
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from denoisebench.progress import output_console
 from denoisebench.report.rows import runs_root
 from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.status import STATES
 
@@ -25,8 +26,9 @@ def counts(cells: Sequence[Cell]) -> str:
 
 
 def explained(cells: Sequence[Cell]) -> list[str]:
-    """A line for each failed or skipped cell, with its reason."""
-    return [
+    """A line for each failed, skipped or damaged cell, with its reason."""
+    damaged = [f"damaged: {cell}: {told}" for cell in cells if (told := damage(cell.folder))]
+    return damaged + [
         f"{STATES[cell.state]}: {cell}: {cell.status().get('reason', '')}"
         for cell in cells
         if cell.state in ("failed", "skipped")

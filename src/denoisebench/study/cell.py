@@ -16,6 +16,7 @@ from denoisebench.progress import console, duration
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, remove_orphans, write_atomic
+from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import finished
@@ -87,6 +88,8 @@ def _begun(job: Job) -> Outcome | None:
             if not shard:
                 finished.log_from_rows(job)
             return "done"
+        if told := damage(cell.folder):
+            console.print(f"damaged  {cell}: {told}", style="yellow", markup=False)
         if reason := impossible_reason(job):
             cell.set_status("skipped", reason=reason)
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)

@@ -1,6 +1,5 @@
 """Finished cells: scored under further protocols and logged, without computing anything again."""
 
-import csv
 from collections.abc import Sequence
 
 from denoisebench.job import Job
@@ -9,14 +8,10 @@ from denoisebench.scoring.kept import rescored
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
+from denoisebench.store.finished import read_finished
 from denoisebench.store.rows import Row, write_rows
 from denoisebench.tracking.about import About, about_cell, metrics
 from denoisebench.tracking.log import lacking, opened
-
-
-def read_rows(cell: Cell) -> list[Row]:
-    with (cell.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def is_left(job: Job) -> bool:
@@ -27,7 +22,7 @@ def is_left(job: Job) -> bool:
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
     asked = {protocol.name for protocol in job.protocols}
-    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_rows(job.cell)})
+    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_finished(job.cell.folder)})
 
 
 def lacks_scenes(job: Job) -> bool:
@@ -60,7 +55,7 @@ def about(job: Job) -> About:
 
 def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
-    rows = read_rows(cell)
+    rows = read_finished(cell.folder)
     scored = {row["protocol"] for row in rows}
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
@@ -89,7 +84,7 @@ def log_from_rows(job: Job) -> None:
     process was killed between its rows and the end of its run."""
     run = about(job)
     if late := lacking(job.loggers, run):
-        rows = [_typed(row) for row in read_rows(job.cell)]
+        rows = [_typed(row) for row in read_finished(job.cell.folder)]
         with opened(late, run) as log:
             for image in {(row["image"], row["repeat"]): None for row in rows}:
                 log.image([row for row in rows if (row["image"], row["repeat"]) == image])

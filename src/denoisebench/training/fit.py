@@ -22,7 +22,7 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.store.files import held, remove_orphans, whole_file, write_atomic
+from denoisebench.store.files import DamagedError, held, read_json, remove_orphans, whole_file, write_atomic
 from denoisebench.store.rows import write_csv
 from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
@@ -113,12 +113,12 @@ def _said(folder: Path) -> dict[str, Any] | None:
     """What `training.json` says; None without one, or with a damaged one, for which training starts again."""
     path = folder / "training.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
-        about = None
-    if isinstance(about, dict) and {"steps", "seconds"} <= about.keys():
+    except DamagedError:
+        about = {}
+    if all(isinstance(about.get(name), int | float) for name in ("steps", "seconds")):
         return about
     console.print(f"{path} is damaged: the network is trained again", style="yellow", markup=False)
     path.unlink(missing_ok=True)
