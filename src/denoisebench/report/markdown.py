@@ -98,7 +98,8 @@ def _overview(report: Report) -> str:
         ]
         for line in found.lines
     ]
-    return f"**All data sets and noises**: {found.measure.heading}\n\n{markdown_table(['method', *map(markdown_text, places)], body)}"
+    table = markdown_table(["method", *map(markdown_text, places)], body)
+    return f"**All data sets and noises**: {found.measure.heading}\n\n{table}"
 
 
 def _statistics(report: Report, place: Place) -> str:

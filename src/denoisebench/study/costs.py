@@ -7,9 +7,9 @@ from typing import Any
 from denoisebench.job import Job
 from denoisebench.progress import console, counted, roughly
 from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.finished import read_finished
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
-from denoisebench.study.finished import read_rows
 from denoisebench.study.limits import impossible_reason
 from denoisebench.study.speed import Speed, speed_of
 
@@ -85,7 +85,7 @@ def study_rows(jobs: Sequence[Job]) -> Iterator[Row]:
 
 
 def _of_first_protocol(cell: Cell) -> list[Row]:
-    rows = read_rows(cell)
+    rows = read_finished(cell.folder)
     return [row for row in rows if row["protocol"] == rows[0]["protocol"]]
 
 

@@ -41,7 +41,7 @@ def put_scenes(job: Job) -> None:
 
 def _with_scenes(job: Job) -> list[tuple[Row, str]]:
     scenes = {name: job.test_set.scene(index) for index, name in enumerate(job.test_set.names)}
-    return [(row, scenes[row["image"]]) for row in read_rows(job.cell)]
+    return [(row, scenes[row["image"]]) for row in read_finished(job.cell.folder)]
 
 
 def _lacks_log(job: Job) -> bool:
