@@ -304,7 +304,7 @@ def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once(tmp_p
     (tmp_path / "clean").mkdir()
     tifffile.imwrite(tmp_path / "clean" / "a.tif", rng.uniform(-0.2, 1.3, (24, 20, 3)).astype(np.float32), photometric="rgb")
     Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8)).save(tmp_path / "clean" / "b.png")
-    own = ("method=nlm", "dataset=folder", f"dataset.clean={tmp_path / 'clean'}", "trainer=cpu", "noise=gaussian25")
+    own = ("method=nlm", "dataset=folder", f"dataset.clean={tmp_path / 'clean'}", "trainer=cpu", "dataset.white=1")
     [at_once] = computed(*own, "study=once", "protocol=[default,neighbor2neighbor]")
     [later] = computed(*own, "study=later")
     computed(*own, "study=later", "protocol=[neighbor2neighbor]")
