@@ -79,6 +79,12 @@ def test_images_that_are_done_or_left_to_others_are_not_counted() -> None:
     assert costs.images_left(part) == 2
 
 
+def test_images_that_cannot_be_read_take_an_unknown_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    [job] = planned(*GRID, "method=nlm")
+    monkeypatch.setattr(type(job.test_set), "size", lambda self, index: int("damaged"))
+    assert Costs([], always(Speed(image=(1.0, 1.0)))).testing(job) is None
+
+
 # --- The sum ---------------------------------------------------------------------------------------------------------
 
 

@@ -115,7 +115,8 @@ class Work:
     """What one of a launcher's jobs is given: the keys of planned cells, computed one after another.
 
     shard: `i/n`, only these of their images. threads: of PyTorch, where the cell's trainer says nothing. on_error: `continue`
-    with the next cell after one that failed, or `stop`.
+    with the next cell after one that failed, or `stop`. before: how many cells of the command were done before. train_s,
+    test_s: the seconds that each cell is expected to take, as far as they are known; for what is shown while it runs.
     """
 
     root: str
@@ -124,3 +125,6 @@ class Work:
     shard: str | None
     threads: int | None
     on_error: str
+    before: int = 0
+    train_s: Sequence[float | None] = ()
+    test_s: Sequence[float | None] = ()

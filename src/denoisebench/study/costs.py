@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from denoisebench.datasets.images import ImageSet
 from denoisebench.job import Job
 from denoisebench.progress import console, counted, roughly
 from denoisebench.store.cell import Cell, study_folder
@@ -11,11 +12,12 @@ from denoisebench.store.finished import read_finished
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study.limits import impossible_reason
-from denoisebench.study.speed import Speed, speed_of
+from denoisebench.study.speed import Speed, known_speed, speed_of
 
 BUDGETS = ("paper", "hour", "quick", "smoke")  # the longest first
 DAY = 86400.0
 STEPS_WORTH_MEASURING = 2000  # fewer do not take days
+LITTLE = 30.0  # seconds: what processes of their own would take to start
 
 
 class Costs:
@@ -29,6 +31,7 @@ class Costs:
         self._speed = speed
         self._images: dict[tuple[str, str, str], list[float]] = {}
         self._steps: dict[tuple[str, str], float] = {}
+        self._pixels: dict[int, int | None] = {}
         for row in rows:
             self.add(row)
 
@@ -51,13 +54,28 @@ class Costs:
         """Of one image of a job's test."""
         if seconds := self._images.get((job.cell.label, _budget(job), job.cell.dataset)):
             return sum(seconds) / len(seconds)
-        height, width = job.test_set.size(0)
-        return self._speed(job).of_image(height * width)
+        speed = self._speed(job)
+        pixels = None if speed.image is None else self._pixels_of(job.test_set)
+        return None if pixels is None else speed.of_image(pixels)
+
+    def _pixels_of(self, images: ImageSet) -> int | None:
+        """Of its first image; None if that cannot be read, which its cell will say."""
+        if id(images) not in self._pixels:
+            self._pixels[id(images)] = _pixels(images)
+        return self._pixels[id(images)]
 
     def testing(self, job: Job) -> float | None:
         """Of the images that are left of a job's test."""
         seconds = self.image(job)
         return None if seconds is None else seconds * images_left(job)
+
+
+def _pixels(images: ImageSet) -> int | None:
+    try:
+        height, width = images.size(0)
+    except (OSError, ValueError):
+        return None
+    return height * width
 
 
 def _budget(job: Job) -> str:
@@ -87,6 +105,19 @@ def study_rows(jobs: Sequence[Job]) -> Iterator[Row]:
 def _of_first_protocol(cell: Cell) -> list[Row]:
     rows = read_finished(cell.folder)
     return [row for row in rows if row["protocol"] == rows[0]["protocol"]]
+
+
+def expected_of(jobs: Sequence[Job]) -> list[tuple[float | None, float | None]]:
+    """Seconds of the training and the test of each job, as far as they are known without measuring; one training counts once."""
+    costs = Costs(study_rows(jobs), lambda job: known_speed(job) or Speed())
+    trained: set[str | None] = set()
+    expected = []
+    for job in jobs:
+        fresh = needs_training(job) and job.cell.train_key not in trained
+        trained.add(job.cell.train_key)
+        test = 0.0 if job.cell.state == "done" and not job.force else costs.testing(job)
+        expected.append((costs.training(job) if fresh else 0.0, test))
+    return expected
 
 
 # --- Of a whole command ----------------------------------------------------------------------------------------------
@@ -143,6 +174,14 @@ def warn_of_days(jobs: Sequence[Job]) -> None:
     if shorter := list(_shorter(todo)):
         told += f"; shorter: {', '.join(f'budget={name}' for name in shorter)}"
     console.print(told, style="yellow", markup=False)
+
+
+def seconds_of_little(jobs: Sequence[Job]) -> float | None:
+    """The seconds that these jobs take, if that is little; None if it is more, or not known."""
+    if sum(map(_steps, jobs)) >= STEPS_WORTH_MEASURING:
+        return None
+    left = left_of(jobs, Costs(study_rows(jobs), speed_of))
+    return None if left.unknown or left.seconds > LITTLE else left.seconds
 
 
 def _steps(job: Job) -> int:

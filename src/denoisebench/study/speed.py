@@ -43,13 +43,17 @@ class Speed:
 
 def speed_of(job: Job) -> Speed:
     """Measured in a few seconds, or read where it was measured before."""
-    key, kept = _key(job), _read()
-    if key in kept:
-        step, image = kept[key]["step"], kept[key]["image"]
-        return Speed(step, image and tuple(image))
+    if (known := known_speed(job)) is not None:
+        return known
     speed = _measured(job)
-    _keep({**_read(), key: asdict(speed)})
+    _keep({**_read(), _key(job): asdict(speed)})
     return speed
+
+
+def known_speed(job: Job) -> Speed | None:
+    """As it was measured before; None if it was not."""
+    kept = _read().get(_key(job))
+    return kept and Speed(kept["step"], kept["image"] and tuple(kept["image"]))
 
 
 def _key(job: Job) -> str:

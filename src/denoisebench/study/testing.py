@@ -113,7 +113,7 @@ def _older_than_plan(job: Job) -> bool:
 def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
     """Denoise and score every image that is left; the evaluator keeps their rows."""
     reads, cell = ReadCount(), job.cell
-    with track(f"testing {cell}", job.views, finished) as advance:
+    with track(f"testing {cell}", job.views, finished, "testing") as advance:
         evaluator = Evaluator(
             Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
             done=finished, listener=Listener(advance, log.image),

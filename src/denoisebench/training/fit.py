@@ -139,7 +139,7 @@ def _train(
 ) -> None:  # fmt: skip
     assert data.training is not None
     resume, start = _resumable(folder / "last.ckpt")
-    with told.log() as opened, track(told.title, data.training.steps, start) as advance, others(resume):
+    with told.log() as opened, track(told.title, data.training.steps, start, "training") as advance, others(resume):
         live = replace(told, advance=advance, live=opened.curve)
         fitted = fit(method, data, folder, resume, course, live)
     _keep(method, data, folder, course.engine.devices, *fitted)
