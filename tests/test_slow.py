@@ -126,7 +126,7 @@ def test_a_polite_kill_ends_a_run_and_the_same_command_goes_on(tmp_path: Path) -
     process.terminate()
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130, printed
-    assert "the same command goes on where it was" in printed
+    assert "the same command continues where it stopped" in printed
     assert len(list(tmp_path.glob("runs/default/*/*/*/*/rows.csv"))) == 1
     [first] = tmp_path.glob("runs/default/nlm/*/*/*/images/astronaut.png")
     written = first.stat().st_mtime_ns
