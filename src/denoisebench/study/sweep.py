@@ -15,6 +15,7 @@ from denoisebench.progress import console
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
 from denoisebench.streams import steady_output
+from denoisebench.study import again
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
@@ -40,6 +41,7 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     launch = Launcher([*_place(first), *planned[0].launch], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
     for job in planned:
+        again.tell(job)
         if is_left(job):
             own = None if launch.in_this_process else job.cell.train_key or job.cell.key
             items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
