@@ -376,6 +376,7 @@ def test_a_change_of_a_method_s_code_is_said(monkeypatch: pytest.MonkeyPatch, ca
     [cell] = study("method=neighbor2neighbor")
     about = json.loads((cell.training / "training.json").read_text())
     (cell.training / "training.json").write_text(json.dumps({**about, "source": "another"}))
+    (cell.training / "code.json").unlink()  # as older versions trained it
     capsys.readouterr()
     study("method=neighbor2neighbor", "dataset.crop=33")
     assert "its code has changed since; force=true trains it again" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoisebench.store.cell import Cell
+from denoisebench.store.code import Code
 
 if TYPE_CHECKING:
     from denoisebench.datasets.images import ImageSet
@@ -75,7 +76,7 @@ class Job:
     cell: its label, keys and place. plain: the whole configuration as plain values, as `config.yaml` keeps it.
     overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
-    test instead of training. shard: `i/n`, the part of its images that is computed.
+    test instead of training. code: of the classes that compute it. shard: `i/n`, the part of its images that is computed.
     """
 
     overrides: tuple[str, ...]
@@ -98,6 +99,7 @@ class Job:
     pictures: int
     force: bool
     shard: str | None
+    code: Code
 
     def at(self, root: str, study: str) -> "Job":
         """The same job where its study lies now."""

@@ -29,7 +29,8 @@ The best score that needs no clean image is bold, the second underlined (in the 
 were trained on clean images: they are bounds. `oracle_sigma`: the method was told the true noise level.
 `oracle_selected`: its weights were chosen by clean images. `second_view`: trained on pairs of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
-clean side). `stale_training`: the code has changed since its training. `per image`: learns anew from each image.
+clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
+method, noise or protocol has changed since it was computed; run it again. `per image`: learns anew from each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the

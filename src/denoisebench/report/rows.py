@@ -7,6 +7,7 @@ from pathlib import Path
 
 from denoisebench.scoring import measures
 from denoisebench.store.cell import Cell
+from denoisebench.store.code import changed_since
 from denoisebench.store.files import DamagedError
 from denoisebench.store.finished import damage, read_finished
 from denoisebench.store.rows import Row, computation_of, read_server_rows
@@ -93,6 +94,8 @@ def read_rows(folder: Path) -> list[Row]:
     """The rows of a finished cell, and after them what servers answered to its outputs: numbers as floats, empty ones None,
     `cell` its folder. Raises: DamagedError for its own rows; answers that are damaged are left out."""
     rows = [*read_local(folder), *([] if _damaged_answers(folder) else _answers(folder))]
+    if changed_since(folder):
+        rows = [{**row, "tags": f"{row['tags']} stale_code".strip()} for row in rows]
     return [{**row, **_numbers(row), **_told(row), "cell": folder} for row in rows]
 
 

@@ -15,6 +15,7 @@ TAG_TEXTS = {
     "oracle_selected": "its weights were chosen by clean images",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
+    "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
     "per image": "learns anew from each image",
 }

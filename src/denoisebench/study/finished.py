@@ -10,13 +10,16 @@ from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
 from denoisebench.store.finished import read_finished
 from denoisebench.store.rows import Row, write_rows
+from denoisebench.study import again
 from denoisebench.tracking.about import About, about_cell, metrics
 from denoisebench.tracking.log import lacking, opened
 
 
 def is_left(job: Job) -> bool:
     """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
-    return job.cell.state != "done" or job.force or lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)
+    if job.cell.state != "done" or job.force or again.is_done_again(job):
+        return True
+    return lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)
 
 
 def lacks_protocols(job: Job) -> bool:

@@ -12,6 +12,7 @@ from denoisebench.progress import output_console
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
+from denoisebench.study import again
 from denoisebench.study.costs import Costs, left_of, study_rows
 from denoisebench.study.limits import check, impossible_reason
 from denoisebench.study.sets import check_sets
@@ -25,7 +26,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     Raises: ConfigError for what is not valid.
     """
     for job in jobs:
-        if job.cell.state != "done" or job.force:
+        if job.cell.state != "done" or job.force or again.is_done_again(job):
             check(job, len(jobs))
     check_sets(jobs)
     _check_asked_once(jobs)
@@ -35,7 +36,9 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     for root, study in dict.fromkeys((job.cell.root, job.cell.study) for job in jobs):
         own = [job.cell for job in jobs if (job.cell.root, job.cell.study) == (root, study)]
         planned |= {(root, study, cell.key): cell for cell in add_to_plan(study_folder(root, study), own)}
-    return [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
+    found = [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
+    again.ask(found)
+    return found
 
 
 def _check_asked_once(jobs: Sequence[Job]) -> None:

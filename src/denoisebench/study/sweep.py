@@ -15,6 +15,7 @@ from denoisebench.progress import console, roughly
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
 from denoisebench.streams import steady_output
+from denoisebench.study import again
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.costs import expected_of, seconds_of_little
 from denoisebench.study.failures import fail
@@ -43,6 +44,8 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     left = [job for job in planned if is_left(job)]
     launch = Launcher([*_place(first), *_settings(planned[0].launch, left)], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
+    for job in planned:
+        again.tell(job)
     for job in left:
         own = None if launch.in_this_process else job.cell.train_key or job.cell.key
         items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)

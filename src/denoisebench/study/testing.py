@@ -19,10 +19,10 @@ from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evaluator import Evaluator, Keeping, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot
 from denoisebench.scoring.memory import keep_freed
-from denoisebench.store.cell import study_folder
 from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
+from denoisebench.study import again
 from denoisebench.study.columns import identity_columns
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
@@ -97,17 +97,11 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
     def others(resume: Path | None) -> AbstractContextManager[None]:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
-    course = Course(job.seed, engine, own.validation.every, job.force and _older_than_plan(job))
+    code = {name: one for name, one in job.code.items() if name.partition(".")[0] in ("method", "train_noise")}
+    course = Course(job.seed, engine, own.validation.every, again.trains_again(job), again.asked_by(cell), code)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
     return about
-
-
-def _older_than_plan(job: Job) -> bool:
-    """Whether a training was done before this command planned it: several cells that force it train it once."""
-    cell = job.cell
-    done, planned = cell.training / "training.json", study_folder(cell.root, cell.study) / "plan.json"
-    return done.is_file() and done.stat().st_mtime_ns < planned.stat().st_mtime_ns
 
 
 def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
