@@ -29,6 +29,7 @@ class Noise2Detail(ImageDenoiser):
     noise model's choice (`noise.clip=true`).
     """
 
+    family = "sub-sampling"
     smallest = 2
 
     def __init__(self, channels: int = 3, features: int = 48, steps: int = 2000, lr: float = 1e-3) -> None:

@@ -96,6 +96,7 @@ class Pixel2Pixel(ImageDenoiser):
     denoised (the release drops what fills no block of 64 x 64), gray images too.
     """
 
+    family = "similar pixels"
     smallest = 24  # below, the window's border would be reflected more than once
 
     def __init__(

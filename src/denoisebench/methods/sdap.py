@@ -41,6 +41,7 @@ class SDAP(DatasetDenoiser):
     images chose, and keeps the patch and batch of the first.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(
