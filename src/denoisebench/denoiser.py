@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.batch import Batch
+from denoisebench.described import Described
 from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.seeding import isolated_rng
 
@@ -28,7 +29,7 @@ Learns = Literal["nothing", "dataset", "image"]
 STEPS_BETWEEN_READINGS = 50
 
 
-class Denoiser(pl.LightningModule, ABC):
+class Denoiser(Described, pl.LightningModule, ABC):
     """Maps noisy images to denoised ones. Images are float32, nominal range [0, 1], unclipped."""
 
     learns: ClassVar[Learns] = "nothing"

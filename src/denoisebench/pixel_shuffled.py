@@ -38,6 +38,10 @@ class PixelShuffledDenoiser(DatasetDenoiser):
         self.lr = lr
         self.lr_decay = lr_decay
 
+    @property
+    def averaged(self) -> int:
+        return R3_TIMES if self.refine else 1
+
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])
         if min(height, width) == 0:

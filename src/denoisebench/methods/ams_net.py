@@ -37,6 +37,7 @@ class AMSNet(DatasetDenoiser):
     the same at its weight decay of 0; the last weights are kept, not the best ones on clean validation images.
     """
 
+    family = "masking"
     stochastic = True
     tiles = True
 
@@ -60,6 +61,10 @@ class AMSNet(DatasetDenoiser):
         self.refine = refine
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return R3_TIMES if self.refine else 1
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])

@@ -26,6 +26,8 @@ class APBSN(PixelShuffledDenoiser):
     image so small that reflection does not fit is reflected more than once.
     """
 
+    family = "blind spot"
+
     def __init__(
         self,
         channels: int = 3,

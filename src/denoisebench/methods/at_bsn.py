@@ -1,6 +1,6 @@
 """AT-BSN."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import cos, pi
 from typing import ClassVar, Literal
@@ -63,6 +63,7 @@ class ATBSN(DatasetDenoiser):
     also serves the second; the networks take any size.
     """
 
+    family = "blind spot"
     tiles = True
     staged = True
     released_layouts: ClassVar[tuple[str, ...]] = (
@@ -123,6 +124,10 @@ class ATBSN(DatasetDenoiser):
         self._known_started = False  # spares asking the buffer in each step
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self.teacher, hole=self.hole)] if self.hole else []
 
     @property
     def tags(self) -> tuple[str, ...]:

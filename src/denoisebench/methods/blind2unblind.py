@@ -38,6 +38,7 @@ class Blind2Unblind(DatasetDenoiser):
     multiple of 32, after masking, not to a common square before it.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(

@@ -40,6 +40,7 @@ class CBSN(DatasetDenoiser):
     Deviations from the released code: its schedules of 500,000 steps are fractions of training.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

@@ -33,6 +33,7 @@ class FFDNet(SupervisedDenoiser):
     each patch's level as measured from its noise; the release halves the rate every 200,000 steps and names no end.
     """
 
+    family = "clean targets"
     tiles = True
     released_layouts: ClassVar[tuple[str, ...]] = ("FFDNet, colour or gray (model.0.weight to model.22.bias or model.28.bias)",)
 

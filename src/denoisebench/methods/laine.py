@@ -43,6 +43,7 @@ class Laine(DatasetDenoiser):
     patches that are no multiples of 32 grow by zeros, so that they stay blind.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

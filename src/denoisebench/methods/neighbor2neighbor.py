@@ -31,6 +31,7 @@ class Neighbor2Neighbor(DatasetDenoiser):
     not to a common square.
     """
 
+    family = "sub-sampling"
     tiles = True
 
     def __init__(

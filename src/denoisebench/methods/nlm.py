@@ -18,6 +18,8 @@ class NLM(ClassicalDenoiser):
     Source: scikit-image `denoise_nl_means`. Deviations: none.
     """
 
+    family = "similar patches"
+
     def __init__(self, sigma: float | None = None, strength: float = 0.8, patch_size: int = 5, patch_distance: int = 6) -> None:
         super().__init__(sigma)
         self.strength = strength

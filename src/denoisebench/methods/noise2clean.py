@@ -21,6 +21,7 @@ class Noise2Clean(SupervisedDenoiser):
     Deviations: none known; the papers do not release this baseline's training script.
     """
 
+    family = "clean targets"
     tiles = True
 
     def __init__(

@@ -30,6 +30,7 @@ class Noise2Detail(ImageDenoiser):
     noise model's choice (`noise.clip=true`).
     """
 
+    family = "sub-sampling"
     smallest = 2
     replayed = True
 

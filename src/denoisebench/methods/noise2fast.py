@@ -73,6 +73,7 @@ class Noise2Fast(ImageDenoiser):
     5e-6, counts grey levels of the 0-255 scale whatever the values; the result is not rounded.
     """
 
+    family = "sub-sampling"
     smallest = 2
 
     def __init__(

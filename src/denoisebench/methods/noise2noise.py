@@ -23,6 +23,7 @@ class Noise2Noise(SupervisedDenoiser):
     training alone.
     """
 
+    family = "noisy pairs"
     target = "noisy"
     tiles = True
 

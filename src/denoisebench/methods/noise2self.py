@@ -38,6 +38,7 @@ class Noise2Self(DatasetDenoiser):
     count, not those with the least loss on one phase; the released small U-Net is left out.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(

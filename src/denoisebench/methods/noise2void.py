@@ -40,6 +40,7 @@ class Noise2Void(DatasetDenoiser):
     network for all channels; kernels of 3.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(
@@ -78,6 +79,10 @@ class Noise2Void(DatasetDenoiser):
         self.ensemble = ensemble
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return 8 if self.ensemble else 1
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         marks = draw_marks(noisy, self.box, self.joint_channels)

@@ -97,6 +97,7 @@ class Pixel2Pixel(ImageDenoiser):
     """
 
     replayed = True
+    family = "similar pixels"
     smallest = 24  # below, the window's border would be reflected more than once
 
     def __init__(

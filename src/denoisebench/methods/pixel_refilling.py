@@ -70,6 +70,7 @@ class PixelRefilling(ImageDenoiser):
     by the clean image, which the scripts print too. The release's second network, a U-Net, is left out.
     """
 
+    family = "masking"
     smallest = 2 * PATCH
 
     def __init__(
@@ -99,6 +100,10 @@ class PixelRefilling(ImageDenoiser):
         self.passes = passes
         self.lr = lr
         self._auxiliary = torch.empty(0)
+
+    @property
+    def averaged(self) -> int:
+        return self.passes
 
     def reset(self, noisy: Tensor) -> None:
         height, width = noisy.shape[-2:]

@@ -39,6 +39,7 @@ class Recorrupted2Recorrupted(DatasetDenoiser):
     recorrupted in raw, which files of rendered images do not allow.
     """
 
+    family = "recorruption"
     tiles = True
     stochastic = True
 
@@ -67,6 +68,10 @@ class Recorrupted2Recorrupted(DatasetDenoiser):
         self.passes = passes
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return max(1, self.passes)
 
     @property
     def tags(self) -> tuple[str, ...]:

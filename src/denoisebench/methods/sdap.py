@@ -34,6 +34,7 @@ class SDAP(DatasetDenoiser):
     images chose, and keeps the patch and batch of the first.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

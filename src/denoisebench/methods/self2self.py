@@ -46,6 +46,8 @@ class Self2Self(ImageDenoiser):
     first output.
     """
 
+    family = "masking"
+
     def __init__(
         self,
         channels: int = 3,
@@ -84,6 +86,10 @@ class Self2Self(ImageDenoiser):
         self.lr = lr
         self.lr_decay = lr_decay
         self._average: Tensor | None = None
+
+    @property
+    def averaged(self) -> int:
+        return 1 if self.result == "training" else self.passes
 
     def reset(self, noisy: Tensor) -> None:
         self.network.reset()

@@ -43,6 +43,8 @@ class Self2SelfPlus(ImageDenoiser):
     8 bit.
     """
 
+    family = "masking"
+
     def __init__(
         self,
         channels: int = 3,
@@ -79,6 +81,10 @@ class Self2SelfPlus(ImageDenoiser):
         self.lr_decay = lr_decay
         # In a tuple, so that it is no child: neither trained, nor switched to training, nor saved.
         self._quality: tuple[Callable[[Tensor], Tensor], torch.device] | None = None
+
+    @property
+    def averaged(self) -> int:
+        return self.passes
 
     def reset(self, noisy: Tensor) -> None:
         self.network.reset()

@@ -1,6 +1,6 @@
 """TM-BSN."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import cos, pi
 from typing import ClassVar, Literal
@@ -45,6 +45,7 @@ class TMBSN(DatasetDenoiser):
     default; the teacher is the last one, not that which clean images chose; the networks take any size.
     """
 
+    family = "blind spot"
     tiles = True
     staged = True
     released_layouts: ClassVar[tuple[str, ...]] = (str(RELEASED),)
@@ -89,6 +90,10 @@ class TMBSN(DatasetDenoiser):
         self.register_buffer("value_range", torch.tensor(float(value_range or OWN_RANGE)))
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self.teacher, hole=self.hole)] if self.hole else []
 
     @property
     def tags(self) -> tuple[str, ...]:

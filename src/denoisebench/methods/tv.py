@@ -20,6 +20,8 @@ class TV(ClassicalDenoiser):
     Source: scikit-image `denoise_tv_chambolle`. Deviations: none.
     """
 
+    family = "smoothness"
+
     def __init__(
         self, sigma: float | None = None, strength: float = 0.7, tolerance: float = 2e-4, max_iterations: int = 200
     ) -> None:

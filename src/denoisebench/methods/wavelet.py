@@ -23,6 +23,8 @@ class Wavelet(ClassicalDenoiser):
     estimate is one for each channel (of YCbCr, where it shrinks that).
     """
 
+    family = "sparseness"
+
     def __init__(
         self,
         sigma: float | None = None,

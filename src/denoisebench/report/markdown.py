@@ -7,6 +7,7 @@ from urllib.parse import quote
 import numpy as np
 
 from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
+from denoisebench.report.families import HEAD, family_rows
 from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
@@ -68,6 +69,9 @@ def write_markdown(report: Report, path: Path) -> None:
     sections += [f"> Mind: {markdown_text(note)}" for note in report.notes]
     if report.choices:
         sections.append("## What methods chose\n\n" + "\n".join(f"- {markdown_text(choice)}" for choice in report.choices))
+    if families := family_rows(report.grids):
+        body = [[markdown_text(text) for text in texts] for texts in families]
+        sections.append("## Families and cost\n\n" + markdown_table([name for name, _ in HEAD], body, texts=(0, 1, 2, 3, 4)))
     sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
     sections += ["## Beside the published numbers", _published(report)]
     sections += [

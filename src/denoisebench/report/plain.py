@@ -1,6 +1,7 @@
 """The grid in the terminal, in Markdown and as CSV."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from rich.console import Console
@@ -93,5 +94,6 @@ def write_results(results: Sequence[Result], path: Path, further: Sequence[dict[
 
 
 def _fields(result: Result, own: Sequence[Measure]) -> dict[str, object]:
+    network = {f.name: getattr(result.network, f.name) for f in fields(result.network)}
     before, after = ({name: getattr(result, name) for name in names} for names in (FIELDS, FIELDS_AFTER))
-    return before | _scores(result, own) | after
+    return before | _scores(result, own) | after | network

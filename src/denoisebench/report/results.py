@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from denoisebench.report.network import Network
 from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
@@ -60,6 +61,7 @@ class Result:
     cell: Path
     setup: str
     rows: tuple[Row, ...] = field(repr=False, compare=False)
+    network: Network = field(default_factory=Network)
 
     @property
     def id(self) -> str:
@@ -228,5 +230,6 @@ def _result(rows: Sequence[Row], label: str) -> Result:
         seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(tag for row in rows for tag in row["tags"].split())),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted(_distinct(rows, "key"))),
-        commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), **{name: first[name] for name in same},
+        commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), network=Network.of(first),
+        **{name: first[name] for name in same},
     )  # fmt: skip

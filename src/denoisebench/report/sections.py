@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from denoisebench.report.audits import audit_section, boxes, boxes_legend
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
 from denoisebench.report.differences import published_section, statistics_section
+from denoisebench.report.families import families_section
 from denoisebench.report.health import curves, manifests
 from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table, with_code
 from denoisebench.report.overview import anchor
@@ -28,7 +29,7 @@ def grid_section(report: Report, grid: Grid, number: int) -> Markup:
     parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
     parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
     parts += [published_section([b for b in report.published if b.result in report.at(place)], place) for place in places]
-    parts += [_unverified(grid), audit_section(report.audits, grid)]
+    parts += [_unverified(grid), families_section(grid), audit_section(report.audits, grid)]
     return element("section", *parts, class_="grid-section")
 
 

@@ -32,7 +32,8 @@ import numpy as np
 from scipy import stats
 
 from denoisebench.report.results import Result, all_images, scored_by_all
-from denoisebench.scoring.measures import MEASURES, Measure
+from denoisebench.scoring import measures
+from denoisebench.scoring.measures import Measure
 
 RESAMPLES = 9999
 BATCH = 1000  # resamples held at once
@@ -120,8 +121,9 @@ class Terms:
         return -math.inf if goodness is None else goodness, result.method
 
 
-def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure = MEASURES[0]) -> Comparison:
-    """Compare the results of one data set, noise and protocol by a measure; `baseline` is a method's label."""
+def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure | None = None) -> Comparison:
+    """Compare the results of one data set, noise and protocol by a measure (None: the first); `baseline` is a method's label."""
+    measure = measure or measures.MEASURES[0]
     names = all_images(results)
     images = scored_by_all(results, measure)
     rivals = [r for r in results if not r.saw_clean and r.names == names and r.scored(measure)]

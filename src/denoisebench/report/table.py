@@ -6,7 +6,8 @@ from typing import Literal
 
 from denoisebench.progress import duration
 from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
-from denoisebench.scoring.measures import MEASURES, Measure
+from denoisebench.scoring import measures
+from denoisebench.scoring.measures import Measure
 
 TAG_TEXTS = {
     "supervised": "trained on targets that no noisy image gives: a bound, no rival",
@@ -135,7 +136,8 @@ def _grid(results: Sequence[Result]) -> Grid:
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id: over the images that all
     have a score of."""
-    [first, *_], common = MEASURES, scored_by_all(results, MEASURES[0])
+    [first, *_] = measures.MEASURES
+    common = scored_by_all(results, first)
     rivals = [r for r in results if not r.saw_clean and r.names == images]
     scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}
     places: tuple[Mark, Mark] = ("best", "second")

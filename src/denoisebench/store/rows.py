@@ -17,7 +17,7 @@ COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
-    "scene", "chosen",
+    "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
 LATER = {"scored_by", "scene", "chosen"}  # that the rows of older versions lack

@@ -5,6 +5,7 @@ from typing import Any
 
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
+from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
 
 
@@ -20,6 +21,7 @@ def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | N
         "budget": job.budget if method.learns != "nothing" and not given else "",
         "tags": " ".join([*method.tags, *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
+        **cost(method, job.test_set.channels, job.seed).columns, "family": method.family, "averaged": method.averaged,
     }  # fmt: skip
 
 
