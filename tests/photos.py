@@ -96,9 +96,9 @@ def write_tiff(path: Path, samples: np.ndarray, **settings: Any) -> None:
 
 
 def write_lzw_tiff(path: Path, samples: np.ndarray, predictor: int) -> None:
-    """By Pillow's libtiff, 8 bit."""
+    """By Pillow's libtiff, 8 bit; upright, since Pillow turns what it reads."""
     image = Image.fromarray(samples if samples.shape[2] > 1 else samples[..., 0])
-    image.save(path, compression="tiff_lzw", tiffinfo={317: predictor, 278: 7, 270: "a photograph", 274: 8}, dpi=(300, 300))
+    image.save(path, compression="tiff_lzw", tiffinfo={317: predictor, 278: 7, 270: "a photograph", 274: 1}, dpi=(300, 300))
 
 
 def tiff_tags(path: Path, page: int = 0) -> dict[str, tuple[int, Any]]:

@@ -22,7 +22,7 @@ import denoisebench
 import photos
 from denoisebench.cli import main
 from denoisebench.photographs import memory, tiff, work
-from denoisebench.photographs.photo import PhotoError
+from denoisebench.photographs.photo import PhotoError, with_alpha
 from denoisebench.photographs.reading import Reading, read_photo
 from denoisebench.store import files as store_files
 
@@ -59,7 +59,7 @@ def test_png_keeps_every_chunk_and_its_alpha(dtype: str, channels: int, tmp_path
         after = photos.png_chunks(content)
         assert [c for c in after if c[0] != b"IDAT"] == [c for c in before if c[0] != b"IDAT"]
     read = read_photo(path)
-    assert np.array_equal(np.dstack([read.pixels] + [read.alpha] * (read.alpha is not None)), samples)
+    assert np.array_equal(with_alpha(read.pixels, read.alpha), samples)
     (tmp_path / "same.png").write_bytes(same)
     assert np.array_equal(_png_samples(same, samples.shape, dtype), samples)
     smoothed = _png_samples(other.read_bytes(), samples.shape, dtype).astype(float)
@@ -103,7 +103,8 @@ def test_jpeg_keeps_metadata_tables_and_sampling(channels: int, settings: dict[s
         assert after.getexif()[0x0112] == 6
         assert after.getexif().get_ifd(0x8769) == before.getexif().get_ifd(0x8769)
         assert getattr(after, "quantization") == getattr(before, "quantization")  # noqa: B009
-        assert getattr(after, "layer") == getattr(before, "layer")  # noqa: B009
+        if channels == 3:
+            assert getattr(after, "layer") == getattr(before, "layer")  # noqa: B009
         assert bool(after.info.get("progressive")) == bool(settings.get("progressive"))
 
 
@@ -157,7 +158,7 @@ def test_tiff_keeps_every_tag(kind: str, dtype: str, channels: int, tmp_path: Pa
     if not path.exists():
         photos.write_tiff(path, samples, **settings)
     read = read_photo(path)
-    assert np.array_equal(np.dstack([read.pixels] + [read.alpha] * (read.alpha is not None)), samples)
+    assert np.array_equal(with_alpha(read.pixels, read.alpha), samples)
     output = denoised(path, method="noisy")
     assert photos.tiff_tags(output) == photos.tiff_tags(path)
     assert np.array_equal(decoded(output), samples)
@@ -178,7 +179,7 @@ def test_lzw_tiff(predictor: int, channels: int, tmp_path: Path) -> None:
     path, samples = tmp_path / "lzw.tif", photos.noisy("uint8", channels)
     photos.write_lzw_tiff(path, samples, predictor)
     read = read_photo(path)
-    assert np.array_equal(np.dstack([read.pixels] + [read.alpha] * (read.alpha is not None)), samples)
+    assert np.array_equal(with_alpha(read.pixels, read.alpha), samples)
     for method in ("noisy", "tv"):
         output = denoised(path, "--force", method=method)
         assert photos.tiff_tags(output) == photos.tiff_tags(path)
@@ -312,7 +313,7 @@ BAD = {
     "CMYK TIFF": (_saved(RGB.convert("CMYK"), "a.tif"), "stored as CMYK"),
     "1-bit TIFF": (_saved(RGB.convert("1"), "a.tif"), "save it in 8 or 16 bit"),
     "palette TIFF": (_saved(RGB.quantize(16), "a.tif"), "stored as a palette"),
-    "JPEG in TIFF": (_saved(RGB, "a.tif", compression="jpeg"), "convert it to gray or RGB"),
+    "JPEG in TIFF": (_saved(RGB, "a.tif", compression="jpeg"), "its compression JPEG is not supported"),
     "integers of 32 bit": (_saved(Image.fromarray(photos.noisy("uint16", 1)[..., 0].astype(np.int32)), "a.tif"), "int32"),
     "cut off TIFF": (_bytes("a.tif", lambda: _encoded(RGB, "TIFF")[:4000]), "cannot be read as an image"),
     "NaN": (_saved(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "a.tif"), "81 of its values are NaN"),
@@ -438,7 +439,7 @@ def test_a_second_start_does_nothing(tmp_path: Path, capsys: Any, monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr(work.Work, "_one", lambda *_: pytest.fail("denoised again"))
         assert main(arguments) == 0
-    assert "2 images: 2 done before" in capsys.readouterr().out
+    assert "2 images: 0 denoised, 2 done before" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_file()}.items() <= written.items()
     (tmp_path / "a_denoised.png").unlink()
     assert main(arguments) == 0
@@ -546,7 +547,7 @@ def test_methods_that_learn_from_a_set_train_on_the_images_of_one_kind(tmp_path:
     trainings = sorted((tmp_path / ".denoisebench").glob("training-*"))
     assert len(trainings) == 2
     assert main(arguments) == 1
-    assert "3 done before, 1 problem" in capsys.readouterr().out
+    assert "0 denoised, 3 done before, 1 problem" in capsys.readouterr().out
     assert sorted((tmp_path / ".denoisebench").glob("training-*")) == trainings
 
 
@@ -556,7 +557,7 @@ def test_methods_that_learn_from_a_set_train_on_the_images_of_one_kind(tmp_path:
 def test_ctrl_c_and_the_same_command_continues(tmp_path: Path, capsys: Any) -> None:
     """Interrupted while the second image is denoised: the first is there, nothing else; afterwards all is as without."""
     _some(tmp_path, "a.png", "b.png", "c.png")
-    arguments = ["denoise", str(tmp_path), "--out", str(tmp_path / "out"), "--method", "zsn2n", "--set", "steps=1500"]
+    arguments = ["denoise", str(tmp_path), "--out", str(tmp_path / "out"), "--method", "zsn2n", "--set", "steps=300"]
     process = subprocess.Popen([sys.executable, "-m", "denoisebench", *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while not (tmp_path / "out" / "a.png").exists():
@@ -572,5 +573,5 @@ def test_ctrl_c_and_the_same_command_continues(tmp_path: Path, capsys: Any) -> N
     assert main(arguments) == 0
     assert f"{3 - len(left) + 1} denoised, {len(left) - 1} done before" in capsys.readouterr().out
     assert (tmp_path / "out" / "a.png").read_bytes() == (tmp_path / "kept" / "a.png").read_bytes()
-    expected = denoisebench.denoise(read_photo(tmp_path / "c.png").pixels, "zsn2n", steps=1500)
+    expected = denoisebench.denoise(read_photo(tmp_path / "c.png").pixels, "zsn2n", steps=300)
     assert np.array_equal(read_photo(tmp_path / "out" / "c.png").pixels, expected)

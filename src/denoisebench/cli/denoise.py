@@ -48,7 +48,7 @@ def denoise(
     memory: Annotated[
         float | None, typer.Option(metavar="GIB", help="Memory to use at most (default: 60 % of what is free).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace outputs that were made with other settings.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Denoise again what is done or was made with other settings.")] = False,
 ) -> int:
     """Denoise photographs, and write each in its own format beside the original; inputs are never touched.
 
@@ -80,10 +80,10 @@ def denoise(
             raise FileNotFoundError(f"--checkpoint {checkpoint}: no such file")
         if (white is not None and not 0 < white < float("inf")) or (memory is not None and not 0 < memory < float("inf")):
             raise ConfigError("--white and --memory are numbers above 0")
-        method = method or (api.saved(checkpoint).get("method") if checkpoint else None) or DEFAULT
+        name = method or (api.saved(checkpoint).get("method") if checkpoint else None) or DEFAULT
         limit = None if memory is None else int(memory * 2**30)
         reading = Reading(quality, page, white)
-        how = How(method, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force)
+        how = How(name, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force)
         how.chosen(3)
     items = files.placed(files.listed(paths, problems), out, suffix, problems)
     outcome = Outcome()

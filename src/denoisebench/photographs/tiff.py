@@ -268,10 +268,8 @@ def unpacked(data: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
         return data
     if compression in (DEFLATE, OLD_DEFLATE):
         return zlib.decompress(data)
-    wrapped = io.BytesIO()
     tags = [(256, row_bytes), (257, rows), (258, 8), (259, compression), (262, 1), (277, 1), (278, rows), (279, len(data))]
-    wrapped.write(_one_strip(tags, data))
-    with Image.open(wrapped) as image:
+    with Image.open(io.BytesIO(_one_strip(tags, data))) as image:
         return image.tobytes()
 
 
@@ -283,7 +281,7 @@ def packed(raw: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
     names = {LZW: "tiff_lzw", PACKBITS: "packbits"}
     buffer = io.BytesIO()
     Image.frombytes("L", (row_bytes, rows), raw).save(buffer, "TIFF", compression=names[compression], tiffinfo={278: rows})
-    with tifffile.TiffFile(buffer) as file:
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
         page: Any = file.pages[0]
         [offset], [size] = page.dataoffsets, page.databytecounts
     return buffer.getvalue()[offset : offset + size]

@@ -32,7 +32,7 @@ Fraction = Callable[[float], None]
 @dataclass(frozen=True)
 class How:
     """By which method, and how its outputs are written. budget: None for `hour` where a set is learned from, else `paper`.
-    memory: bytes to use at most. force: replace outputs that were made otherwise."""
+    memory: bytes to use at most. force: denoise again what is done, or was made otherwise."""
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Work:
         if record is None:
             return False
         try:
-            if record.is_done(item.output.name, self._key(item)):
+            if not self.how.force and record.is_done(item.output.name, self._key(item)):
                 self.outcome.done_before += 1
                 return False
             check_free(item, record, force=self.how.force)
