@@ -207,8 +207,10 @@ def load(weights: str | Path, method: str | None = None, *, channels: int | None
     path = Path(weights).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    about = _about(path)
+    about = saved(path)
     name = method or about.get("method")
+    if channels and about.get("channels", channels) != channels:
+        raise ValueError(f"{path} has weights for images of {about['channels']} channels, not {channels}")
     if name is None:
         raise ValueError(f"{path} does not say of which method its weights are: load({str(weights)!r}, method=NAME)")
     own = json.loads(about["settings"]) if name == about.get("method") else {}
@@ -218,7 +220,7 @@ def load(weights: str | Path, method: str | None = None, *, channels: int | None
     return Denoiser(chosen, network)
 
 
-def _about(path: Path) -> Mapping[str, Any]:
+def saved(path: Path) -> Mapping[str, Any]:
     """What a file of `Denoiser.save` says of itself; nothing, where it is another's."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
 from denoisebench.config import quoting
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import compose_one
@@ -61,6 +65,20 @@ def choose(name: str, channels: int, *, budget: str = "paper", settings: Mapping
     cls = class_of(node, "method", Denoiser)
     check_arguments(cls, arguments_of(node), "method")
     return Chosen(name, budget, channels, cls, node, plain[TRAINING], dict(settings or {}))
+
+
+def from_text(settings: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as typed, the values as YAML reads them. Raises: ConfigError."""
+    found = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{text} is not valid; expected KEY=VALUE, e.g. steps=500")
+        try:
+            found[key] = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))["value"]  # type: ignore[index,call-overload]
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{text} is not valid YAML: {' '.join(str(error).split())}") from error
+    return found
 
 
 @functools.lru_cache(maxsize=64)
