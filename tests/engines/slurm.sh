@@ -65,7 +65,11 @@ start() {
 }
 
 stop() {  # slurmd first: it waits for the others' answers
-  scancel --signal=KILL --full --user=root 2>/dev/null || true
+  scancel --user=root 2>/dev/null || true
+  for _ in $(seq 100); do  # the processes of a job would outlive the daemons
+    [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+    sleep 0.1
+  done
   for file in "$folder"/slurmd.pid "$folder"/slurmctld.pid "$folder"/munge/munged.pid; do
     [ -f "$file" ] || continue
     pid="$(cat "$file")"
