@@ -20,7 +20,16 @@ COLUMNS = (
     "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
-LATER = {"scored_by", "scene", "chosen"}  # that the rows of older versions lack
+LATER = {
+    "scored_by",
+    "scene",
+    "chosen",
+    "parameters",
+    "gmacs_per_mpix",
+    "weights_bytes",
+    "family",
+    "averaged",
+}  # that the rows of older versions lack
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, after any apostrophes
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
