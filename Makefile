@@ -1,7 +1,7 @@
 # Set-up is part of every target: a virtual environment in .venv with uv and the pinned versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e
 
 .PHONY: help demo test test-slow bench lint audit format methods wheel constraints clean
 

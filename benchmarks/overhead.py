@@ -2,7 +2,7 @@
 
 .venv/bin/python benchmarks/overhead.py                        # minutes
 .venv/bin/python benchmarks/overhead.py --quick                # few cells and steps: does it run?
-.venv/bin/python benchmarks/overhead.py start cells images finished step      # some of it only
+.venv/bin/python benchmarks/overhead.py start cells images blocks finished step      # some of it only
 """
 
 import argparse
@@ -134,6 +134,35 @@ def images(quick: bool) -> None:
             print(f"  {count:5} images {seconds:7.1f} s {mib:7.0f} MiB at most")
 
 
+def blocks(quick: bool) -> None:
+    """Blocks of the size of SIDD's, which nothing denoises, each cell's second half against its first: without its start."""
+    from denoisebench.config.jobs import jobs
+    from denoisebench.store.finished import read_finished
+    from denoisebench.study.cell import compute
+    from denoisebench.study.planning import plan
+
+    count, side = (8, 64) if quick else (160, 256)
+    print(f"\nblocks of {side} x {side} on a disk, noisy, no pictures, in one process: ms a block")
+    draw = np.random.default_rng(0)
+    smooth = cv2.resize(draw.random((32, 32, 3), dtype=np.float32), (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        for index in range(count):
+            top, left = draw.integers(0, side, 2)
+            clean = smooth[top : top + side, left : left + side] * 255
+            noisy = clean + draw.normal(0, 15, clean.shape)
+            for name, image in (("clean", clean), ("noisy", noisy)):
+                Path(name).mkdir(exist_ok=True)
+                cv2.imwrite(f"{name}/{index:05}.png", np.clip(image + 0.5, 0, 255).astype(np.uint8))
+        options = [*FOLDER, "dataset.clean=clean", "dataset.noisy=noisy", "pictures=0"]
+        for protocols in ("default", "[default,sidd_matlab,apbsn]"):
+            for study in ("warm", "timed"):
+                [job] = plan(jobs([*options, f"protocol={protocols}", f"study={study}{protocols.count(',')}"], multirun=False))
+                _, seconds = _measured(lambda job=job: compute(job))
+            rows = read_finished(job.cell.folder)
+            own = sum(float(row["seconds"]) for row in rows if row["protocol"] == "default")
+            print(f"  {1000 * seconds / count:7.1f}  under protocol={protocols}; {1000 * own / count:.1f} of them in the method")
+
+
 def _measured(act: Callable[[], Any]) -> tuple[Any, float]:
     began = time.perf_counter()
     result = act()
@@ -235,6 +264,7 @@ PARTS: Mapping[str, Callable[[bool], None]] = {
     "start": start,
     "cells": cells,
     "images": images,
+    "blocks": blocks,
     "finished": finished,
     "step": step,
 }

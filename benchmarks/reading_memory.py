@@ -60,8 +60,8 @@ def measured(act: Callable[[], object], *, cold: bool) -> tuple[float, float, fl
 
     cold: without what a process keeps of a compressed file once it is read.
     """
-    meter = Meter(torch.device("cpu"))
-    meter.start()
+    meter = Meter()
+    meter.start(torch.empty(0))
     act()
     seconds, resident = meter.stop()
     if cold:

@@ -697,8 +697,8 @@ def scale_one(name: str, side: int, device: str) -> dict[str, Any]:
         inferred(method, torch.rand(1, CHANNELS, 64, 64, device=device))
         noisy = torch.rand(1, CHANNELS, side, side, device=device)
         keep_freed()  # as a run does
-        meter = Meter(noisy.device)
-        meter.start()
+        meter = Meter()
+        meter.start(noisy)
         inferred(method, noisy)
         seconds, mib = meter.stop()
     return {"method": name, "side": side, "seconds": seconds, "mib": mib}

@@ -17,10 +17,11 @@ from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian
-from denoisebench.scoring.evaluator import Evaluator, Keeping
+from denoisebench.scoring.evaluator import Evaluator
+from denoisebench.scoring.keeper import Keeping
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
-from denoisebench.store.rows import read_chosen
+from denoisebench.store.rows import COLUMNS, read_chosen
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, quiet, trained, trainer_for
 
@@ -93,7 +94,7 @@ def data_for(method: pl.LightningModule, steps: int = 4) -> DataModule:
 
 def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> list[dict]:
     keeping, data = Keeping(folder / "cell", folder / "inputs"), data_for(method)
-    evaluator = Evaluator(keeping, {"method": "under test"}, [Protocol("default")], data.withheld)
+    evaluator = Evaluator(keeping, {**dict.fromkeys(COLUMNS), "method": "under test"}, [Protocol("default")], data.withheld)
     (folder / "cell").mkdir(parents=True)
     with quiet():
         trainer_for(Engine(), [evaluator], Path(), **options).test(method, data, verbose=False)
@@ -188,7 +189,7 @@ def test_bf16_outputs_are_scored_in_float64_outside_autocast(tmp_path: Path) -> 
     batch = Batch(torch.rand(1, 3, 32, 32))
     exact, mixed = rows_of_test(Noisy(), tmp_path / "32"), []
     keeping, data = Keeping(tmp_path / "cell", tmp_path / "inputs"), data_for(Noisy())
-    evaluator = Evaluator(keeping, {"method": "m"}, [Protocol("default")], data.withheld)
+    evaluator = Evaluator(keeping, {**dict.fromkeys(COLUMNS), "method": "m"}, [Protocol("default")], data.withheld)
     (tmp_path / "cell").mkdir()
     with quiet():
         trainer_for(Engine(precision="bf16-mixed"), [evaluator], Path()).test(Noisy(), data, verbose=False)

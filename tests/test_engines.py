@@ -2,14 +2,10 @@
 
 import os
 import pickle
-import shutil
-import socket
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +13,7 @@ from typing import Any
 import pytest
 
 from denoisebench import cli, config
-from denoisebench.config import LaunchError, ray_launcher, slurm_jobs
+from denoisebench.config import LaunchError, ray_launcher, slurm_jobs, submitit_launcher
 from denoisebench.config.launching import work_of
 from denoisebench.config.ray_launcher import RayLauncher
 from denoisebench.job import Work
@@ -97,13 +93,78 @@ def test_without_a_queue_a_job_counts_as_running(queue: Path, job: Any, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_slurm_launcher_watches_so(queue: Path, job: Any) -> None:
-    import submitit
+class Ended(SimpleNamespace):
+    """A job of submitit that is done when it was asked so often."""
 
-    watcher = submitit.SlurmJob.watcher
-    config.Launcher(["root=runs", "study=s", "launcher=slurm"], lambda work: None)
-    assert submitit.SlurmJob.watcher is not watcher
-    assert type(submitit.SlurmJob.watcher).__name__ == "Queue"
+    def done(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def results(self) -> list[Any]:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return [self.result]
+
+
+def test_results_of_jobs_come_as_they_end_and_a_failure_waits_for_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(submitit_launcher, "SECONDS_BETWEEN_LOOKS", 0)
+    trace = f"Job (task=0) failed during processing with trace:\n{'-' * 22}\nTraceback\nValueError: boom\n{'-' * 22}\nlogs:\n - a"
+    paths = SimpleNamespace(stderr="7_1.err")
+    jobs = [
+        Ended(job_id=f"7_{number}", looks=looks, result=result, paths=paths)
+        for number, (looks, result) in enumerate([(2, "slow"), (0, RuntimeError(trace)), (1, "quick")])
+    ]
+    results = submitit_launcher._results(jobs)
+    assert [next(results), next(results)] == ["quick", "slow"]
+    with pytest.raises(LaunchError, match=r"^job 7_1: ValueError: boom \(its output: 7_1\.err\)$"):
+        next(results)
+    assert capsys.readouterr().err == "job 7_1: ValueError: boom; 2 others left\n"
+
+
+@pytest.mark.parametrize("requeued", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_job_whose_time_is_over_stops_what_it_computes_politely(training: bool, requeued: bool) -> None:
+    asked: list[str] = []
+
+    def theirs(*_: object) -> None:  # submitit's
+        asked.append("theirs")
+        if requeued:
+            raise SystemExit
+        raise ValueError("Job not requeued because: timed-out too many times.")
+
+    def run(item: Sequence[str]) -> None:
+        if not training:
+            signal.raise_signal(signal.SIGUSR2)
+        signal.signal(signal.SIGUSR1, lambda *_: asked.append("checkpoint"))
+        signal.raise_signal(signal.SIGUSR2)
+        raise KeyboardInterrupt  # as a training does once its checkpoint is written
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    try:
+        signal.signal(signal.SIGUSR2, theirs)
+        with pytest.raises(SystemExit if requeued else ValueError):
+            slurm_jobs.Limited(run)(["item"])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert asked == (["checkpoint", "theirs"] if training else ["theirs"])
+
+
+def test_a_launcher_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitit_launcher, "find_spec", lambda name: None)
+    for name in ("slurm", "local"):
+        with pytest.raises(config.ConfigError, match=rf"launcher={name} is not installed: pip install 'denoisebench\[slurm\]'"):
+            config.Launcher(["root=runs", "study=s", f"launcher={name}"], lambda work: None)
+
+
+def test_without_slurm_the_launcher_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    launch = config.Launcher(["root=runs", "study=s", "launcher=slurm"], print)
+    with pytest.raises(LaunchError, match=r"launcher=slurm: .*srun"):
+        launch([["cells=['a']"]])
 
 
 # --- Ray, a false one ------------------------------------------------------------------------------------------------
@@ -195,45 +256,3 @@ def test_a_node_without_the_runs_folder_is_told_so(ray: Ray, tmp_path: Path, cap
         ray_launcher.check_shared(work)
     with pytest.raises(LaunchError, match="has no folder /nowhere"):
         ray_launcher._at(returned, ["1"], "/nowhere")
-
-
-# --- Ray, a real one -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """A head and a second node, each with one core; yields the address."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = shutil.which("ray", path=str(Path(sys.executable).parent)) or "ray"
-    common = ["--num-cpus=1", "--block", "--object-store-memory=100000000", "--disable-usage-stats"]
-    head = [command, "start", "--head", f"--port={address.partition(':')[2]}", "--include-dashboard=false", *common]
-    with (folder / "ray.txt").open("w") as told:
-        nodes = [subprocess.Popen(head, stdout=told, stderr=told)]
-        try:
-            for _ in range(300):
-                with closing(socket.socket()) as probe:
-                    if probe.connect_ex(("127.0.0.1", int(address.partition(":")[2]))) == 0:
-                        break
-                time.sleep(0.1)
-            nodes.append(subprocess.Popen([command, "start", f"--address={address}", *common], stdout=told, stderr=told))
-            yield address
-        finally:
-            for node in nodes:
-                node.terminate()
-            for node in nodes:
-                node.wait(timeout=60)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-def test_a_real_cluster_of_two_nodes_computes_a_sweep(tmp_path: Path) -> None:
-    grid = [*SMALL, "method=noisy,nlm", "noise=gaussian25,camera", "study=by_ray"]
-    command = [sys.executable, "-m", "denoisebench", "run", "-m", *grid, "launcher=ray"]
-    with cluster(tmp_path) as address:
-        done = subprocess.run(
-            [*command, f"hydra.launcher.address={address}"], capture_output=True, text=True, timeout=300, check=False
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [cell.state for cell in read_plan(tmp_path / "runs" / "by_ray").values()] == ["done"] * 4

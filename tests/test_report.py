@@ -4,6 +4,8 @@ import csv
 import math
 import re
 import statistics
+import subprocess
+import sys
 from collections import defaultdict
 from io import StringIO
 from pathlib import Path
@@ -210,3 +212,14 @@ def test_nothing_is_claimed_of_clean_images_where_there_are_none() -> None:
     assert "PSNR" not in table[0]
     add_cell("noisy", {"a": 20.0}, dataset="small", ssim=None)
     assert [m.name for m in measures_in(summarise(read_study(STUDY)))] == ["psnr", "ssim"]
+
+
+def test_reports_and_states_are_told_without_pytorch() -> None:
+    """It takes seconds to import."""
+    add_to_plan(STUDY, [add_cell("noisy", {"a": 20.0, "b": 21.0})])
+    code = (
+        "import sys; from denoisebench.cli import main; codes = [main([verb, sys.argv[1]]) for verb in ('status', 'report')]; "
+        "print(codes, [name for name in ('torch', 'pytorch_lightning', 'hydra') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(STUDY)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0] []", done.stderr

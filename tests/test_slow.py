@@ -285,7 +285,7 @@ def check_run_of_cell(told: Offline, cell: Cell) -> None:
     assert "per_image.table.json" in told.artifact_files
 
 
-@pytest.mark.parametrize(("launcher", "module"), [("local", "hydra_plugins.hydra_submitit_launcher"), ("ray", "ray")])
+@pytest.mark.parametrize(("launcher", "module"), [("local", "submitit"), ("ray", "ray")])
 def test_other_launchers_compute_and_log_a_sweep(launcher: str, module: str, tmp_path: Path) -> None:
     if find_spec(module) is None:
         pytest.skip(f"{module} is not installed")

@@ -16,7 +16,6 @@ from denoisebench.config.errors import ConfigError, nearest
 from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
-EXTRAS = {"submitit": "slurm"}
 
 resolvers.register()
 
@@ -38,8 +37,6 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
         return unread
     if found := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", message):
         group, name = found.groups()
-        if group == "hydra/launcher" and (extra := EXTRAS.get(name.partition("_")[0])):
-            return f"{group}={name} is not installed: pip install 'denoisebench[{extra}]'"
         return f"no {group}={name}; {nearest(name, groups(overrides).get(group, []))}"
     if found := re.search(r"Could not override '([^']+)'", message):
         return no_such_key(found[1], overrides)

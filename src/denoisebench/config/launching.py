@@ -8,14 +8,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench.config import hydra_internals, parts, slurm_jobs
+from denoisebench.config import hydra_internals, parts
 from denoisebench.config.compose import user_errors
 from denoisebench.config.errors import ConfigError, LaunchError, nearest
 from denoisebench.config.places import conf_dir, search_path
 from denoisebench.config.ray_launcher import RayLauncher, check_shared
+from denoisebench.config.submitit_launcher import SubmititLauncher
 from denoisebench.job import Work
 
-BASIC, SLURM, RAY = "BasicLauncher", "SlurmLauncher", "RayLauncher"
+BASIC = "BasicLauncher"
+OWN: dict[str, type[RayLauncher | SubmititLauncher]] = {"RayLauncher": RayLauncher, "SubmititLauncher": SubmititLauncher}
 ON_ERROR = ("continue", "stop")
 
 
@@ -34,8 +36,6 @@ class Launcher:
             raise ConfigError(f"on_error={chosen.on_error}; {nearest(chosen.on_error, ON_ERROR)}")
         self.threads: int | None = chosen.threads
         self.in_this_process = str(chosen.hydra.launcher._target_).endswith(BASIC)
-        if str(chosen.hydra.launcher._target_).endswith(SLURM):
-            slurm_jobs.watch()
 
     def __call__(self, items: Sequence[Sequence[str]]) -> None:
         """items: the overrides of `conf/work.yaml` for each. Raises: LaunchError for what an item raised."""
@@ -46,14 +46,15 @@ class Launcher:
             raise LaunchError(str(error) or type(error).__name__) from error
 
 
-def _own(chosen: DictConfig) -> RayLauncher | None:
+def _own(chosen: DictConfig) -> RayLauncher | SubmititLauncher | None:
     """A launcher that is not Hydra's."""
     node: Any = OmegaConf.to_container(chosen.hydra.launcher, resolve=True)
-    return parts.instantiate(node, "hydra.launcher", RayLauncher) if str(node["_target_"]).endswith(RAY) else None
+    ours = OWN.get(str(node["_target_"]).rpartition(".")[2])
+    return parts.instantiate(node, "hydra.launcher", ours) if ours else None
 
 
 def _launching(plugin: Any, task: Callable[[Work], Any]) -> Callable[[Sequence[Sequence[str]]], Iterator[Any]]:
-    if isinstance(plugin, RayLauncher):
+    if isinstance(plugin, (RayLauncher, SubmititLauncher)):
         return lambda items: plugin.launch(items, functools.partial(_remotely, task))
     return lambda items: (item.return_value for item in plugin.launch(items, initial_job_idx=0))  # raises what the item raised
 

@@ -38,9 +38,8 @@ class RayLauncher:
                 ray.shutdown()
 
     def _results(self, ray: Any, items: Sequence[Sequence[str]], run: Run) -> Iterator[Any]:
-        task = ray.remote(
-            num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries, retry_exceptions=False
-        )(_at)  # fmt: skip
+        wanted = {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus, "max_retries": self.max_retries}
+        task = ray.remote(name="denoisebench", retry_exceptions=False, **wanted)(_at)
         waiting = [task.remote(run, list(item), os.getcwd()) for item in items]
         failure: Exception | None = None
         while waiting:

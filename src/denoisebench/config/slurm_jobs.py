@@ -1,12 +1,19 @@
-"""How long a Slurm job is waited for: seconds after its end, without accounting too, and without a word."""
+"""How long a Slurm job is waited for, seconds after its end and quietly; and how one ends that has used up its time."""
 
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
+from typing import Any, NoReturn
 
 SECONDS_BETWEEN_QUESTIONS = 10.0
 ENDED = "COMPLETED"
+ENDED_EARLY = (
+    "ended before its work was done, by Slurm's time limit or a kill: the same command continues; "
+    "hydra.launcher.timeout_min=MINUTES gives it longer, hydra.launcher.max_num_timeout=N queues it again by itself"
+)
 QUEUED = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "SUSPENDED", "CONFIGURING", "STOPPED", "RESIZING", "SIGNALING")
 
 
@@ -59,3 +66,54 @@ def watch() -> None:
                     self._finished.add(job)
 
     submitit.SlurmJob.watcher = Queue()
+
+
+# --- In the job ---------------------------------------------------------------------------------------------------
+
+
+class Limited:
+    """Runs a work item in a job. When Slurm says that its time is nearly over or that the node is wanted, it stops as by
+    Ctrl-C: what is unfinished stays so, and a training writes its checkpoint first. submitit then queues the job again
+    where it was told to."""
+
+    def __init__(self, run: Callable[[Sequence[str]], Any]) -> None:
+        self.run = run
+
+    def checkpoint(self, item: Sequence[str]) -> Any:
+        """What submitit queues again."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, item)
+
+    def __call__(self, item: Sequence[str]) -> Any:
+        if not hasattr(signal, "SIGUSR2") or threading.current_thread() is not threading.main_thread():
+            return self.run(item)
+        theirs, said = signal.getsignal(signal.SIGUSR2), list[int]()
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            said.append(number)
+            polite = signal.getsignal(signal.SIGUSR1)  # a training's own while it trains
+            (polite if callable(polite) else _interrupt)(number, frame)
+
+        signal.signal(signal.SIGUSR1, _interrupt)
+        signal.signal(signal.SIGUSR2, stop)
+        try:
+            return self.run(item)
+        except KeyboardInterrupt:
+            if said and callable(theirs):
+                theirs(said[0], None)  # queues it again, or raises
+            raise InterruptedError(ENDED_EARLY) from None
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def told(error: BaseException) -> str:
+    """What submitit tells of a job in one line: the last one of its traceback, or how one continues that had no time to end."""
+    text = str(error)
+    if "not requeued because" in text or "has not produced any output" in text or ENDED_EARLY in text:
+        return ENDED_EARLY
+    parts = [part.strip() for part in text.split("-" * 22)]  # what happened, the traceback, where the logs are
+    lines = (parts[1] if len(parts) > 2 else text).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

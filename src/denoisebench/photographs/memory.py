@@ -96,8 +96,8 @@ class Rooms:
             if isinstance(network, ImageDenoiser):
                 network.num_steps = min(network.num_steps, PROBE_STEPS)
             try:
-                meter = Meter(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-                meter.start()
+                meter = Meter()
+                meter.start(torch.empty(0, device="cuda" if torch.cuda.is_available() else "cpu"))
                 denoiser(corner)
                 mib = meter.stop()[1]
             finally:

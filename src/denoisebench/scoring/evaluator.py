@@ -1,8 +1,8 @@
 """Scores what a method returns: checks, times, applies protocols, keeps images, emits rows."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,26 +13,16 @@ from torch import Tensor
 from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console
-from denoisebench.scoring.kept import as_stored, batched, image_hash, in_16_bit, values_of
+from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
+from denoisebench.scoring.kept import as_stored, batched, in_16_bit, values_of
 from denoisebench.scoring.measures import PSNR
 from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.store.files import whole_file
 from denoisebench.store.pictures import output_name, strip, write_png
 from denoisebench.store.rows import PartialRows, Row, chosen_text
 
 WARM_UP_SIDE = 64
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Where a cell's outputs and its test images are kept; of which shard (`i/n`, whose rows are kept apart) they are; and
-    of how many images a picture is drawn."""
-
-    folder: Path
-    inputs: Path
-    shard: str | None = None
-    pictures: int = 4
+BEHIND = 4  # images whose files may still be on their way on a GPU; a CPU writes none while a method is timed
 
 
 @dataclass(frozen=True)
@@ -43,8 +33,14 @@ class Listener:
     on_image: Callable[[Sequence[Row]], None] = lambda rows: None
 
 
-def _channels_last(image: Tensor) -> np.ndarray:
-    return image.detach().permute(1, 2, 0).cpu().numpy()
+@dataclass(frozen=True)
+class _Scored:
+    """An image whose files are being written: its row is, once they are there."""
+
+    kept: Kept
+    values: Sequence[dict[str, float | None]]
+    told: Mapping[str, Any]
+    panels: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None
 
 
 class Evaluator(pl.Callback):
@@ -72,7 +68,8 @@ class Evaluator(pl.Callback):
         done: int = 0,
         listener: Listener = Listener(),
     ) -> None:
-        self.folder, self.inputs, self.pictures = keeping.folder, keeping.inputs, keeping.pictures
+        self.keeping, self._behind = keeping, deque[_Scored]()
+        self._keeper, self._meter = Keeper(keeping), Meter()
         self.identity, self.protocols, self.done, self.listener = identity, protocols, done, listener
         self.withheld, self._remarked = withheld, False
         self.partial = PartialRows(keeping.folder, keeping.shard)
@@ -84,8 +81,7 @@ class Evaluator(pl.Callback):
             with trainer.precision_plugin.forward_context():
                 corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE].clone()
                 pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
-        self._meter = Meter(batch.noisy.device)
-        self._meter.start()
+        self._meter.start(batch.noisy)
 
     def on_test_batch_end(
         self,
@@ -101,11 +97,32 @@ class Evaluator(pl.Callback):
         chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) else ""
         whole = self.withheld.whole(batch)
         denoised = self._checked(outputs, whole)
+        clean = whole.clean
+        kept = [
+            self._keeper.keep(name, whole.repeat, denoised[i], whole.noisy[i], None if clean is None else clean[i])
+            for i, name in enumerate(whole.name)
+        ]
         scores = self._scores(denoised, whole)
         for i, image in enumerate(whole.name):
             values = [values_of(own, i) for own in scores]
             self._remark(image, values[0])
-            self._finish_image(denoised[i], whole, i, image, values, {**cost, "chosen": chosen})
+            drawn = self.done + len(self._behind) < self.keeping.pictures
+            panels = self._panels(denoised[i], whole, i) if drawn else None
+            told = {**cost, "chosen": chosen, "image": image, "repeat": whole.repeat}
+            self._behind.append(_Scored(kept[i], values, told, panels))
+        self._finish(BEHIND if batch.noisy.is_cuda else 0)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish(0)
+        self._keeper.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._keeper.close()
+
+    def _finish(self, behind: int) -> None:
+        """Of all images but the last so many, the rows: what they tell of is on the disk by then."""
+        while len(self._behind) > behind:
+            self._finish_image(self._behind.popleft())
 
     def _remark(self, image: str, values: Mapping[str, float | None]) -> None:
         """Once for a cell, of a score that no denoiser reaches."""
@@ -136,48 +153,24 @@ class Evaluator(pl.Callback):
             raise ValueError(f"{where}: denoise returned {count} values that are NaN or infinite")
         return denoised
 
-    def _finish_image(
-        self,
-        denoised: Tensor,
-        batch: Batch,
-        i: int,
-        image: str,
-        values: Sequence[dict[str, float | None]],
-        told: Mapping[str, float | str],
-    ) -> None:
-        sha = image_hash(batch.noisy[i])
-        output, noisy = _channels_last(denoised), _channels_last(batch.noisy[i])
-        clean = None if batch.clean is None else _channels_last(batch.clean[i])
-        write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
-        clean_sha = "" if batch.clean is None else image_hash(batch.clean[i])
-        self._keep_input(f"{sha}-noisy.png", noisy, 8)
-        if clean is not None and batch.clean is not None:
-            self._keep_input(f"{clean_sha}-clean.png", clean, 16)
-            if bool((in_16_bit(batch.clean[i]).float() != batch.clean[i]).any()):
-                self._keep_float(f"{clean_sha}-clean.npy", clean)
-        psnr_db = values[0][PSNR.column]
-        if self.done < self.pictures:
-            self._draw(image, batch.repeat, noisy, output, clean, psnr_db)
+    def _finish_image(self, one: _Scored) -> None:
+        noisy_sha, clean_sha = one.kept.hashes()
+        image, psnr_db = one.told["image"], one.values[0][PSNR.column]
+        if one.panels:
+            self._draw(image, one.told["repeat"], *one.panels, psnr_db)
         rows: list[Row] = [
-            {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **value,
-             "scored_by": "local", **told, "noisy_sha": sha, "clean_sha": clean_sha,
-             "status": "unscored" if clean is None else "done"}
-            for protocol, value in zip(self.protocols, values, strict=True)
+            {**self.identity, **one.told, "protocol": protocol.name, **value, "scored_by": "local", "noisy_sha": noisy_sha,
+             "clean_sha": clean_sha, "status": "done" if clean_sha else "unscored"}
+            for protocol, value in zip(self.protocols, one.values, strict=True)
         ]  # fmt: skip
         self.partial.append(rows)
         self.done += 1
         self.listener.on_image(rows)
         self.listener.advance(self.done, image if psnr_db is None else f"{image} {psnr_db:.2f} dB")
 
-    def _keep_input(self, name: str, image: np.ndarray, bits: int) -> None:
-        if not (self.inputs / name).is_file():
-            write_png(self.inputs / name, image, bits=bits)
-
-    def _keep_float(self, name: str, clean: np.ndarray) -> None:
-        """A clean image out of a float file can be more than its PNG."""
-        if not (self.inputs / name).is_file():
-            with whole_file(self.inputs / name) as part, part.open("wb") as file:
-                np.save(file, clean)
+    def _panels(self, denoised: Tensor, batch: Batch, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        clean = None if batch.clean is None else channels_last(batch.clean[i])
+        return channels_last(batch.noisy[i]), channels_last(denoised), clean
 
     def _draw(
         self, image: str, repeat: int, noisy: np.ndarray, output: np.ndarray, clean: np.ndarray | None, psnr_db: float | None
@@ -187,4 +180,4 @@ class Evaluator(pl.Callback):
         if clean is not None:
             input_label += f" {self.protocols[0].score(batched(noisy), batched(clean))[0].item():.2f} dB"
         panels = [(input_label, noisy), (label, output), *([] if clean is None else [("clean", clean)])]
-        write_png(self.folder / "pictures" / output_name(image, repeat), strip(panels))
+        write_png(self.keeping.folder / "pictures" / output_name(image, repeat), strip(panels))

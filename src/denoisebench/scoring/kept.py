@@ -64,14 +64,14 @@ def kept_pair(row: Row, folder: Path, inputs: Path) -> tuple[Tensor, Tensor]:
 
     Raises: FileNotFoundError for images that are gone.
     """
-    return _kept_output(row, folder), batched(_kept_clean(inputs, row["clean_sha"]))
+    return _kept_output(row, folder), batched(kept_clean(inputs, row["clean_sha"]))
 
 
 def _kept_output(row: Row, folder: Path) -> Tensor:
     return batched(read_png(folder / "images" / output_name(row["image"], int(row["repeat"]))))
 
 
-def _kept_clean(inputs: Path, sha: str) -> np.ndarray:
+def kept_clean(inputs: Path, sha: str) -> np.ndarray:
     exact = inputs / f"{sha}-clean.npy"
     return np.load(exact) if exact.is_file() else read_png(inputs / f"{sha}-clean.png")
 

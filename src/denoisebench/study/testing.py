@@ -16,8 +16,9 @@ from denoisebench.datasets.views import NoisyViews
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.job import Job
 from denoisebench.progress import Advance, console, track
-from denoisebench.scoring.evaluator import Evaluator, Keeping, Listener
+from denoisebench.scoring.evaluator import Evaluator, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot
+from denoisebench.scoring.keeper import Keeping
 from denoisebench.scoring.memory import keep_freed
 from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest

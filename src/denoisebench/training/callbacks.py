@@ -14,7 +14,7 @@ from torch import Tensor
 from denoisebench.batch import Batch
 from denoisebench.progress import Advance, console
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.seeding import seed_from
+from denoisebench.seeding import seed_from, seed_torch
 from denoisebench.store.files import whole_file
 from denoisebench.tracking.about import Live
 from denoisebench.training.surroundings import Stop
@@ -30,7 +30,7 @@ class SeededSteps(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         rank = [trainer.global_rank] if trainer.global_rank else []
-        torch.manual_seed(seed_from(self.seed, "step", trainer.global_step, *rank))
+        seed_torch(seed_from(self.seed, "step", trainer.global_step, *rank))
 
 
 class TrainingLog(pl.Callback):

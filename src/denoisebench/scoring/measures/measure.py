@@ -3,17 +3,20 @@
 Measures take images as they are: clipping and rounding belong to a protocol (`denoisebench.scoring.protocol`).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CPU_VALUES, GPU_VALUES = 2**18, 2**23  # of an image at a time in SSIM, which makes a dozen float64 of each
 
-Score = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+Score = Callable[["Tensor", "Tensor | None", "Tensor | None"], "Tensor"]
 """Of denoised, clean and noisy images (N, C, H, W), the last two None where a measure does not need them: (N,) float64."""
 
 

@@ -1,25 +1,33 @@
 """Structural similarity in three kinds, in float64 on the device of the images."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from denoisebench.scoring.measures.measure import Measure, against_clean, check, parts, room
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SSIM_WINDOW = 11
 UNIFORM_WINDOW = 7
 
 
-def _gaussian(size: int, sigma: float) -> list[float]:
-    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    window = torch.exp(-(x**2) / (2 * sigma**2))
+# PyTorch is imported where something is scored: reports read names and units of measures only.
+
+
+@functools.cache
+def gaussian_taps() -> list[float]:
+    """Of the window of standard deviation 1.5. Numbers, not tensors: no score reads its window from a device."""
+    import torch
+
+    x = torch.arange(SSIM_WINDOW, dtype=torch.float64) - (SSIM_WINDOW - 1) / 2
+    window = torch.exp(-(x**2) / (2 * 1.5**2))
     return (window / window.sum()).tolist()
 
 
-# Numbers, not tensors: no score reads its window from a device.
-GAUSSIAN_TAPS = _gaussian(SSIM_WINDOW, 1.5)
 UNIFORM_TAPS = UNIFORM_WINDOW * [1 / UNIFORM_WINDOW]
 
 
@@ -31,6 +39,8 @@ def _mean_ssim(
 
     taps: of the separable window. mixing: (C, C), of the local means' channels.
     """
+    import torch
+
     constants = (0.01 * data_range) ** 2 / 2, (0.03 * data_range) ** 2 / (2 * covariance)
     batches = list(parts(1, image, reference))
     images, channels, height, width = batches[0][0].shape
@@ -58,6 +68,8 @@ def _products(image: Tensor, reference: Tensor, out: Tensor, half_c1: float, hal
 
     `_quarter_of_map` needs these constants; the window, whose sum is 1, leaves them as they are.
     """
+    import torch
+
     x, y, squares, xy = out
     constant = x.new_tensor(half_c1 + half_c2)
     x.copy_(image)
@@ -73,6 +85,8 @@ def _filtered(planes: Tensor, taps: Sequence[float], spare: Tensor) -> Tensor:
     Sums of shifted planes, in the memory of the planes and of `spare`: in float64 on a CPU, PyTorch's convolution takes
     20 times as long. A first tap of 1 spares a pass.
     """
+    import torch
+
     for dim in (-2, -1):
         size = planes.shape[dim] - len(taps) + 1
         first, second, *others = (planes.narrow(dim, shift, size) for shift in range(len(taps)))
@@ -90,6 +104,8 @@ def _quarter_of_map(moments: Tensor, spare: Tensor, unit: float, half_c1: float)
     covariance's factor, in half as many passes as it is written in. Works in the memory of the means and in `spare`, two
     such planes.
     """
+    import torch
+
     mu_x, mu_y, squares, xy = moments
     square = unit**2
     luminance = torch.addcmul(mu_x.new_tensor(half_c1), mu_x, mu_y, value=square, out=spare[0])
@@ -117,7 +133,7 @@ def ssim(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
     """
     check(image, reference)
     _fits(image, SSIM_WINDOW)
-    return _mean_ssim(image, reference, GAUSSIAN_TAPS, data_range)
+    return _mean_ssim(image, reference, gaussian_taps(), data_range)
 
 
 def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
@@ -137,15 +153,18 @@ def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Te
     11 x 11 x 11 Gaussian window of standard deviation 1.5 over rows, columns and channels; borders (those of the
     channels too) replicated; population covariance; mean over the whole volume. Any size.
     """
+    import torch
+    import torch.nn.functional as F
+
     check(image, reference)
-    window, half = torch.tensor(GAUSSIAN_TAPS, dtype=torch.float64), SSIM_WINDOW // 2
+    window, half = torch.tensor(gaussian_taps(), dtype=torch.float64), SSIM_WINDOW // 2
     channels = image.shape[1]
     # Replicated borders along three channels make the window a matrix that mixes them.
     source = (torch.arange(channels)[:, None] + torch.arange(-half, half + 1)).clamp(0, channels - 1)
     mixing = torch.zeros(channels, channels, dtype=torch.float64)
     mixing.scatter_add_(1, source, window.expand(channels, -1))
     padded = [F.pad(part, (half, half, half, half), mode="replicate") for part in (image, reference)]
-    return _mean_ssim(padded[0], padded[1], GAUSSIAN_TAPS, data_range, mixing=mixing.to(image.device))
+    return _mean_ssim(padded[0], padded[1], gaussian_taps(), data_range, mixing=mixing.to(image.device))
 
 
 def _measure(function: Callable[[Tensor, Tensor], Tensor], least: int) -> Measure:
