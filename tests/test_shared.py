@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.jobs import computed, planned
+from tests.studies import STUDY, add_cell
 
 from denoisebench import cli
 from denoisebench.report import write
@@ -21,23 +22,22 @@ from denoisebench.store.cell import Cell
 from denoisebench.store.files import BusyError, LostOwnerError, held, marker, sweep, whole_file, write_atomic
 from denoisebench.store.rows import read_csv
 from denoisebench.study import again, ownership
-from tests.jobs import computed, planned
-from tests.studies import STUDY, add_cell
 
 SMALL = ("dataset.crop=33", "trainer=cpu", "pictures=0")
 
 # --- Workers ------------------------------------------------------------------------------------------------------
 
 PARENT = """
-import multiprocessing, os, time
+import multiprocessing, os, sys, time
 from denoisebench.study.workers import end_with_parent
 
-def child():
-    end_with_parent()
+def child(late):
     print(os.getpid(), flush=True)
+    time.sleep(late)
+    end_with_parent()
     time.sleep(60)
 
-process = multiprocessing.get_context("fork").Process(target=child)
+process = multiprocessing.get_context("fork").Process(target=child, args=(float(sys.argv[1]),))
 process.start()
 process.join()
 """
@@ -52,12 +52,15 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
-def test_a_worker_ends_when_its_parent_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+@pytest.mark.parametrize("late", [0.0, 1.0], ids=["at work", "still loading"])
+def test_a_worker_ends_when_its_parent_is_killed(late: float) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(late)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         worker = int(parent.stdout.readline())
         assert is_running(worker)
-        parent.send_signal(signal.SIGKILL)
+        time.sleep(0.3)
+        parent.kill()
+        parent.wait()
         deadline = time.monotonic() + 20
         while is_running(worker) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -42,5 +42,9 @@ def gate(cell: Cell, shard: str | None) -> AbstractContextManager[None]:
 def holder(cell: Cell) -> str:
     """`, FILE: process 12 on MACHINE`, where a cell or its network is locked on a file system that cannot say whether the
     process still runs; else nothing."""
-    locks = [cell.folder / ".lock", *sorted(cell.folder.glob(".lock.*of*")), *([cell.training / ".lock"] if cell.train_key else [])]
+    locks = [
+        cell.folder / ".lock",
+        *sorted(cell.folder.glob(".lock.*of*")),
+        *([cell.training / ".lock"] if cell.train_key else []),
+    ]
     return "".join(f", {lock}: {who}" for lock in locks if (who := marker(lock)))

@@ -16,12 +16,27 @@ def end_with_parent() -> None:
     """In a worker process, watch the one that started it; elsewhere nothing."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None and hasattr(signal, "SIGTERM"):
-        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True, name="end with parent").start()
+        threading.Thread(target=_watch, args=(parent.pid,), daemon=True, name="end with parent").start()
 
 
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    runs = _is_own_parent if _is_own_parent(parent) else _exists  # not its own: a fork server's, or gone while PyTorch was loaded
+    while runs(parent):
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os.kill(os.getpid(), signal.SIGTERM)  # a training saves and stops; all else ends at once
     time.sleep(SECONDS_TO_SAVE)
     os._exit(1)
+
+
+def _is_own_parent(process: int) -> bool:
+    return os.getppid() == process
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return True
