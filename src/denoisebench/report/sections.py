@@ -185,7 +185,7 @@ def _manifests(report: Report) -> Markup:
         lines += [(name, str(value)) for one in (versions, hardware) if isinstance(one, dict) for name, value in one.items()]
         body = [[element("th", name, scope="row"), element("td", value)] for name, value in lines]
         parts.append(table([element("th", "what"), element("th", "value")], body))
-    return element("details", element("summary", f"Made with: {len(parts)} environment(s)"), *parts)
+    return element("details", element("summary", f"Made with: {in_words(len(parts), 'environment')}"), *parts)
 
 
 def tags_in(report: Report) -> list[str]:
