@@ -33,11 +33,14 @@ def weights_root(data_root: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder."""
+def _own_folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder.
+
+    What this machine remembers from one run to the next is empty too, and elsewhere.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DENOISEBENCH_RUNS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}-cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from denoisebench.report.explain import Convention, alternatives, explain, find_
 from denoisebench.report.rows import read_study
 from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.pictures import output_name, write_png
 from studies import STUDY, add_cell
 
 OURS = Protocol("default")
@@ -60,6 +62,18 @@ def test_a_cell_is_explained_by_its_key(capsys: pytest.CaptureFixture[str]) -> N
     pairs = [kept_pair({**row, "image": i, "clean_sha": f"cleanset{i}"}, cell.folder, cell.inputs) for i in "ab"]
     expected = sum(OURS.score(*pair)[0].item() for pair in pairs) / 2
     assert f"{expected:.4f}" in printed
+
+
+def test_a_later_image_may_be_smaller_than_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = add_cell("alpha", {"a": 30.0, "b": 28.0, "c": 26.0})
+    rng = np.random.default_rng(1)
+    for image, side in (("a", 40), ("b", 9)):
+        write_png(cell.folder / "images" / output_name(image, 0), rng.random((side, 40, 3)), bits=16)
+        write_png(cell.inputs / f"cleanset{image}-clean.png", rng.random((side, 40, 3)), bits=16)
+    assert main(["explain", cell.key]) == 0
+    printed = capsys.readouterr().out
+    assert "border of 8 pixels" not in printed, "the smallest image has none"
+    assert "nan" not in printed, "a mean of SSIM is of the images that have one"
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["abc", "--against", "nosuch"], ["abc", "--wrong"]])

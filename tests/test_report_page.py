@@ -322,6 +322,12 @@ def test_one_table_over_all_data_sets_and_noises_links_to_each() -> None:
     assert {place: r.psnr_db for place, r in alpha.results.items()} == {0: 33.0, 1: 29.5, 2: 29.5}
 
 
+def test_the_head_of_a_page_counts_in_words() -> None:
+    add_cell("alpha", {"a": 30.0})
+    assert write_report([STUDY]) == 0
+    assert "1 method, 1 table of a data set under a noise, 1 score. Commit abc." in PAGE.read_text()
+
+
 def test_a_single_table_needs_no_other_over_it() -> None:
     add_cell("alpha", {"a": 30.0})
     assert overview(build([STUDY]).grids) is None

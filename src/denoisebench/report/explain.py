@@ -133,7 +133,8 @@ def _score(pair: Pair, convention: Convention) -> Score:
 
 
 def _mean(values: Sequence[Score], pooled: bool) -> Score:
-    similarity = math.fsum(v.ssim for v in values) / len(values)
+    similar = [v.ssim for v in values if not math.isnan(v.ssim)]  # NaN: too small for its window
+    similarity = math.fsum(similar) / len(similar) if similar else math.nan
     if pooled:
         error = math.fsum(10 ** (-v.psnr_db / 10) for v in values) / len(values)
         return Score(-10 * math.log10(error) if error else math.inf, similarity)
@@ -162,7 +163,7 @@ def explain(cell: Path, protocol: Protocol, against: Protocol | None = None) -> 
     if not first:
         raise ValueError(f"{cell}: it has no clean images, and so no scores")
     steps = ladder(protocol, against or protocol)
-    side = min(min(pair[1].shape[-2:]) for pair in _pairs(first[:1], cell))
+    side = min(min(clean.shape[-2:]) for _, clean in _pairs(first, cell))
     others = alternatives(protocol, len(first), side)
     with track(f"scoring {cell.name}", len(first)) as advance:
         found = scores(lambda: _pairs(first, cell), [*steps, *others], advance)

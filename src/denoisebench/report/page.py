@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from denoisebench.progress import counted
 from denoisebench.report.markup import Markup, element, joined, with_code
 from denoisebench.report.overview import overview_section
 from denoisebench.report.sections import grid_section, health_section, standings_section, tags_in
@@ -55,9 +56,8 @@ def _embedded(value: object) -> str:
 def _summary(report: Report) -> str:
     methods, places = len({r.method for r in report.results}), len(report.comparisons)
     scores = sum(len(r.rows) for r in report.results)
-    return (
-        f"{methods} methods, {places} tables of a data set under a noise, {scores:,} scores. Commit {', '.join(report.commits)}."
-    )
+    sizes = f"{counted(methods, 'method')}, {counted(places, 'table')} of a data set under a noise"
+    return f"{sizes}, {scores:,} score{'s' * (scores != 1)}. Commit {', '.join(report.commits)}."
 
 
 def _warnings(notes: Sequence[str]) -> Markup:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from denoisebench.progress import counted as in_words
 from denoisebench.report.audits import audit_section, boxes, boxes_legend
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
 from denoisebench.report.differences import published_section, statistics_section
@@ -114,7 +115,9 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
     if any(r.train_seconds for r in results):
         whole = points_of(results, all_seconds)
         plots.append(
-            cost_plot(whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {len(grid.images)} images")
+            cost_plot(
+                whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {in_words(len(grid.images), 'image')}"
+            )
         )
     caption = element("figcaption", f"{noise}: quality against cost", legend(apart))
     return element("figure", element("div", *plots, class_="plots"), caption, class_="two" if len(plots) > 1 else None)
@@ -170,7 +173,7 @@ def _curves(report: Report) -> Markup:
         return Markup("")
     figures = [element("figure", curve_plot(c), element("figcaption", c.label), class_="small") for c in found[:CURVES]]
     more = [element("p", f"{len(found) - CURVES} more are not shown.")] if len(found) > CURVES else []
-    summary = element("summary", f"Learning curves of {len(found)} trainings")
+    summary = element("summary", f"Learning curves of {in_words(len(found), 'training')}")
     return element("details", summary, element("div", *figures, class_="figures"), *more)
 
 
@@ -182,7 +185,7 @@ def _manifests(report: Report) -> Markup:
         lines += [(name, str(value)) for one in (versions, hardware) if isinstance(one, dict) for name, value in one.items()]
         body = [[element("th", name, scope="row"), element("td", value)] for name, value in lines]
         parts.append(table([element("th", "what"), element("th", "value")], body))
-    return element("details", element("summary", f"Made with: {len(parts)} environment(s)"), *parts)
+    return element("details", element("summary", f"Made with: {in_words(len(parts), 'environment')}"), *parts)
 
 
 def tags_in(report: Report) -> list[str]:

@@ -1,5 +1,6 @@
 """`denoisebench report`: every format of one report, from one reading of the rows."""
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
 from denoisebench.report.plain import print_tables, write_results
-from denoisebench.report.study import build, comparison_columns
+from denoisebench.report.study import Report, build, comparison_columns
 from denoisebench.report.viewer import write_pictures
-from denoisebench.store.files import write_atomic
+from denoisebench.store.files import BusyError, held, sweep, write_atomic
+from denoisebench.store.plan import REPORT_LOCK as LOCK
 
+SECONDS_FOR_A_REPORT = 60.0
 FILES = ("report.html", "report.md", "results.csv", "table.tex")
 
 
@@ -36,12 +39,26 @@ def write_report(
         console.print(f"mind: {note}", markup=False)
     for choice in report.choices:
         console.print(f"chosen: {choice}", markup=False)
-    write_results(report.results, place / "results.csv", comparison_columns(report))
-    write_atomic(place / "table.tex", latex_tables(report.results))
-    write_markdown(report, place / "report.md")
-    write_page(report, write_pictures(report, place, pictures), NOTES, place / "report.html")
+    try:
+        _write(report, place, pictures)
+    except BusyError as error:
+        raise ValueError(f"{place}: another process writes a report there ({error}); try again, or use --out DIR") from error
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise PermissionError(f"cannot write to {place} ({error}); give another folder with --out DIR") from error
     console.print(f"wrote {', '.join(FILES)} to {place}", markup=False)
     return 0
+
+
+def _write(report: Report, place: Path, pictures: int | None) -> None:
+    with held(place / LOCK, wait_s=SECONDS_FOR_A_REPORT):
+        sweep(place, place / ".plan.lock")
+        sweep(place / "report" / "crops")
+        write_results(report.results, place / "results.csv", comparison_columns(report))
+        write_atomic(place / "table.tex", latex_tables(report.results))
+        write_markdown(report, place / "report.md")
+        write_page(report, write_pictures(report, place, pictures), NOTES, place / "report.html")
 
 
 def default_folder(studies: Sequence[Path]) -> Path:

@@ -6,12 +6,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from denoisebench.store.cell import Cell
-from denoisebench.store.files import DamagedError, read_json, write_atomic
+from denoisebench.store.files import DamagedError, held, read_json, sweep, write_atomic
 
 WAY_OUT = "delete it and give the same `denoisebench run` commands again: finished cells are not computed again"
+SECONDS_FOR_A_PLAN = 600.0
+REPORT_LOCK = ".report.lock"  # while a report is written into a study's folder
 TEXTS = ("label", "dataset", "noise", "key", "setup")
 
 
@@ -57,7 +57,8 @@ def add_to_plan(study: Path, cells: Sequence[Cell]) -> list[Cell]:
     command line meant before its files changed, and failed, leaves the plan.
     """
     study.mkdir(parents=True, exist_ok=True)
-    with FileLock(study / ".plan.lock"):
+    with held(study / ".plan.lock", wait_s=SECONDS_FOR_A_PLAN):
+        sweep(study, study / REPORT_LOCK)
         plan = read_plan(study)
         asked = [replace(plan.get(cell.key, cell), overrides=cell.overrides) for cell in cells]
         now = {cell.overrides: cell.key for cell in asked if cell.overrides}

@@ -15,7 +15,7 @@ from denoisebench.job import Job
 from denoisebench.progress import console, duration
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
-from denoisebench.store.files import BusyError, remove_orphans, write_atomic
+from denoisebench.store.files import BusyError, LostOwnerError, remove_orphans, write_atomic
 from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
@@ -54,6 +54,9 @@ def _attempt(job: Job) -> Outcome:
                 rows = computed(job, log)
     except BusyError:
         return "busy"
+    except LostOwnerError as error:  # its status is that of the process that had it
+        console.print(f"given up {cell}: {error}", style="red", markup=False)
+        return "failed"
     except SystemExit as stopped:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stopped
     except Exception as error:

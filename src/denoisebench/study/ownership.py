@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from denoisebench.store.cell import Cell
-from denoisebench.store.files import held
+from denoisebench.store.files import held, marker
 
 SECONDS_AT_THE_GATE = 60.0
 
@@ -37,3 +37,14 @@ def network_free(cell: Cell) -> Iterator[None]:
 def gate(cell: Cell, shard: str | None) -> AbstractContextManager[None]:
     """Shards of one cell begin and end one at a time; without shards the cell is locked anyway."""
     return held(cell.folder / ".lock", wait_s=SECONDS_AT_THE_GATE) if shard else nullcontext()
+
+
+def holder(cell: Cell) -> str:
+    """`, FILE: process 12 on MACHINE`, where a cell or its network is locked on a file system that cannot say whether the
+    process still runs; else nothing."""
+    locks = [
+        cell.folder / ".lock",
+        *sorted(cell.folder.glob(".lock.*of*")),
+        *([cell.training / ".lock"] if cell.train_key else []),
+    ]
+    return "".join(f", {lock}: {who}" for lock in locks if (who := marker(lock)))

@@ -21,7 +21,9 @@ from denoisebench.study.costs import expected_of, seconds_of_little
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
 from denoisebench.study.outlook import Outlook
+from denoisebench.study.ownership import holder
 from denoisebench.study.sets import changed_since_planned
+from denoisebench.study.workers import end_with_parent
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
@@ -112,6 +114,7 @@ def work(item: Work) -> None:
 
     Raises: StoppedError.
     """
+    end_with_parent()
     if item.threads:
         torch.set_num_threads(item.threads)
     study = study_folder(item.root, item.study)
@@ -132,7 +135,7 @@ def work(item: Work) -> None:
         if outcome == "busy":
             waiting.append(cell)
         if busy and busy == len(waiting):
-            console.print(f"waiting  {cell}: another process has it in hand", markup=False)
+            console.print(f"waiting  {cell}: another process has it in hand{holder(cell)}", markup=False)
         if waiting and busy >= len(waiting):
             time.sleep(pause)
             pause = min(1.3 * pause, SECONDS_BETWEEN_LOOKS[1])
