@@ -57,6 +57,10 @@ class Denoiser(pl.LightningModule, ABC):
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
 
+    def lacking(self) -> str | None:
+        """What it needs that this machine has not, and the way out; asked once, before anything runs."""
+        return None
+
     released_layouts: ClassVar[tuple[str, ...]] = ()
     """The layouts of the authors' files that `released` knows, for people."""
 

@@ -12,7 +12,7 @@ from denoisebench.streams import outlive_terminal
 
 if TYPE_CHECKING:
     from denoisebench.config import Composed
-    from denoisebench.job import Job
+    from denoisebench.job import Job, Unmade
     from denoisebench.store.cell import Cell
 
 
@@ -98,12 +98,10 @@ def run(
     return _compute(lambda: _jobs(composed), only_plan=plan)
 
 
-def _jobs(composed: "Sequence[Composed]") -> "list[Job]":
-    from denoisebench.config.jobs import made_of
-    from denoisebench.config.parts import Made
+def _jobs(composed: "Sequence[Composed]") -> "tuple[Sequence[Job], Sequence[Unmade]]":
+    from denoisebench.config.jobs import made_or_not
 
-    made = Made()
-    return [made_of(one, made) for one in composed]
+    return made_or_not(composed)
 
 
 def retry(
@@ -121,11 +119,11 @@ def retry(
         from denoisebench.study.sweep import failed_jobs
 
     with refused():
-        jobs = failed_jobs(find_study(study), settings or ())
-    if not jobs:
+        jobs, unmade = failed_jobs(find_study(study), settings or ())
+    if not jobs and not unmade:
         print(f"nothing failed in {study}")
         return 0
-    return _compute(lambda: jobs)
+    return _compute(lambda: (jobs, unmade))
 
 
 def status(
@@ -145,7 +143,7 @@ def status(
         return max(print_status(find_study(study)) for study in studies)
 
 
-def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) -> int:
+def _compute(made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, only_plan: bool = False) -> int:
     """Plan these jobs, and compute what is not done."""
     from denoisebench.config import LaunchError
 
@@ -153,10 +151,12 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
         from denoisebench.study import finished, planning, sweep  # imports torch: only once the command line is right
 
     with refused():
-        planned = planning.plan(jobs(), keep=not only_plan)
+        jobs, unmade = made()
+        planned = planning.plan(jobs, keep=not only_plan)
         if only_plan:
-            planning.print_plan(planned)
+            planning.print_plan(planned, unmade)
             return 0
+        planning.refuse_if_none(jobs, unmade)
         launch = sweep.launcher(planned)
     cells = [job.cell for job in planned]
     outlive_terminal()
@@ -167,6 +167,7 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
         return max(_ended(cells), 1)
     unscored = any(finished.lacks_protocols(job) for job in planned)
     failed = max(_ended(cells), int(unscored))
+    planning.tell_unmade(unmade)
     for note in finished.notes_of(planned):
         print(note, file=sys.stderr)
     return failed

@@ -14,12 +14,12 @@ from omegaconf import OmegaConf
 
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
-from denoisebench.config.errors import ConfigError
+from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.parts import Made, arguments_of, class_of, instantiate
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
-from denoisebench.job import Job, Learning, Method, Trainer, Validation
+from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
@@ -33,6 +33,18 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
     """
     made = Made()
     return [made_of(one, made) for one in compose_all(overrides, multirun=multirun)]
+
+
+def made_or_not(composed: Sequence[Composed]) -> tuple[list[Job], list[Unmade]]:
+    """The jobs of these configurations, and the cells that lack a file or a set of images. Raises: ConfigError."""
+    made, found, not_made = Made(), [], []
+    for one in composed:
+        try:
+            found.append(made_of(one, made))
+        except (OSError, DataError) as error:
+            label = one.method + (f"[{','.join(one.changed)}]" if one.changed else "")
+            not_made.append(Unmade(label, one.dataset, one.noise, one.plain["seed"], error))
+    return found, not_made
 
 
 def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, pixel_hash
 from denoisebench.datasets.reading import image_size, list_images, read_image
 
@@ -62,6 +63,9 @@ class Folder(ImageSet):
                 f"{self._noisy[name]} is {noisy.shape[0]} x {noisy.shape[1]}, "
                 f"its clean partner {self._clean[name]} {clean.shape[0]} x {clean.shape[1]}"
             )
+
+    def damaged(self) -> list[str]:
+        return damaged_files(self._clean or {}, self._noisy or {}, self.channels)
 
     @property
     def fingerprint(self) -> str:

@@ -48,6 +48,9 @@ class Joined(ImageSet):
         images, own = self._at(index)
         return images.size(own)
 
+    def damaged(self) -> list[str]:
+        return [*self._sets[0].damaged(), *self._sets[1].damaged()]
+
     @property
     def fingerprint(self) -> str:
         return fingerprint_of(*((images.name, images.fingerprint) for images in self._sets))

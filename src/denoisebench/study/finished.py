@@ -21,6 +21,8 @@ def read_rows(cell: Cell) -> list[Row]:
 
 def is_left(job: Job) -> bool:
     """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
+    if job.lacks:
+        return False
     return job.cell.state != "done" or job.force or lacks_protocols(job) or _lacks_log(job)
 
 

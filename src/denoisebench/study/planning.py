@@ -1,37 +1,51 @@
 """Jobs -> the cells of a study, checked before anything runs."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rich.markup import escape
 from rich.table import Table
 
 from denoisebench.config import ConfigError
-from denoisebench.job import Job
-from denoisebench.progress import output_console
+from denoisebench.job import Job, Unmade
+from denoisebench.progress import console, output_console
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
+from denoisebench.study.lacking import Here
 from denoisebench.study.limits import check, impossible_reason
 
 
 def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     """The same jobs with their cells as their study's plan has them, added to it if it is to keep them; those not done are
-    checked.
+    checked, and what they lack here is noted.
 
-    Raises: ConfigError for what is not valid.
+    Raises: ConfigError for what is not valid, and where every job lacks something and the plan is to be kept.
     """
-    for job in jobs:
-        if job.cell.state != "done" or job.force:
-            check(job, len(jobs))
+    left = [job.cell.state != "done" or job.force for job in jobs]
+    for job in itertools.compress(jobs, left):
+        check(job, len(jobs))
     _check_asked_once(jobs)
+    here = Here()
+    jobs = [replace(job, lacks=here.lacks(job)) if is_left else job for job, is_left in zip(jobs, left, strict=True)]
     if not keep:
-        return list(jobs)
+        return jobs
+    if jobs and all(job.lacks for job in jobs):
+        raise ConfigError("; ".join(dict.fromkeys(str(job.lacks) for job in jobs)))
     planned: dict[tuple[str, str, str], Cell] = {}
     for root, study in dict.fromkeys((job.cell.root, job.cell.study) for job in jobs):
         own = [job.cell for job in jobs if (job.cell.root, job.cell.study) == (root, study)]
         planned |= {(root, study, cell.key): cell for cell in add_to_plan(study_folder(root, study), own)}
-    return [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
+    jobs = [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
+    _tell_lacking(job for job in jobs if job.lacks)
+    return jobs
+
+
+def _tell_lacking(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        job.cell.set_status("skipped", reason=job.lacks)
+        console.print(f"skipped  {job.cell}: {job.lacks}", style="yellow", markup=False)
 
 
 def _check_asked_once(jobs: Sequence[Job]) -> None:
@@ -44,16 +58,31 @@ def _check_asked_once(jobs: Sequence[Job]) -> None:
             raise ConfigError(f"{cell} is asked for under several protocols, one at a time: write protocol=[{both}]")
 
 
-def print_plan(planned: Sequence[Job]) -> None:
+def refuse_if_none(jobs: Sequence[Job], unmade: Sequence[Unmade]) -> None:
+    """Raises: what no job could be made for, where that is all there was."""
+    if unmade and not jobs:
+        reasons = list(dict.fromkeys(str(one.error) for one in unmade))
+        raise unmade[0].error if len(reasons) == 1 else ConfigError("; ".join(reasons))
+
+
+def tell_unmade(unmade: Sequence[Unmade]) -> None:
+    for one in unmade:
+        console.print(f"impossible  {one}: {one.error}", style="yellow", markup=False)
+
+
+def print_plan(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> None:
     """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
     out = output_console()
     table = Table("method", "dataset", "noise", "seed", "state", "training")
     for job in planned:
         cell = job.cell
-        reason = impossible_reason(job) if cell.state != "done" else None
+        reason = job.lacks or impossible_reason(job) if cell.state != "done" else None
         state = f"impossible: {reason}" if reason else STATES[cell.state]
         texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
         table.add_row(*map(escape, texts), style="yellow" if reason else None)
+    for one in unmade:
+        texts = (one.label, one.dataset, one.noise, str(one.seed), f"impossible: {one.error}", "")
+        table.add_row(*map(escape, texts), style="yellow")
     out.print(table)
     for line in _trainings([job.cell for job in planned]):
         out.print(line, markup=False)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from denoisebench.config import Launcher, quoted
-from denoisebench.config.jobs import job_of
-from denoisebench.job import Job, Work
+from denoisebench.config import Launcher, compose_one, quoted
+from denoisebench.config.jobs import job_of, made_or_not
+from denoisebench.job import Job, Unmade, Work
 from denoisebench.progress import console
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
@@ -58,10 +58,12 @@ def _item(cells: Sequence[Cell], shard: object) -> list[str]:
     return [*_place(cells[0]), f"cells=[{keys}]", f"shard={shard or 'null'}"]
 
 
-def failed_jobs(study: Path, settings: Sequence[str]) -> list[Job]:
-    """The jobs of a study's failed cells, to be tried again."""
+def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[Unmade]]:
+    """The jobs of a study's failed cells, to be tried again, and the cells that lack a file or a set of images."""
     failed = [cell for cell in read_plan(study).values() if cell.state == "failed"]
-    return [_job(cell, [*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
+    composed = [compose_one([*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
+    jobs, unmade = made_or_not(composed)
+    return [job.at(str(study.parent), study.name) for job in jobs], unmade
 
 
 def _job(cell: Cell, overrides: Sequence[str]) -> Job:
