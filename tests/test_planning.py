@@ -1,9 +1,15 @@
 """What is known before anything runs: ranges, what is not here, what cannot be."""
 
+import csv
+import io
 import math
+import re
+import signal
+import subprocess
 import sys
 import time
 import typing
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from inspect import signature
@@ -23,10 +29,17 @@ from denoisebench.config.checks import check_value
 from denoisebench.config.jobs import jobs
 from denoisebench.config.parts import class_of, instantiate
 from denoisebench.datasets.headers import damaged_files
+from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
 from denoisebench.noise import NoiseModel
 from denoisebench.ranges import Between, Count, Fraction, NonNegative, Number, Odd, Positive
+from denoisebench.store.cell import Cell
+from denoisebench.study import deaths
+from denoisebench.study.columns import identity_columns
 from denoisebench.study.planning import plan
+from denoisebench.study.sweep import failed_jobs
+from denoisebench.weights.released import convert
+from jobs import computed
 
 
 def refusal(*overrides: str) -> str:
@@ -262,3 +275,175 @@ def test_headers_of_many_files_are_looked_at_in_a_moment(tmp_path: Path) -> None
     began = time.perf_counter()
     assert damaged_files(files, {}, 3) == []
     assert time.perf_counter() - began < 4
+
+
+# --- A cell whose process died -----------------------------------------------------------------------------------
+
+
+def test_a_sweep_goes_on_past_a_cell_whose_process_died(
+    run: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own" / "method").mkdir(parents=True)
+    (tmp_path / "own" / "method" / "dying.yaml").write_text("_target_: dying_method.Dying\n")
+    (tmp_path / "own" / "dying_method.py").write_text(
+        "import os\nfrom denoisebench.methods.noisy import Noisy\n"
+        "class Dying(Noisy):\n    def denoise(self, noisy):\n        os.abort()\n"
+    )
+    sweep = ["-m", "method=dying,noisy", *own(photos), "--config-dir", str(tmp_path / "own"), "study=s"]
+    died = subprocess.run([sys.executable, "-m", "denoisebench", "run", *sweep], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGABRT
+    monkeypatch.syspath_prepend(str(tmp_path / "own"))
+    for _ in range(2):  # it is not tried again at each start
+        code, said = run(*sweep)
+        assert code == 1
+        assert "failed   dying | photos | gaussian25 | seed 0: its process died (Fatal Python error: Aborted)" in said
+        assert "1 done, 1 failed" in said
+    jobs, unmade = failed_jobs(tmp_path / "runs" / "s", ())
+    assert [job.method.name for job in jobs] == ["dying"]
+    assert unmade == []
+    assert not deaths.died(jobs[0].cell)
+
+
+def test_a_cell_that_ends_leaves_no_note_of_a_death(run: Any, photos: Path, tmp_path: Path) -> None:
+    assert run("-m", "method=noisy", *own(photos), "study=s")[0] == 0
+    assert not list((tmp_path / "runs").rglob("crash*"))
+
+
+# --- Told levels, given weights ----------------------------------------------------------------------------------
+
+
+SIGMA_METHODS = [name for name in config.groups()["method"] if "sigma" in config.compose_one([f"method={name}"]).plain["method"]]
+
+
+def tags_of(*overrides: str) -> set[str]:
+    [job] = jobs(list(overrides), multirun=False)
+    return set(identity_columns(job, job.method.make(), None)["tags"].split())
+
+
+@pytest.mark.parametrize("method", SIGMA_METHODS)
+def test_a_told_level_is_an_oracle_only_where_it_is_the_true_one(method: str) -> None:
+    given = (f"method={method}", "method.neighbours=null") if method == "pixel2pixel" else (f"method={method}",)
+    levels = {"oracle_sigma", "sigma_given"}
+    assert tags_of(*given, "method.sigma=25") & levels == {"oracle_sigma"}
+    assert tags_of(*given, "method.sigma=0.1") & levels == {"sigma_given"}
+    assert tags_of(*given, "method.sigma=25", "noise=speckle25") & levels == {"sigma_given"}
+    assert tags_of(*given, "method.sigma=25", "noise=gaussian5_50") & levels == {"sigma_given"}
+    assert not tags_of(*given, "method.sigma=null") & levels
+
+
+def test_a_told_photon_count_is_an_oracle_only_where_it_is_the_true_one() -> None:
+    assert "oracle_sigma" in tags_of("method=laine", "noise=poisson30")
+    assert "sigma_given" in tags_of("method=laine", "noise=poisson30", "method.lam=20")
+    assert "sigma_given" in tags_of("method=laine", "noise=poisson30", "method.noise_model=gaussian", "method.sigma=20")
+
+
+TINY = ["budget=smoke", "dataset.crop=48", "trainer.accelerator=cpu", "pictures=0", "method=neighbor2neighbor"]
+
+
+def trained(*overrides: str) -> Cell:
+    [cell] = computed(*TINY, *overrides)
+    assert cell.state == "done", cell.status()
+    return cell
+
+
+def row_of(cell: Cell) -> dict[str, str]:
+    with (cell.folder / "rows.csv").open(encoding="utf-8") as file:
+        return next(csv.DictReader(file))
+
+
+def test_weights_of_ours_keep_what_is_known_of_their_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENOISEBENCH_RUNS", str(tmp_path / "runs"))
+    first = trained("train_noise=gaussian50")
+    weights = first.training / "weights.pt"
+    known, given = row_of(first), row_of(trained(f"checkpoint={weights}"))
+    for column in ("trained_on", "train_noise", "train_steps", "train_seconds", "budget"):
+        assert given[column] == known[column], column
+    assert given["selection"] == "given"
+    assert given["tags"] == known["tags"]
+    assert given["weights"] == f"weights.pt {file_hash(weights)[:12]}"
+    (tmp_path / "foreign.pt").write_bytes(weights.read_bytes())
+    foreign = row_of(trained(f"checkpoint={tmp_path / 'foreign.pt'}", "study=foreign"))
+    assert (foreign["trained_on"], foreign["budget"]) == ("unknown: weights given", "")
+    assert "weights_given" in foreign["tags"].split()
+    other = torch.load(weights, weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in other.items()}, weights)  # no longer those that training.json tells of
+    assert "weights_given" in row_of(trained(f"checkpoint={weights}", "force=true"))["tags"].split()
+
+
+def test_weights_trained_on_the_test_photographs_stay_transductive(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENOISEBENCH_RUNS", str(photos.parent / "runs"))
+    folder = [part for part in TINY if "crop" not in part] + own(photos)
+    [first] = computed(*folder)
+    [given] = computed(*folder, f"checkpoint={first.training / 'weights.pt'}")
+    assert "transductive" in row_of(first)["tags"].split()
+    assert "transductive" in row_of(given)["tags"].split()
+
+
+@pytest.mark.parametrize("setting", ["training.steps=5000", "train_set=bsds500", "train_noise=camera", "validation.every=5"])
+def test_given_weights_and_a_training_are_refused_together(setting: str, tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"w")
+    with pytest.raises((ConfigError, OSError), match=r"init=.*w\.pt|bsds500"):
+        plan(jobs([*TINY, f"checkpoint={tmp_path / 'w.pt'}", setting], multirun=False))
+
+
+def test_fine_tuning_starts_from_the_given_weights_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENOISEBENCH_RUNS", str(tmp_path / "runs"))
+    first = trained()
+    weights = first.training / "weights.pt"
+    tuned = trained(f"init={weights}", "training.steps=1", "method.lr=1e-12")
+    assert tuned.label == "neighbor2neighbor[lr=1e-12,training.steps=1,init=weights.pt]"
+    assert row_of(tuned)["weights"] == f"weights.pt {file_hash(weights)[:12]}"
+    fresh = trained("training.steps=1", "method.lr=1e-12")
+    assert tuned.key != fresh.key
+    assert tuned.train_key != fresh.train_key
+    told, ours = (torch.load(path, weights_only=True) for path in (weights, tuned.training / "weights.pt"))
+    assert all(torch.allclose(told[name], ours[name], atol=1e-9) for name in told)
+    with pytest.raises(ConfigError, match="give one of the two"):
+        plan(jobs([*TINY, f"init={weights}", f"checkpoint={weights}"], multirun=False))
+    with pytest.raises(ConfigError, match="starts from no weights"):
+        plan(jobs(["method=nlm", f"init={weights}"], multirun=False))
+
+
+# --- Files of weights --------------------------------------------------------------------------------------------
+
+
+class _Code:
+    def __reduce__(self) -> Any:
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"state_dict": 5}, "it holds no state dict"),
+        ({"x": torch.zeros(2, dtype=torch.complex64)}, "complex"),
+        ({"x": _Code()}, "it would run code when it is loaded"),
+        (b"half", "it is cut off, damaged, or no file of PyTorch's"),
+        (b"PK\x03\x04 half", "it is cut off, damaged, or no file of PyTorch's"),
+        (b"", "it is cut off, damaged, or no file of PyTorch's"),
+        ([1, 2], "it holds no state dict"),
+    ],
+)
+def test_files_of_weights_are_refused_in_our_words(
+    content: Any, said: str, run: Any, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.pth"
+    file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
+    code, told = run("method=neighbor2neighbor", f"checkpoint={file}", *own(photos))
+    assert code == 2
+    with pytest.raises(ValueError, match=re.escape(str(file))) as caught:
+        convert("neighbor2neighbor", file)
+    for text in (told, str(caught.value)):
+        assert said in text
+        assert str(file) in text
+        assert len(text.strip().splitlines()) == 1
+        assert not re.search(r"weights_only|\x1b|trust|safe_globals", text)
+
+
+def test_an_array_larger_than_memory_is_one_clear_line(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**43,)})
+    with zipfile.ZipFile(tmp_path / "big.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue() + b"\0" * 16)
+    with pytest.raises(ValueError, match=r"big\.npz is no \.npz of C-BSN's variables"):
+        convert("cbsn", tmp_path / "big.npz")

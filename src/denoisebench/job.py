@@ -75,8 +75,8 @@ class Job:
     cell: its label, keys and place. plain: the whole configuration as plain values, as `config.yaml` keeps it.
     overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
-    test instead of training. shard: `i/n`, the part of its images that is computed. lacks: what is missing here for it,
-    as planning found: it is not computed then.
+    test instead of training; init: weights to train on from. shard: `i/n`, the part of its images that is computed.
+    lacks: what is missing here for it, as planning found: it is not computed then.
     """
 
     overrides: tuple[str, ...]
@@ -95,6 +95,7 @@ class Job:
     precision: Literal[32, "bf16-mixed"]
     tile: int | None
     checkpoint: Path | None
+    init: Path | None
     budget: str
     pictures: int
     force: bool

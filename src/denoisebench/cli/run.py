@@ -71,6 +71,7 @@ def run(
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, [wandb,tensorboard]; results do not depend on a logger
       checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
+      init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
       training.selection=oracle   keep the weights that scored best there (rows say oracle_selected)
       method.KEY=VALUE      a parameter of the method; training.KEY=VALUE of its training, and so on

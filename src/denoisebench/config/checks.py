@@ -39,6 +39,7 @@ class _Settings(typing.TypedDict):
     force: bool
     root: str
     checkpoint: str | None
+    init: str | None
 
 
 class _Trainer(typing.TypedDict):

@@ -70,7 +70,9 @@ def image_size(path: Path) -> tuple[int, int]:
             with tifffile.TiffFile(path) as file:
                 return file.pages.first.imagelength, file.pages.first.imagewidth
         with Image.open(path) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+            # A PNG's EXIF is asked for only where its header has one: Pillow would read the whole image to look for it.
+            exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+            turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size if turned else (image.height, image.width)
     except Exception as error:  # whatever a decoder raises on a damaged file
         raise ValueError(f"{path}: cannot be read as an image ({error}); replace it or take it away") from error

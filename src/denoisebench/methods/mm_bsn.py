@@ -7,7 +7,7 @@ from torch import Tensor
 
 from denoisebench.networks.mmbsn import MultiMaskBSN
 from denoisebench.pixel_shuffled import PixelShuffledDenoiser, zeros_to_multiple
-from denoisebench.ranges import Count, Fraction, Positive
+from denoisebench.ranges import Count, Fraction, Number, Positive
 
 
 class MMBSN(PixelShuffledDenoiser):
@@ -41,7 +41,7 @@ class MMBSN(PixelShuffledDenoiser):
         self,
         channels: Count = 3,
         features: Count = 128,
-        modules: Count = 7,
+        modules: Number = 7,
         init: Literal["default", "he"] = "default",
         masks_d2: Sequence[str] = ("centre", "antidiagonal"),
         masks_d3: Sequence[str] = ("centre", "antidiagonal"),

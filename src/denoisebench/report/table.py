@@ -14,6 +14,8 @@ TAG_TEXTS = {
     "second_view": "trained on pairs of independent noisy views",
     "oracle_sigma": "told the true noise level",
     "oracle_selected": "its weights were chosen by clean images",
+    "sigma_given": "told a noise level that is not the true one",
+    "weights_given": "tested with weights whose training is not known here",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
     "refinement": "its output is refined by further passes",

@@ -14,7 +14,7 @@ COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
-    "scene", "chosen",
+    "scene", "chosen", "weights",
 )  # fmt: skip
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"

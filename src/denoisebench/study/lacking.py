@@ -21,10 +21,10 @@ class Here:
 
     def lacks(self, job: Job) -> str | None:
         """What is missing for a job, and the way out. Raises: ConfigError for values that the method's class refuses."""
-        weights = None if job.checkpoint is None else str(job.checkpoint.resolve())
+        weights = job.checkpoint or job.init
         settings = json.dumps(job.plain["method"], sort_keys=True)
         return (
-            self._once((settings, weights), lambda: _method_lacks(job))
+            self._once((settings, weights and weights.resolve()), lambda: _method_lacks(job))
             or self._once(("dataset", id(job.test_set)), lambda: _images_lack(job.test_set, "dataset"))
             or (self._training(job, job.learning) if job.learning else None)
         )
@@ -63,8 +63,8 @@ def _method_lacks(job: Job) -> str | None:
     if reason := method.lacking():
         return reason
     try:
-        if job.checkpoint is not None and job.method.learns == "dataset":
-            load_weights(method, job.checkpoint)
+        if (weights := job.checkpoint or job.init) and job.method.learns == "dataset":
+            load_weights(method, weights)
     except ValueError as error:
         return str(error)
     return None

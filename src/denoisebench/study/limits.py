@@ -56,6 +56,7 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
+    _check_weights(job)
     if job.checkpoint is not None:
         if learns != "dataset":
             raise ConfigError(f"checkpoint={job.checkpoint}: {name} has no weights to load")
@@ -63,6 +64,24 @@ def _check_method(job: Job) -> None:
         raise ConfigError(
             f"{name} learns from a data set, and training.steps is 0: budget={job.budget} has no recipe for it, "
             "or it was set so; set training.steps or choose another budget"
+        )
+
+
+OF_TRAINING = ("training", "train_set", "train_noise", "validation")
+
+
+def _check_weights(job: Job) -> None:
+    """That what is asked of a training is asked of one."""
+    if job.init is not None and job.checkpoint is not None:
+        raise ConfigError("checkpoint=FILE tests weights as they are, init=FILE trains on from them: give one of the two")
+    if job.init is not None and job.method.learns != "dataset":
+        raise ConfigError(f"init={job.init}: {job.method.name} learns from no data set, and starts from no weights")
+    keys = [override.partition("=")[0].lstrip("+") for override in job.overrides]
+    asked = [key for key in keys if key.partition(".")[0] in OF_TRAINING]
+    if job.checkpoint is not None and asked:
+        raise ConfigError(
+            f"checkpoint={job.checkpoint} is tested as it is, and {', '.join(asked)} would be of a training: leave one of them "
+            f"out, or train on from these weights with init={job.checkpoint}"
         )
 
 

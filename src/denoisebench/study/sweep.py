@@ -16,6 +16,7 @@ from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
 from denoisebench.streams import steady_output
 from denoisebench.study.cell import Outcome, compute
+from denoisebench.study.deaths import died, forget, last_words
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
 
@@ -39,14 +40,19 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     first = planned[0].cell
     launch = Launcher([*_place(first), *planned[0].launch], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
-    for job in planned:
-        if is_left(job):
+    for job in sorted(filter(is_left, planned), key=_was_begun):
+        if job.force or not died(job.cell):
             own = None if launch.in_this_process else job.cell.train_key or job.cell.key
             items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
     threads = [] if launch.threads is None else [f"threads={launch.threads}"]
     (study_folder(first.root, first.study) / STOP).unlink(missing_ok=True)
     work_items = [[*_item(cells, shard), *threads] for (_, _, shard, _), cells in items.items()]
     return lambda: launch(work_items) if work_items else None
+
+
+def _was_begun(job: Job) -> bool:
+    """Those come last that a process was computing when it ended: they may end this one too."""
+    return job.cell.state == "running"
 
 
 def _place(cell: Cell) -> list[str]:
@@ -60,7 +66,9 @@ def _item(cells: Sequence[Cell], shard: object) -> list[str]:
 
 def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[Unmade]]:
     """The jobs of a study's failed cells, to be tried again, and the cells that lack a file or a set of images."""
-    failed = [cell for cell in read_plan(study).values() if cell.state == "failed"]
+    failed = [cell for cell in read_plan(study).values() if cell.state == "failed" or last_words(cell)]
+    for cell in failed:
+        forget(cell)
     composed = [compose_one([*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
     jobs, unmade = made_or_not(composed)
     return [job.at(str(study.parent), study.name) for job in jobs], unmade

@@ -23,7 +23,7 @@ from denoisebench.store.cell import study_folder
 from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
-from denoisebench.study.columns import identity_columns
+from denoisebench.study.columns import identity_columns, train_noise
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
 from denoisebench.study.making import method_and_data
@@ -32,6 +32,7 @@ from denoisebench.tracking.about import about_training
 from denoisebench.tracking.log import Log, Shared
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, Told, quiet, trained, trainer_for
+from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import sheltered
 from denoisebench.training.weights import load_weights
 
@@ -83,8 +84,8 @@ def _of_others(job: Job) -> set[tuple[str, int]]:
 
 def _made(job: Job, log: Log, skip: set[tuple[str, int]]) -> Made:
     engine, (method, data) = engine_of(job), method_and_data(job, skip)
-    if job.checkpoint is not None:
-        load_weights(method, job.checkpoint)
+    if weights := job.checkpoint or job.init:
+        load_weights(method, weights)
     return Made(method, data, engine, _training(job, method, data, engine, log) if job.learning else None)
 
 
@@ -97,7 +98,9 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
     def others(resume: Path | None) -> AbstractContextManager[None]:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
-    course = Course(job.seed, engine, own.validation.every, job.force and _older_than_plan(job))
+    selection = own.training.selection
+    origin = Origin.of(own.images.name, train_noise(job), job.budget, selection, own.images.sources)
+    course = Course(job.seed, engine, own.validation.every, job.force and _older_than_plan(job), origin)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
     return about

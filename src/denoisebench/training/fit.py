@@ -18,7 +18,9 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
+from denoisebench.networks.layout import read_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
@@ -28,6 +30,7 @@ from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
 from denoisebench.training.engine import Engine
+from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
 from denoisebench.training.weights import load_weights, source_hash
 
@@ -65,12 +68,13 @@ def quiet() -> Iterator[None]:
 @dataclass(frozen=True)
 class Course:
     """How a training goes: all that it draws follows `seed`. validate_every: steps between scores of clean images; 0: never.
-    force: train again what is done already."""
+    force: train again what is done already. origin: what is kept of it beside its weights."""
 
     seed: int
     engine: Engine = field(default_factory=Engine)
     validate_every: int = 0
     force: bool = False
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def _train(
     with told.log() as opened, track(told.title, data.training.steps, start) as advance, others(resume):
         live = replace(told, advance=advance, live=opened.curve)
         fitted = fit(method, data, folder, resume, course, live)
-    _keep(method, data, folder, course.engine.devices, *fitted)
+    _keep(method, data, folder, course, *fitted)
     (folder / "last.ckpt").unlink(missing_ok=True)
     if fitted[0].stop.asked:  # too late to save a step, and in time to stop before what follows
         raise KeyboardInterrupt
@@ -153,7 +157,7 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
     if not checkpoint.is_file():
         return None, 0
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        stored = read_file(checkpoint)
         if lacking := NEEDED_TO_RESUME - stored.keys():
             raise ValueError(f"it has no {', '.join(sorted(lacking))}")
         return checkpoint, int(stored["global_step"])
@@ -185,7 +189,7 @@ def fit(
 
 
 def _keep(
-    method: Denoiser, data: DataModule, folder: Path, devices: int, log: TrainingLog, validation: Validation, reads: ReadCount
+    method: Denoiser, data: DataModule, folder: Path, course: Course, log: TrainingLog, validation: Validation, reads: ReadCount
 ) -> None:
     assert data.training is not None
     with whole_file(folder / "weights.pt") as part:
@@ -196,6 +200,8 @@ def _keep(
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     seconds = log.seconds - validation.seconds
-    about = {"steps": data.training.steps, "seconds": seconds, "devices": devices}
+    about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices}
+    if course.origin:
+        about |= {"origin": course.origin.told(), "weights": file_hash(folder / "weights.pt")}
     about |= {"source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))
