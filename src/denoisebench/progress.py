@@ -20,6 +20,11 @@ def output_console() -> Console:
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {thing}" + "s" * (number != 1)
+
+
 @contextmanager
 def track(title: str, total: int, start: int = 0) -> Iterator[Advance]:
     """Yields `advance(done, note)`: `done` of `total` counted from the beginning, `note` shown beside it."""

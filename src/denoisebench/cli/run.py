@@ -80,7 +80,7 @@ def run(
       on_error=stop         end a sweep with the first cell that fails (default: continue)
       shard=1/4             only this quarter of the images; -m shard=1/4,2/4,3/4,4/4 launcher=joblib computes them at once
 
-    A value with any of ( ) = ' , # & { } needs two pairs of quotes: 'study="a (b)"'.
+    A value with any of ( ) = ' , # & { } needs two pairs of quotes: 'dataset.noisy="my photos (1)"'.
 
     A run continues when its output is closed (`| head`) or its terminal is; Ctrl-C or `kill` ends it.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, flag_override
 
-from denoisebench.config import plugins
+from denoisebench.config import paths, plugins
 from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
@@ -97,6 +97,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     check_settings(plain)
+    paths.make_absolute(plain)
     own = own_overrides(overrides)
     plugins.find_classes(own_folders(own))
     named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
@@ -110,7 +111,9 @@ def _compose(overrides: Sequence[str]) -> Composed:
     own_train_set = plain.get("train_set") != unchanged.train_set
     budget = unchanged.has_recipe, unchanged.recipe_sets
     chosen = choices["dataset"], choices["noise"]
-    return Composed(plain, tuple(overrides), choices["method"], tuple(changed), own_train_set, *budget, *chosen)
+    return Composed(
+        plain, tuple(map(paths.absolute, overrides)), choices["method"], tuple(changed), own_train_set, *budget, *chosen
+    )
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,8 @@ def list_images(folder: Path, key: str, suffix: str = "") -> dict[str, Path]:
     Raises: FileNotFoundError or ValueError, naming `key`, if there is no such folder, no image in it, or two
     images of one stem.
     """
+    if folder.is_file():
+        raise NotADirectoryError(f"{key}={folder}: is a file; name the folder that holds it")
     if not folder.is_dir():
         raise FileNotFoundError(f"{key}={folder}: no such folder")
     files: dict[str, Path] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.progress import duration
+from denoisebench.progress import counted, duration
 from denoisebench.report.results import Result, all_images, mean, measures_in
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
@@ -94,7 +94,7 @@ class Grid:
 
 
 def size_text(images: int, photographs: int) -> str:
-    return f"{images} images" + (f" of {photographs} photographs" if photographs not in (0, images) else "")
+    return counted(images, "image") + (f" of {counted(photographs, 'photograph')}" if photographs not in (0, images) else "")
 
 
 def tags_of(result: Result, images: frozenset[str]) -> list[str]:
@@ -103,7 +103,7 @@ def tags_of(result: Result, images: frozenset[str]) -> list[str]:
     tags += result.tags.split()
     tags += ["per image"] if result.learns == "image" else []
     tags += ["scored by server"] if result.scored_by == "server" else []
-    tags += [f"{result.images} images only"] if result.names != images else []
+    tags += [f"{counted(result.images, 'image')} only"] if result.names != images else []
     tags += [f"precision {result.precision}"] if result.precision not in ("", "32") else []
     tags += [f"{result.repeats} repeats"] if result.repeats > 1 else []
     return tags + ([f"{result.seeds} seeds"] if result.seeds > 1 else [])

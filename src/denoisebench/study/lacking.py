@@ -7,6 +7,7 @@ from denoisebench.config import ConfigError
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import too_small
 from denoisebench.job import Job, Learning
+from denoisebench.progress import counted
 from denoisebench.seeding import isolated_rng
 from denoisebench.training.weights import load_weights
 
@@ -75,5 +76,4 @@ def _images_lack(images: ImageSet, key: str) -> str | None:
     if not lines:
         return None
     shown = "; ".join(lines[:SHOWN]) + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
-    files = "1 file" if len(lines) == 1 else f"{len(lines)} files"
-    return f"{key} {images.name}: {files} cannot be used: {shown}. Mend or take away, or set {key}.channels"
+    return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Mend or take away, or set {key}.channels"

@@ -10,7 +10,7 @@ from rich.table import Table
 from denoisebench.config import ConfigError
 from denoisebench.job import Job, Unmade
 from denoisebench.progress import console, output_console
-from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.cell import LONGEST_NAME, Cell, file_name, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
 from denoisebench.study.lacking import Here
@@ -23,10 +23,14 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
 
     Raises: ConfigError for what is not valid, and where every job lacks something and the plan is to be kept.
     """
+    for study in dict.fromkeys(job.cell.study for job in jobs):
+        _check_name(study)
     left = [job.cell.state != "done" or job.force for job in jobs]
     for job in itertools.compress(jobs, left):
         check(job, len(jobs))
     _check_asked_once(jobs)
+    jobs = _once(jobs)
+    left = [job.cell.state != "done" or job.force for job in jobs]
     here = Here()
     jobs = [replace(job, lacks=here.lacks(job)) if is_left else job for job, is_left in zip(jobs, left, strict=True)]
     if not keep:
@@ -40,6 +44,30 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     jobs = [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
     _tell_lacking(job for job in jobs if job.lacks)
     return jobs
+
+
+def _once(jobs: Sequence[Job]) -> list[Job]:
+    """Each cell of a command once, and what made several of them one."""
+    same: dict[object, list[Job]] = {}
+    for job in jobs:
+        same.setdefault((job.cell.root, job.cell.study, job.cell.key, job.shard), []).append(job)
+    for own in same.values():
+        if len(own) > 1:
+            common = set.intersection(*(set(job.overrides) for job in own))
+            differ = list(dict.fromkeys(o for job in own for o in job.overrides if o not in common))
+            by = f": {', '.join(differ)} make no difference to it" if differ else ""
+            console.print(f"{own[0].cell} was asked for {len(own)} times, and is one cell{by}", style="yellow", markup=False)
+    return [own[0] for own in same.values()]
+
+
+def _check_name(study: str) -> None:
+    """That a study's name is its folder's, so that no two share one and `report` finds it by what was typed."""
+    if (folder := file_name(study)) != study:
+        shown = study if len(study) <= LONGEST_NAME else f"{study[:LONGEST_NAME]}... ({len(study)} characters)"
+        raise ConfigError(
+            f"study={shown} is not a plain name of a folder: at most {LONGEST_NAME} letters, digits and - _ . , = [ ] +, no . at "
+            f"either end; did you mean study={folder}?"
+        )
 
 
 def _tell_lacking(jobs: Iterable[Job]) -> None:
