@@ -3,36 +3,43 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e
 
-.PHONY: help demo test test-slow bench lint format wheel constraints clean
+.PHONY: help demo test test-slow bench lint audit format methods wheel constraints clean
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: .venv/core  ## compare seven methods on photographs: runs/demo/report.html (minutes the first time, seconds the second)
 	$(BIN)/denoisebench run -m experiment=demo
 	$(BIN)/denoisebench report demo
 
-test: .venv/dev  ## the tests, about 4 minutes on 2 cores
+test: .venv/dev  ## run the tests, about 4 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-slow: .venv/dev  ## learning and kill tests
+test-slow: .venv/dev  ## run the learning and kill tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
-bench: .venv/dev  ## speed against literal versions of the methods, about 10 minutes on 2 cores (ARGS=--scale: against image size)
+bench: .venv/dev  ## speed against the released procedures, about 10 minutes on 2 cores (ARGS=--scale: against image size)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-lint: .venv/dev  ## ruff, pyright, import layers
+lint: .venv/dev  ## ruff, pyright, import layers, advisories on dependencies
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@$(BIN)/python .ci/audit.py
+
+audit: .venv/uv  ## advisories on the pinned dependencies (skipped offline)
+	@$(BIN)/python .ci/audit.py
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+methods: .venv/uv  ## write the table in docs/methods.md
+	$(BIN)/python docs/methods.py
+
 wheel: .venv/dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --installer uv
 
-constraints: .venv/uv  ## pin the newest versions of everything anew
+constraints: .venv/uv  ## pin the newest versions of all dependencies
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt pyproject.toml
 

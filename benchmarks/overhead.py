@@ -93,8 +93,8 @@ def start(quick: bool) -> None:
 def cells(quick: bool) -> None:
     """Cells of three crops of 32 x 32 that nothing denoises: what is left is planning, files, scoring, Lightning."""
     from denoisebench.config.jobs import jobs
+    from denoisebench.store.finished import read_finished
     from denoisebench.study.cell import compute
-    from denoisebench.study.finished import read_rows
     from denoisebench.study.planning import plan
 
     count = 5 if quick else 100
@@ -107,7 +107,7 @@ def cells(quick: bool) -> None:
         planned, planning = _measured(lambda: plan(composed))
         cells = {job.cell.key: job.cell for job in planned}
         _, computing = _measured(lambda: [compute(job, cells) for job in planned])
-        tested = sum(float(row["seconds"]) for job in planned for row in read_rows(job.cell))
+        tested = sum(float(row["seconds"]) for job in planned for row in read_finished(job.cell.folder))
     for what, seconds in (("composing", composing), ("planning", planning), ("computing", computing)):
         print(f"  {1000 * seconds / count:7.1f} ms a cell {what}")
     print(f"  {1000 * tested / count:7.1f} ms of them in the method")

@@ -26,7 +26,7 @@ def add_cell(
         {"study": "study", "method": method, "dataset": dataset, "noise": noise, "seed": seed, "repeat": repeat, "image": image,
          "protocol": "default", "psnr_db": psnr, "ssim": None if psnr is None else ssim, "seconds": 0.25, "peak_mib": 100.0,
          "learns": "nothing", "tags": "", "noisy_sha": f"{dataset}{noise}{seed}{image}".replace("/", ""),
-         "clean_sha": f"clean{dataset}{image}".replace("/", ""),
+         "clean_sha": "" if psnr is None else f"clean{dataset}{image}".replace("/", ""),
          "status": "unscored" if psnr is None else "done", "key": key, "setup": setup, "commit": "abc",
          "scene": (scenes or {}).get(image, ""), **columns}
         for repeat in range(repeats) for image, psnr in psnrs.items()

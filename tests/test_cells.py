@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from denoisebench.store.cell import Cell, key_of
 from denoisebench.store.files import write_atomic
 from denoisebench.store.plan import add_to_plan, read_plan
-from denoisebench.store.rows import COLUMNS, PartialRows, write_csv
+from denoisebench.store.rows import COLUMNS, PartialRows, read_csv, write_csv, write_rows
 
 
 def fail(*_: Any, **__: Any) -> None:
@@ -81,11 +81,6 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- csv
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def test_csv_has_the_columns_in_their_order_and_none_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     write_csv(path, ["b", "a"], [{"a": None, "b": "x"}, {"b": 1, "a": 0}])
@@ -97,7 +92,9 @@ def test_csv_has_the_columns_in_their_order_and_none_is_empty(tmp_path: Path) ->
     assert files_under(tmp_path) == [path]
 
 
-@pytest.mark.parametrize("text", ["a,b", 'say "a"', "two\nlines", " spaces ", "\u00fc\u5199", "'", ";", "=1+1", "\ttab"])
+@pytest.mark.parametrize("text", [
+    "a,b", 'say "a"', "two\nlines", " spaces ", "\u00fc\u5199", "'", ";", "=1+1", "'=1", "''@x", "'x", "+-", "-5", "-n", "\ttab",
+])  # fmt: skip
 def test_any_text_comes_back_from_a_csv(tmp_path: Path, text: str) -> None:
     write_csv(tmp_path / "rows.csv", ["before", "text", "after"], [{"before": 1, "text": text, "after": 2}])
     assert read_csv(tmp_path / "rows.csv") == [{"before": "1", "text": text, "after": "2"}]
@@ -361,11 +358,18 @@ def test_a_state_is_kept_with_its_details(tmp_path: Path, state: Any) -> None:
     assert files_under(tmp_path) == [kept.folder / "status.json"]
 
 
+def whole_row(key: str) -> dict[str, Any]:
+    own = {"image": "a", "repeat": 0, "protocol": "default", "seconds": 0.1, "peak_mib": 1.0, "status": "done", "key": key}
+    return dict.fromkeys(COLUMNS) | own
+
+
 def test_a_cell_is_done_only_with_its_rows(tmp_path: Path) -> None:
     done = cell(tmp_path)
     done.set_status("done")
     assert done.state != "done"
     (done.folder / "rows.csv").write_text("x\n")
+    assert done.state != "done"
+    write_rows(done.folder / "rows.csv", [whole_row(done.key)])
     assert done.state == "done"
     # The rows alone do not make it done either.
     (done.folder / "status.json").unlink()
@@ -399,7 +403,7 @@ def test_a_status_that_is_none_is_planned(tmp_path: Path, content: bytes) -> Non
 
 
 def row(image: str, **values: Any) -> dict[str, Any]:
-    return {"image": image, "ssim": 1 / 3, "learns": True, "tags": None} | values
+    return dict.fromkeys(COLUMNS) | {"image": image, "ssim": 1 / 3, "learns": True, "tags": None} | values
 
 
 def groups_of(count: int) -> list[list[dict[str, Any]]]:

@@ -21,7 +21,10 @@ from denoisebench.cli.messages import loading
 from denoisebench.streams import steady_output
 from denoisebench.study import cell as study_cell
 
-COMMANDS = ["run", "report", "explain", "status", "retry", "check", "dashboard", "submit", "import-weights", "completion", "data"]
+COMMANDS = [
+    "run", "denoise", "report", "explain", "status", "retry", "check", "dashboard", "submit", "import-weights", "completion",
+    "data",
+]  # fmt: skip
 SMALL = ("dataset.crop=48", "trainer=cpu")
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from denoisebench.noise import Gaussian, Poisson
 from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
+from denoisebench.training.engine import Engine
 from jobs import built, computed
 
 pytestmark = [
@@ -24,7 +26,13 @@ pytestmark = [
 METHODS = config.groups()["method"]
 
 
-def on_gpu(name: str, *overrides: str) -> torch.nn.Module:
+@pytest.fixture(autouse=True)
+def _exact() -> Iterator[None]:
+    with Engine().exact():
+        yield
+
+
+def on_gpu(name: str, *overrides: str) -> Any:
     with isolated_rng(0):
         return built(f"method={name}", "budget=smoke", *overrides).cuda().eval()
 

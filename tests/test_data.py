@@ -1,16 +1,18 @@
 """The verb `data`: what comes from a server that fails, from an archive that means harm, and what reading it all finds."""
 
+import contextlib
 import errno
 import hashlib
 import io
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +21,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import loadmat, savemat
 
 from denoisebench import config
 from denoisebench.cli import main
@@ -62,10 +65,11 @@ class Server(ThreadingHTTPServer):
     drops: dict[str, list[int]]
     busy: int = 0
     tags: bool = True
+    oddly: dict[str, Callable[[BaseHTTPRequestHandler], None]]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.drops, self.asked = dict(FILES), {}, []
+        self.files, self.drops, self.asked, self.oddly = dict(FILES), {}, [], {}
         self.asked: list[tuple[str, str | None]]
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
@@ -82,6 +86,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(503)
         if name not in server.files:
             return self.send_error(404)
+        if name in server.oddly:
+            return server.oddly[name](self)
         body = server.files[name]
         tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
         goes_on = wanted is not None and self.headers.get("If-Range") == tag
@@ -222,6 +228,58 @@ class _Usage:
     free = 1
 
 
+def endless(handler: BaseHTTPRequestHandler) -> None:
+    """No length, and bytes until the other side hangs up."""
+    handler.send_response(200)
+    handler.end_headers()
+    sent = 0
+    with contextlib.suppress(OSError):
+        while sent < 50 << 20:
+            sent += handler.wfile.write(bytes(1 << 16))
+
+
+def answering(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (endless, "sends more than 1068576 bytes, which no file of this set can have"),
+        (answering(200, Content_Length="9999999999"), "sends more than 1068576 bytes"),
+        (answering(200, Content_Length="abc"), "says Content-Length: abc"),
+        (answering(302, Location="file:///etc/passwd"), "leads elsewhere"),
+    ],
+)
+def test_an_odd_answer_is_told_as_what_it_is_at_once(
+    answer: Any, told: str, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = [0]
+    write = download.Resuming._write
+
+    def watched(self: Any, response: Any, out: Path, start: int) -> None:
+        try:
+            write(self, response, out, start)
+        finally:
+            largest.append(out.stat().st_size)
+
+    monkeypatch.setattr(download.Resuming, "_write", watched)
+    server.oddly["a.png"] = answer
+    assert main(["data", "download", "small"]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "SHA-256" not in said
+    assert max(largest) <= 20000 + 2**20
+    assert len(server.asked) == 1
+    assert left(Path("data")) == []
+
+
 def test_a_damaged_file_is_found_and_only_it_is_fetched_again(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "download", "small"]) == 0
     path = Path("data/Small/c.png")
@@ -268,6 +326,26 @@ def test_unchecked_files_are_checked_by_their_content(
     told = capsys.readouterr().out
     assert "checksums unchecked: none is published" in told
     assert hashlib.sha256(content).hexdigest() in told
+
+
+def test_sidd_s_validation_arrays_are_known_by_their_content_however_they_are_compressed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verify, "BLOCKS", (3, 4, 32, 32, 3))
+    make_blocks(Path("data"), "validation")
+    names = [f"Validation{side}BlocksSrgb" for side in ("Noisy", "Gt")]
+    arrays = {name: loadmat(f"data/SIDD/{name}.mat")[name] for name in names}
+    for compressed in (False, True):
+        for name, array in arrays.items():
+            savemat(f"data/SIDD/{name}.mat", {name: array}, do_compression=compressed)
+        monkeypatch.setattr(verify, "ARRAYS", {n: hashlib.sha256(a.tobytes("C")).hexdigest() for n, a in arrays.items()})
+        assert main(["data", "verify", "sidd_validation"]) == 0
+        assert "ValidationGtBlocksSrgb.mat: its array is the published one" in capsys.readouterr().out
+    changed = arrays[names[1]].copy()
+    changed[2, 1, 3, 3, 0] ^= 1
+    savemat(f"data/SIDD/{names[1]}.mat", {names[1]: changed}, do_compression=True)
+    assert main(["data", "verify", "sidd_validation"]) == 1
+    assert "ValidationGtBlocksSrgb.mat: the SHA-256 of its array is" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------------------------- the verb
@@ -425,8 +503,32 @@ def test_bombs_and_doubles_and_damage_are_refused(make: Any) -> None:
         unpacked(make(Path("b"), {"x": b"1", "X": b"2"}))
     content = make(Path("c"), {name: np.random.default_rng(0).bytes(5000) for name in NAMES}).read_bytes()
     Path("d").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="d: nothing of it is used"):
-        unpacked(Path("d"))
+    Path("e").write_bytes(content[:2000] + bytes(100) + content[2100:])
+    for damaged in "de":
+        shutil.rmtree("to", ignore_errors=True)
+        with pytest.raises(ValueError, match=f"{damaged}: nothing of it is used"):
+            unpacked(Path(damaged))
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("kind", ["skipped", "header"])
+def test_what_is_passed_over_in_a_tar_is_bounded_too(compression: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open("a", f"w:{compression}") as file:  # type: ignore[call-overload]
+        info = tarfile.TarInfo("readme")
+        if kind == "header":
+            info.pax_headers = {"comment": "x" * 10**7}
+        else:
+            info.size = 10**7
+        file.addfile(info, io.BytesIO(bytes(10**7)))
+        last = tarfile.TarInfo("a.png")
+        file.addfile(last, io.BytesIO(b""))
+    made = [0]
+    read = tarfile.TarFile.next
+    monkeypatch.setattr(tarfile.TarFile, "next", lambda self: (made.append(self.fileobj.tell()), read(self))[1])
+    with pytest.raises(ValueError, match="a: nothing of it is used: it is larger unpacked"):
+        unpack(Path("a"), lambda path: None, Path("to"), 10**5, lambda done, note: None)
+    assert max(made) < 10**6
+    assert unpack(Path("a"), lambda path: None, Path("to"), 10**7, lambda done, note: None) == []
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])

@@ -74,8 +74,8 @@ def test_a_run_records_what_its_ticks_say(capsys: pytest.CaptureFixture[str]) ->
     assert "clean read 0 times, target 0 times; 0 held one" in ours["noisy only"].evidence
     assert ours["blind spot"].evidence.endswith("by the Jacobian: 0 times")
     assert "0 in common" in ours["disjoint"].evidence
-    assert bound["noisy only"].state == "note"
-    assert bound["blind spot"].state == "note"
+    assert bound["noisy only"].state == "none"
+    assert bound["blind spot"].state == "none"
     capsys.readouterr()
 
 
@@ -94,7 +94,7 @@ def test_one_seed_without_a_record_is_none_for_the_whole() -> None:
     (cells[0].folder / "manifest.json").write_text(json.dumps({"evidence": {"training_reads": reads}}))
     assert ticks_of(str(STUDY), "m")["noisy only"].state == "unknown"
     (cells[1].folder / "manifest.json").write_text(json.dumps({"evidence": {"training_reads": {**reads, "target": 7}}}))
-    assert ticks_of(str(STUDY), "m")["noisy only"].state == "note"
+    assert ticks_of(str(STUDY), "m")["noisy only"].state == "fails"
     [result] = summarise(read_study(STUDY))
     assert len(cells_of(result)) == 2
 
@@ -104,7 +104,7 @@ READS = {"clean": 0, "target": 0, "given_clean": 0, "given_target": 0}
 
 @pytest.mark.parametrize(
     ("learns", "batches", "clean", "state"),
-    [("image", 4, 0, "ok"), ("image", 0, 0, "unknown"), ("image", 3, 0, "unknown"), ("image", 3, 2, "note"),
+    [("image", 4, 0, "ok"), ("image", 0, 0, "unknown"), ("image", 3, 0, "unknown"), ("image", 3, 2, "fails"),
      ("dataset", 50, 0, "ok"), ("dataset", 49, 0, "unknown"), ("dataset", 0, 0, "unknown")],
 )  # fmt: skip
 def test_a_tick_rests_on_counts_of_the_whole(learns: str, batches: int, clean: int, state: str) -> None:

@@ -207,4 +207,4 @@ def test_a_minute_of_training_lifts_psnr() -> None:
     for cell in computed("method=noisy,ffdnet", "budget=quick", "noise=gaussian25", "dataset.crop=160"):
         with (cell.folder / "rows.csv").open() as rows:
             means.append(np.mean([float(row["psnr_db"]) for row in csv.DictReader(rows)]))
-    assert means[1] > means[0] + 5
+    assert means[1] > means[0] + 3

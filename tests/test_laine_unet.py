@@ -16,7 +16,7 @@ from denoisebench.networks.laine_unet import (
     rows_down,
     shift_down,
 )
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 def count(network: nn.Module) -> int:

@@ -435,6 +435,51 @@ def test_rows_weights_and_keys_are_the_same_without_a_logger(study: Study, tmp_p
     assert not [path for path in (tmp_path / "default").iterdir() if path.name in (".wandb", ".csv", ".tensorboard")]
 
 
+# --- Under an agent of a W&B sweep -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What `wandb agent` sets for the command that it starts."""
+    import wandb
+
+    file = tmp_path / "config.yaml"
+    file.write_text("wandb_version: 1\nseed: {value: 7}\n")
+    told = {"WANDB_SWEEP_ID": "sweep123", "WANDB_RUN_ID": "agent456", "WANDB_SWEEP_PARAM_PATH": str(file)}
+    wandb.teardown()  # it reads the environment once
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    yield told
+    wandb.teardown()
+
+
+def test_cells_under_an_agent_are_runs_of_their_own_and_say_of_which_sweep(agent: dict[str, str], tmp_path: Path) -> None:
+    cells = computed("method=noisy", "seed=0,1", "logger=wandb", "study=swept", f"root={tmp_path}")
+    runs = offline_runs(tmp_path / "swept")
+    assert runs.keys() == {run_id("swept", cell.key) for cell in cells}
+    assert {one.config["wandb_sweep"] for one in runs.values()} == {"sweep123"}
+    assert {one.config["seed"] for one in runs.values()} == {0, 1}, "the agent's parameters replaced the cell's own"
+    assert {name: os.environ[name] for name in agent} == agent, "the agent's variables are gone for others"
+
+
+def test_a_run_that_is_not_ours_is_never_written_to(
+    agent: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    monkeypatch.delenv("WANDB_SWEEP_PARAM_PATH")  # W&B leaves that file open
+    wandb.setup(wandb.Settings(silent=True, quiet=True))  # as a plugin might have done before
+    [cell] = computed("method=noisy", "logger=wandb", "study=early", f"root={tmp_path}")
+    assert cell.state == "done"
+    assert "W&B opened run agent456 instead of early-" in capfd.readouterr().err
+    [told] = offline_runs(tmp_path / "early").values()
+    assert (told.id, told.history, told.exit_code) == ("agent456", [], 1)
+
+
+def test_without_an_agent_no_sweep_is_named(study: Study) -> None:
+    assert not [one.id for one in study.runs.values() if "wandb_sweep" in one.config]
+
+
 def failing(*_: Any, **__: Any) -> Any:
     raise OSError(28, "No space left on device")
 

@@ -172,5 +172,5 @@ def test_the_audit_says_what_was_offered_at_test() -> None:
     assert said == [
         ("ok", "learns nothing; none of 2 batches at test held a clean image"),
         ("ok", "learns nothing; 2 of 2 batches at test held a clean image, which was read 0 times"),
-        ("note", "2 of 2 batches at test held a clean image, which was read 2 times"),
+        ("fails", "2 of 2 batches at test held a clean image, which was read 2 times"),
     ]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from denoisebench.masking import draw_marks, draw_neighbor_values, window_statistic
 from denoisebench.methods.noise2void import Noise2Void
 from denoisebench.networks.n2v_unet import MULTIPLE, REACH, N2VUNet, _BlurPool
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 from test_slow import compute, mean_psnr
 
 

@@ -10,6 +10,7 @@ from denoisebench.report.differences import difference_text
 from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
 from denoisebench.report.results import Result, summarise
 from denoisebench.report.rows import read_study
+from denoisebench.report.standing import counted, standing_table, standings
 from denoisebench.report.write import write_report
 from denoisebench.submit.kinds import KINDS
 from studies import STUDY, add_cell
@@ -154,3 +155,42 @@ def test_a_label_writes_equal_settings_alike() -> None:
     for written in ("8", "8.0", "8e0"):
         one = config.compose_one(["method=neighbor2neighbor", f"method.regularizer={written}"])
         assert one.changed == ("regularizer=8",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "psnr_db", "word", "told"),
+    [({}, 32.08, "reproduced", "protocol neighbor2neighbor"), ({}, 31.93, "reproduced", "protocol"), ({}, 32.24, "differs", ""),
+     ({}, 31.9, "differs", ""), ({"budget": "hour"}, 32.08, "not run", "budget hour"),
+     ({"protocol": "default"}, 32.08, "not run", "ours default"), ({"trained_on": "bsds500"}, 32.08, "not run", "ours bsds500"),
+     ({"tags": "stale_training"}, 32.08, "not run", "our code has changed")],
+)  # fmt: skip
+def test_the_status_of_a_published_number_is_computed(columns: dict[str, str], psnr_db: float, word: str, told: str) -> None:
+    learned = {"learns": "dataset", "budget": "paper", "trained_on": "imagenet_val", "protocol": "neighbor2neighbor"}
+    add_cell("neighbor2neighbor", {"a": psnr_db}, dataset="kodak", **{**learned, **columns})  # type: ignore[arg-type]
+    results = summarise(read_study(STUDY))
+    found = [one for one in standings(results) if one.published.method == "neighbor2neighbor"]
+    assert len(found) == len([p for p in read_published() if p.method == "neighbor2neighbor"])
+    [here] = [one for one in found if (one.published.dataset, one.published.noise) == ("kodak", "gaussian25")]
+    assert here.word == word
+    assert told in here.told
+    assert {one.word for one in found if one is not here} == {"not run"}
+    write_report([STUDY])
+    text = (STUDY / "report.html").read_text()
+    assert counted(standings(results)) in text
+    assert (word in standing_table(found, ("reproduced", "differs"))) == (word != "not run")
+
+
+def test_a_paper_that_does_not_say_how_it_scored_is_held_against_the_default_protocol() -> None:
+    theirs = next(p for p in read_published() if p.method == "zsn2n" and p.protocol == "unknown" and not p.tags)
+    for protocol, psnr_db in (("default", theirs.psnr_db + 0.5), ("aaa", theirs.psnr_db)):
+        add_cell("zsn2n", {"a": psnr_db}, dataset=theirs.dataset, noise=theirs.noise, learns="image", budget="paper",
+                 protocol=protocol, setup=protocol, seed=0 if protocol == "default" else 1)  # fmt: skip
+    [here] = [one for one in standings(summarise(read_study(STUDY))) if one.published is theirs]
+    assert (here.word, here.result and here.result.protocol) == ("differs", "default")
+    assert "not stated" in here.told
+
+
+def test_methods_without_a_row_are_not_run() -> None:
+    found = standings([], ["zsn2n", "dip"])
+    assert {one.published.base for one in found} == {"zsn2n", "dip"}
+    assert {one.word for one in found} == {"not run"}

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import statistics
 from collections import defaultdict
 from io import StringIO
@@ -12,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from denoisebench.report.plain import markdown_tables, print_tables
-from denoisebench.report.results import mean, summarise
+from denoisebench.report.results import mean, measures_in, summarise
 from denoisebench.report.rows import find_study, read_study
 from denoisebench.report.status import print_status
 from denoisebench.report.write import write_report
@@ -193,3 +194,19 @@ def test_a_study_without_results_says_where_to_look(capsys: pytest.CaptureFixtur
     add_to_plan(STUDY, [Cell("runs", "study", "m", "set", "n", 0, "key", "setup")])
     assert write_report([STUDY]) == 1
     assert "denoisebench status study" in capsys.readouterr().out
+
+
+def test_nothing_is_claimed_of_clean_images_where_there_are_none() -> None:
+    for method in ("noisy", "alpha"):
+        add_cell(method, {"a": None, "b": None}, dataset="dnd", noise="real")
+    assert write_report([STUDY]) == 0
+    results = summarise(read_study(STUDY))
+    assert measures_in(results) == []
+    assert "PSNR" not in printed()
+    assert "no clean images, no scores" in printed()
+    assert r"\begin{table}" not in (STUDY / "table.tex").read_text()
+    table = re.search(r'<table class="main.*?</table>', (STUDY / "report.html").read_text(), re.DOTALL)
+    assert table
+    assert "PSNR" not in table[0]
+    add_cell("noisy", {"a": 20.0}, dataset="small", ssim=None)
+    assert [m.name for m in measures_in(summarise(read_study(STUDY)))] == ["psnr", "ssim"]

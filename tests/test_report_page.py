@@ -1,5 +1,6 @@
 """The page: offline, deaf to hostile names, and driven in a real browser where there is one."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from browser import Browser, browser
-from denoisebench.report.charts import Point, cost_plot, pareto
+from denoisebench.report.charts import Point, cost_plot, curve_plot, pareto
+from denoisebench.report.health import Curve
 from denoisebench.report.latex import latex_tables, latex_text
-from denoisebench.report.markup import Markup, element
+from denoisebench.report.markup import Markup, element, with_code
+from denoisebench.report.overview import overview
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import read_study
 from denoisebench.report.study import build
@@ -20,7 +23,7 @@ from denoisebench.report.write import write_report
 from denoisebench.store.cell import Cell
 from denoisebench.store.pictures import read_png
 from denoisebench.store.plan import add_to_plan
-from denoisebench.store.rows import write_csv
+from denoisebench.store.rows import write_csv, write_rows
 from studies import STUDY, add_cell
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&${title}"
@@ -255,3 +258,196 @@ def test_latex_marks_the_best_and_the_second_and_escapes() -> None:
     assert text.count("{") == text.count("}")
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "textsuperscript" in line]
     assert len({line.count("&") for line in rows}) == 1
+
+
+def test_latex_names_its_tables_sorts_its_marks_and_tells_seeds() -> None:
+    for seed in (0, 1):
+        add_cell("other", {"a": 24.0}, seed=seed, tags="second_view")
+        add_cell("alpha", {"a": 30.0 + seed}, seed=seed, tags="oracle_sigma second_view", learns="image")
+    text = latex_tables(summarise(read_study(STUDY)))
+    assert r"\label{tab:set-default}" in text
+    assert r"\textbf{30.50} {\scriptsize$\pm$0.71}" in text
+    marks = re.findall(r"\\textsuperscript\{([^}]*)\}", text)
+    assert marks
+    assert all(found.split(",") == sorted(found.split(",")) for found in marks)
+    assert any("," in found for found in marks)
+
+
+def test_the_viewer_offers_no_error_without_clean_images(driven: Browser) -> None:
+    add_cell("noisy", {"a": None, "b": None}, dataset="dnd", noise="real")
+    add_cell("alpha", {"a": None, "b": None}, dataset="dnd", noise="real")
+    write_report([STUDY])
+    driven.open(PAGE)
+    assert driven.value("document.querySelector('[data-mode=error]').hidden")
+    assert driven.value("document.querySelector('#order').parentElement.hidden")
+    said = driven.value("document.querySelector('#pictures').innerText")
+    assert "error" not in said
+    assert "scored" not in said
+    assert "Crops where the methods differ" in said
+    assert not driven.problems
+
+
+def test_protocols_stand_in_the_order_asked_for_and_servers_last() -> None:
+    for protocol, by in (("server:x", "server"), ("neighbor2neighbor", "local"), ("default", "local"), ("apbsn", "local")):
+        add_cell("alpha", {"a": 30.0}, protocol=protocol, scored_by=by, setup=protocol, seed=0)
+    rows = [{**r, "images": 1} for r in read_study(STUDY)]
+    rows.sort(key=lambda r: ["server:x", "neighbor2neighbor", "default", "apbsn"].index(r["protocol"]))
+    assert [r.protocol for r in summarise(rows)] == ["neighbor2neighbor", "default", "apbsn", "server:x"]
+
+
+def test_one_table_over_all_data_sets_and_noises_links_to_each() -> None:
+    three_methods()
+    add_cell("alpha", {"c": 33.0}, dataset="other", tags="oracle_sigma")
+    add_cell("gamma", {"c": 32.0, "d": 34.0}, dataset="other")
+    add_cell("gamma", {"c": None}, dataset="unscored")
+    write_report([STUDY])
+    text = PAGE.read_text()
+    table = re.search(r'<table class="main sortable overview".*?</table>', text, re.DOTALL)
+    assert table
+    assert text.index(table[0]) < text.index('<div id="tables">')
+    links = re.findall(r'href="#(table-[0-9]+)"', table[0])
+    assert len(links) == 3
+    assert all(f'id="{link}"' in text for link in links)
+    assert "<u>33.00</u>" not in table[0], "not over all images: no rival of those that are"
+    found = overview(build([STUDY]).grids)
+    assert found
+    assert [(c.grid.dataset, c.noise) for c in found.columns] == [
+        ("other", "gaussian25"),
+        ("set", "camera"),
+        ("set", "gaussian25"),
+    ]
+    assert "| method | other, gaussian25 | set, camera | set, gaussian25 |" in (STUDY / "report.md").read_text()
+    [alpha] = [line for line in found.lines if line.method == "alpha"]
+    assert {place: r.psnr_db for place, r in alpha.results.items()} == {0: 33.0, 1: 29.5, 2: 29.5}
+
+
+def test_a_single_table_needs_no_other_over_it() -> None:
+    add_cell("alpha", {"a": 30.0})
+    assert overview(build([STUDY]).grids) is None
+
+
+def test_hidden_tags_hide_points_and_axes_too(driven: Browser) -> None:
+    add_cell("noisy", {"a": 20.0})
+    seconds = {"alpha": 0.02, "beta": 0.4, "gamma": 7.0, "slow": 900.0}
+    for i, (method, own) in enumerate(seconds.items()):
+        add_cell(method, {"a": 25.0 + 2 * i}, seconds=own, tags="oracle_sigma" if method == "slow" else "", learns="image")
+    write_report([STUDY])
+    driven.open(PAGE)
+    shown = "[...document.querySelectorAll('svg.plot .point:not([hidden])')].map((node) => node.dataset.method)"
+    assert driven.value(shown) == ["alpha", "beta", "gamma", "slow"]
+    before = driven.value("document.querySelector('svg[data-box]').outerHTML")
+    driven.click("[data-tag=oracle_sigma]")
+    assert driven.value(shown) == ["alpha", "beta", "gamma"]
+    names = "[...document.querySelectorAll('svg.plot .label:not([hidden])')].map((node) => node.textContent)"
+    assert driven.value(names) == ["alpha", "beta", "gamma"]
+    hidden_lines = "[...document.querySelectorAll('tr[hidden]')].map((row) => row.dataset.method)"
+    assert set(driven.value(hidden_lines)) == {"slow"}
+    # What the page draws is what charts.py would have drawn of those that are left.
+    points = [Point(m, seconds[m], 25.0 + 2 * i, "image") for i, m in enumerate(("alpha", "beta", "gamma"))]
+    ours = cost_plot(points, "title", "axis")
+    drawn = driven.value("document.querySelector('svg[data-box]').outerHTML")
+    assert places(drawn) == pytest.approx(places(ours), abs=0.06)
+    assert re.findall(r'"(?:middle|end)"[^>]*>([^<]*)<', ticks_of(drawn)) == re.findall(r">([^<]+)</text>", ticks_of(ours))
+    driven.click("[data-tag=oracle_sigma]")
+    assert places(driven.value("document.querySelector('svg[data-box]').outerHTML")) == pytest.approx(places(before), abs=0.06)
+    search(driven, "nobody")
+    assert driven.value(shown) == []
+    assert not driven.problems
+
+
+def ticks_of(svg: str) -> str:
+    found = re.search(r'<g class="ticks-of-axes">(.*?)</g>', svg, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def places(svg: str) -> list[float]:
+    """Where the marks, the names and the front's corners of a plot are."""
+    found = []
+    for opening in re.findall(r'<g class="point"[^>]*>', svg):
+        if " hidden" in opening:
+            continue
+        at = [float(re.search(rf'data-{name}="([^"]*)"', opening)[1]) for name in "xy"]  # type: ignore[index]
+        moved = re.search(r"translate\(([^ ]*) ([^)]*)\)", opening)
+        found += [value + (float(moved[i + 1]) if moved else 0.0) for i, value in enumerate(at)]
+    for name in re.findall(r'<text[^>]*class="label"[^>]*>', svg):
+        if " hidden" not in name:
+            found += [float(value) for value in re.findall(r' [xy]="([^"]*)"', name)]
+    front = re.search(r'<polyline points="([^"]*)"', svg)
+    assert front
+    return found + [float(value) for value in re.split(r"[ ,]", front[1]) if value]
+
+
+def test_the_bar_does_not_cover_what_a_link_leads_to(driven: Browser) -> None:
+    for i in range(12):
+        add_cell(f"m{i}", {"a": 20.0 + i}, dataset=f"set{i % 3}", tags=f"a_rather_long_tag_{i} another_long_tag_{i}")
+    write_report([STUDY])
+    driven.open(PAGE)
+    for link in ("#pictures", "#table-1", "#notes"):
+        driven.value(f"document.querySelector('a[href=\"{link}\"]').click()")
+        above = "document.querySelector('#filter').getBoundingClientRect().bottom"
+        target = f"document.querySelector('{link}').getBoundingClientRect().top"
+        driven.wait(f"{target} < innerHeight && {target} >= {above}")
+
+
+def test_a_phone_sees_that_a_table_goes_on(driven: Browser) -> None:
+    three_methods()
+    write_report([STUDY])
+    driven.open(PAGE, 390, 844, phone=True)
+    hint = "document.querySelector('#tables table.main').parentElement.nextElementSibling"
+    driven.wait(f"!{hint}.hidden && {hint}.textContent.includes('right')")
+    driven.value("document.querySelector('#tables table.main').parentElement.scrollLeft = 1e6")
+    driven.wait(f"{hint}.hidden")
+
+
+def test_how_to_read_this_shows_no_backticks() -> None:
+    add_cell("alpha", {"a": 30.0})
+    write_report([STUDY])
+    notes = PAGE.read_text().partition('<section id="notes">')[2].partition("</section>")[0]
+    assert "`" not in notes
+    assert "<code>oracle_sigma</code>" in notes
+    assert with_code("a `b<` c ` d") == "a <code>b&lt;</code> c ` d"
+
+
+def test_a_training_of_one_point_is_seen() -> None:
+    assert "<circle" in curve_plot(Curve("m", [(0.0, 0.5)], [], ""))
+    assert "<circle" not in curve_plot(Curve("m", [(0.0, 0.5), (10.0, 0.2)], [], ""))
+
+
+def test_a_claim_fails_only_where_it_is_made(driven: Browser) -> None:
+    blind = {"own": 0.5, "others": 1.0, "network": None}
+    for name, network in (
+        ("subsampling", None),
+        ("leaking", {"own": 0.1, "others": 1.0}),
+        ("blind", {"own": 0.0, "others": 1.0}),
+    ):
+        cell = add_cell(name, {"a": 30.0}, learns="dataset", trained_on="bsds500")
+        record = {"evidence": {"blind_spot": {**blind, "network": network}}}
+        (cell.folder / "manifest.json").write_text(json.dumps(record))
+    write_report([STUDY])
+    driven.open(PAGE)
+    box = "[...document.querySelectorAll('tr[data-method=%s] .ticks .tick')].map((one) => one.textContent)[1]"
+    assert driven.value(box % "subsampling") == "— blind spot"
+    assert driven.value(box % "leaking") == "! blind spot"
+    assert driven.value(box % "blind") == "✓ blind spot"
+    assert "not claimed" in driven.value("document.querySelector('.tables, #tables').innerText")
+
+
+def test_a_mean_says_of_how_many_images_it_is() -> None:
+    cell = add_cell("alpha", {"a": 30.0, "b": 31.0, "c": 32.0}, ssim=0.5)
+    rows = list(csv.DictReader((cell.folder / "rows.csv").read_text().splitlines()))
+    rows[0]["ssim"], rows[1]["ssim"], rows[2]["ssim"] = "", "0.4", "0.6"
+    write_rows(cell.folder / "rows.csv", rows)
+    write_report([STUDY])
+    [result] = summarise(read_study(STUDY))
+    assert (result.scores["psnr_db"].images, result.scores["ssim"].images, result.images) == (3, 2, 3)
+    for name, said in (
+        ("report.html", "0.5000 (of 2 images)"),
+        ("report.md", "0.5000 (of 2 images)"),
+        ("table.tex", "(of 2 images)"),
+    ):
+        text = (STUDY / name).read_text()
+        assert text.count(said) >= 1, name
+        assert "31.00 (of" not in text
+    [line] = csv.DictReader((STUDY / "results.csv").read_text().splitlines())
+    assert (line["psnr_images"], line["ssim_images"]) == ("3", "2")

@@ -44,7 +44,7 @@ def test_every_method_runs_from_overrides_to_rows(method: str) -> None:
     assert cell.status() == {"state": "done", "images": 3}
     rows = rows_of(cell)
     assert [row["image"] for row in rows] == ["astronaut", "chelsea", "rocket"]
-    assert all(np.isfinite(float(row["psnr_db"])) and 0 < float(row["ssim"]) < 1 for row in rows)
+    assert all(np.isfinite(float(row["psnr_db"])) and -1 < float(row["ssim"]) < 1 for row in rows)
     assert {row["method"].partition("[")[0] for row in rows} == {method}
     assert {path.name for path in (cell.folder / "images").iterdir()} == {"astronaut.png", "chelsea.png", "rocket.png"}
     assert [path.name for path in (cell.folder / "pictures").iterdir()] == ["astronaut.png"]
@@ -303,7 +303,7 @@ def test_a_protocol_asked_for_later_gives_what_it_would_have_given_at_once(tmp_p
     (tmp_path / "clean").mkdir()
     tifffile.imwrite(tmp_path / "clean" / "a.tif", rng.uniform(-0.2, 1.3, (24, 20, 3)).astype(np.float32), photometric="rgb")
     Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8)).save(tmp_path / "clean" / "b.png")
-    own = ("method=nlm", "dataset=folder", f"dataset.clean={tmp_path / 'clean'}", "trainer=cpu", "noise=gaussian25")
+    own = ("method=nlm", "dataset=folder", f"dataset.clean={tmp_path / 'clean'}", "trainer=cpu", "dataset.white=1")
     [at_once] = computed(*own, "study=once", "protocol=[default,neighbor2neighbor]")
     [later] = computed(*own, "study=later")
     computed(*own, "study=later", "protocol=[neighbor2neighbor]")
@@ -375,6 +375,7 @@ def test_a_change_of_a_method_s_code_is_said(monkeypatch: pytest.MonkeyPatch, ca
     [cell] = study("method=neighbor2neighbor")
     about = json.loads((cell.training / "training.json").read_text())
     (cell.training / "training.json").write_text(json.dumps({**about, "source": "another"}))
+    (cell.training / "code.json").unlink()  # as older versions trained it
     capsys.readouterr()
     study("method=neighbor2neighbor", "dataset.crop=33")
     assert "its code has changed since; force=true trains it again" in capsys.readouterr().err

@@ -11,19 +11,17 @@ from denoisebench.sampling import (
     draw_neighbors,
     draw_permutations,
     draw_pixels,
-    in_tiles,
     merge_subsamples,
     mosaic_down,
     mosaic_up,
     neighbor_subsample,
-    pad_by_reflection,
-    pad_to_multiple,
     pixel_shuffle_down,
     pixel_shuffle_up,
     pixel_subsample,
     random_dihedral,
     random_subsamples,
 )
+from denoisebench.tiling import in_tiles, pad_by_reflection, pad_to_multiple
 
 CELL = [(0, 0), (0, 1), (1, 0), (1, 1)]
 ORDERED_PAIRS = {(p, q) for p in CELL for q in CELL if abs(p[0] - q[0]) + abs(p[1] - q[1]) == 1}

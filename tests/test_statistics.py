@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from denoisebench.report.differences import wins_text
+from denoisebench.report.differences import statistics_note, wins_text
 from denoisebench.report.plain import markdown_tables
-from denoisebench.report.results import Result, summarise
+from denoisebench.report.results import Result, all_images, summarise
 from denoisebench.report.rows import read_study
 from denoisebench.report.statistics import (
     FEWEST_PHOTOGRAPHS,
     Comparison,
     Difference,
+    Terms,
     compare,
     differences,
     holm,
@@ -27,7 +29,9 @@ from denoisebench.report.statistics import (
     scenes_of,
     signed_rank,
 )
+from denoisebench.report.table import marks_of
 from denoisebench.report.write import write_report
+from denoisebench.scoring.measures import MEASURES
 from denoisebench.store.rows import COLUMNS
 from studies import STUDY, add_cell
 
@@ -150,7 +154,7 @@ def test_other_noisy_images_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "reason"),
-    [({"i0": 20.0}, "not the same images"), ({f"i{k}": None for k in range(IMAGES)}, "no clean images"),
+    [({"i0": 20.0}, "not the same images"), ({f"i{k}": None for k in range(IMAGES)}, "no PSNR"),
      ({f"i{k}": math.inf if k == 3 else 20.0 for k in range(IMAGES)}, "an infinite score")],
 )  # fmt: skip
 def test_what_cannot_be_paired_says_why(columns: dict[str, float | None], reason: str) -> None:
@@ -185,7 +189,7 @@ def test_cuts_of_one_photograph_are_one_witness() -> None:
         of_frame = rng.normal(0, 1, 24)
         ours = {image: 30 + of_frame[int(frame)] + rng.normal(0, 0.1) for image, frame in scenes.items()}
         noisy, alpha = (_result("noisy", dict.fromkeys(scenes, 30.0), scenes), _result("alpha", ours, scenes))
-        found = difference(differences([alpha], noisy, 1, scenes_of([alpha, noisy]))[alpha.id])
+        found = difference(differences([alpha], noisy, Terms(MEASURES[0], alpha.names, scenes_of([alpha, noisy]), 1))[alpha.id])
         assert found.photographs == 24, setup
         missed += not found.is_zero
     assert missed <= 6  # by cuts: about 25
@@ -324,3 +328,38 @@ def test_the_tags_of_every_seed_are_told() -> None:
     add_cell("alpha", scores(30), seed=1, tags="refinement stale_training")
     [result] = summarise(read_study(STUDY))
     assert result.tags == "refinement stale_training"
+
+
+def test_ranks_and_tests_use_the_images_that_all_have() -> None:
+    """`better` has the lower mean of its own scores, as it alone has a score of the hardest image."""
+    names = [f"i{k:02d}" for k in range(30)]
+    add_cell("better", {name: 30.0 if k else 1.0 for k, name in enumerate(names)})
+    add_cell("worse", {name: 29.9 if k else None for k, name in enumerate(names)})
+    results = summarise(read_study(STUDY))
+    better, worse = (next(r for r in results if r.method == name) for name in ("better", "worse"))
+    assert (better.psnr_db or 0) < (worse.psnr_db or 0)
+    found = compare(results)
+    assert (len(found.images), found.of_images) == (29, 30)
+    assert found.best is better
+    difference = found.to_best[worse.id]
+    assert isinstance(difference, Difference)
+    assert (difference.photographs, difference.mean_db) == (29, pytest.approx(-0.1))
+    assert found.ranks == {better.id: 1, worse.id: 2}
+    assert marks_of(results, all_images(results)) == {better.id: "best", worse.id: "second"}
+    assert "of 30 images the 29 that all methods have a score of" in statistics_note(results, found)
+
+
+def test_a_measure_of_which_less_is_better_ranks_the_other_way_round() -> None:
+    names = [f"i{k:02d}" for k in range(30)]
+    add_cell("near", {name: 1.0 + 0.01 * (k % 3) for k, name in enumerate(names)})
+    add_cell("far", {name: 2.0 + 0.01 * (k % 5) for k, name in enumerate(names)})
+    results = summarise(read_study(STUDY))
+    less = replace(MEASURES[0], higher_is_better=False)
+    near, far = (next(r for r in results if r.method == name) for name in ("near", "far"))
+    found = compare(results, measure=less)
+    assert found.best is near
+    assert found.ranks == {near.id: 1, far.id: 2}
+    difference = found.to_best[far.id]
+    assert isinstance(difference, Difference)
+    assert difference.mean_db > 0.9
+    assert difference.wins == 0

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from denoisebench.config.jobs import jobs
 from denoisebench.job import Work
 from denoisebench.store.cell import Cell
 from denoisebench.store.plan import read_plan
-from denoisebench.study import sweep
+from denoisebench.study import costs, sweep
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan
+from denoisebench.study.speed import Speed
 from jobs import planned as in_plan
 from test_run import SMALL, photos_in, rows_of, without_costs
 
@@ -38,12 +40,30 @@ def test_a_basic_launcher_gets_one_job_and_others_one_for_each_training(monkeypa
     given: list[list[str]] = []
     monkeypatch.setattr(config.Launcher, "__call__", lambda self, items: given.extend(items))
     grid = ["method=noisy,noise2clean", "noise=gaussian25", "dataset.crop=48,64", "train_noise=gaussian25"]
-    for launcher, sizes in (("basic", [4]), ("joblib", [1, 1, 2])):
+    for launcher, sizes in ((["basic"], [4]), (["joblib", "hydra.launcher.n_jobs=2"], [1, 1, 2])):
         given.clear()
-        sweep.launcher(in_plan(*SMALL, *grid, f"launcher={launcher}"))()
+        sweep.launcher(in_plan(*SMALL, *grid, f"launcher={launcher[0]}", *launcher[1:]))()
         cells = [next(o for o in item if o.startswith("cells=")).count("'") // 2 for item in given]
         assert cells == sizes
     assert any(o.startswith("threads=") for o in given[0])
+
+
+def test_little_work_stays_in_this_process_and_more_of_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[bool, int]] = []
+    monkeypatch.setattr(config.Launcher, "__call__", lambda self, items: given.append((self.in_this_process, len(items))))
+    speed = Speed(image=(0.1, 0.0))
+    monkeypatch.setattr(costs, "speed_of", lambda job: speed)
+    wanted = (*SMALL, "method=noisy", "noise=gaussian25,camera", "launcher=joblib")
+    sweep.launcher(in_plan(*wanted))()
+    assert "about a second of work: computed in this process" in capsys.readouterr().err
+    speed = Speed(image=(20.0, 0.0))
+    sweep.launcher(in_plan(*wanted))()
+    speed = Speed()
+    sweep.launcher(in_plan(*wanted))()
+    assert given == [(True, 1), (False, 2), (False, 2)]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_cell_in_other_hands_comes_last_and_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +133,8 @@ def test_a_plan_alone_computes_and_keeps_nothing(capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     assert denoisebench("method=noisy,noise2clean", "noise=gaussian25,real", "--plan") == 0
     printed = capsys.readouterr().out
-    assert [printed.count(word) for word in ("done", "missing", "impossible: ")] == [1, 3, 2]  # the training is missing too
+    counted = [printed.count(word) for word in ("done", "missing", "impossible: ")]
+    assert counted == [2, 3, 2]  # the training is missing too, and the sum says done
     assert "1 cell of noise2clean" in printed
     assert Path("runs/default/plan.json").read_bytes() == before
 
@@ -150,13 +171,8 @@ def test_what_a_shard_left_is_finished_by_the_whole() -> None:
     ],
 )
 def test_what_a_sweep_cannot_be(overrides: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if overrides == ("launcher=ray",):
-        try:
-            import hydra_plugins.hydra_ray_launcher  # noqa: F401 # pyright: ignore[reportMissingImports]
-        except ImportError:
-            pass
-        else:
-            pytest.skip("Ray is installed")
+    if overrides == ("launcher=ray",) and find_spec("ray"):
+        pytest.skip("Ray is installed")
     assert denoisebench(*overrides) == 2
     assert message in capsys.readouterr().err
 

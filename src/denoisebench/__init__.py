@@ -1,8 +1,39 @@
-"""denoisebench: a benchmark of self-supervised image denoisers."""
+"""denoisebench: self-supervised image denoisers, for a benchmark and for your own images.
 
-from importlib.metadata import PackageNotFoundError, version
+    denoised = denoisebench.denoise(image)
 
-try:
-    __version__ = version("denoisebench")
-except PackageNotFoundError:  # a source tree on the path, not installed
-    __version__ = "0+unknown"
+The functions are in `denoisebench.api`; PyTorch is imported with the first call.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from denoisebench.api import Denoiser, MethodInfo, denoise, load, methods, read, score, train
+
+    __version__: str
+
+__all__ = ["Denoiser", "MethodInfo", "denoise", "load", "methods", "read", "score", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name == "methods":  # the package of that name can be called
+        return import_module("denoisebench.methods")
+    if name in __all__:
+        return getattr(import_module("denoisebench.api"), name)
+    raise AttributeError(f"module 'denoisebench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("denoisebench")
+    except PackageNotFoundError:  # a source tree on the path, not installed
+        return "0+unknown"

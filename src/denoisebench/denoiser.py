@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.batch import Batch
+from denoisebench.described import Described
 from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.seeding import isolated_rng
 
@@ -28,7 +29,7 @@ Learns = Literal["nothing", "dataset", "image"]
 STEPS_BETWEEN_READINGS = 50
 
 
-class Denoiser(pl.LightningModule, ABC):
+class Denoiser(Described, pl.LightningModule, ABC):
     """Maps noisy images to denoised ones. Images are float32, nominal range [0, 1], unclipped."""
 
     learns: ClassVar[Learns] = "nothing"
@@ -57,10 +58,6 @@ class Denoiser(pl.LightningModule, ABC):
         """What a reader of a score must know of this method: `supervised`, `second_view`, `oracle_sigma`."""
         return ()
 
-    def lacking(self) -> str | None:
-        """What it needs that this machine has not, and the way out; asked once, before anything runs."""
-        return None
-
     released_layouts: ClassVar[tuple[str, ...]] = ()
     """The layouts of the authors' files that `released` knows, for people."""
 
@@ -85,16 +82,10 @@ class Denoiser(pl.LightningModule, ABC):
             return self.denoise(batch.noisy)
 
 
-class _Trained(Denoiser):
-    """What `DatasetDenoiser` and `SupervisedDenoiser` share: a step, an optimiser, a learning rate."""
+class _Learner(Denoiser):
+    """What all that learn share: an optimiser and its learning rate."""
 
-    learns = "dataset"
     lr: float
-    staged: ClassVar[bool] = False
-    """Whether some parameters take no part in some steps, as in a method of two stages; Adam leaves these bit-equal."""
-
-    @abstractmethod
-    def _batch_loss(self, batch: Batch, progress: float) -> Tensor: ...
 
     def learning_rate(self, progress: float) -> float:
         """The learning rate at `progress`; constant unless a method says otherwise."""
@@ -102,6 +93,17 @@ class _Trained(Denoiser):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0), fused=True)
+
+
+class _Trained(_Learner):
+    """What `DatasetDenoiser` and `SupervisedDenoiser` share: a step."""
+
+    learns = "dataset"
+    staged: ClassVar[bool] = False
+    """Whether some parameters take no part in some steps, as in a method of two stages; Adam leaves these bit-equal."""
+
+    @abstractmethod
+    def _batch_loss(self, batch: Batch, progress: float) -> Tensor: ...
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         progress = self.trainer.global_step / self.trainer.max_steps
@@ -140,12 +142,11 @@ class SupervisedDenoiser(_Trained):
         return self.loss(batch.noisy, batch.target, progress)
 
 
-class ImageDenoiser(Denoiser):
+class ImageDenoiser(_Learner):
     """Learns from the one image that it denoises, inside `denoise`; nothing is carried to the next image."""
 
     learns = "image"
     stochastic = True
-    lr: float
     num_steps: int
     on_image_step: Callable[[int, float], None] | None = None
     """Called with the steps done and the mean loss since the last call: every 50 steps, and after an image's last one."""
@@ -172,13 +173,6 @@ class ImageDenoiser(Denoiser):
     @abstractmethod
     def predict(self, noisy: Tensor) -> Tensor:
         """The denoised image once trained: (1, C, H, W) -> the same shape."""
-
-    def learning_rate(self, progress: float) -> float:
-        """The learning rate at `progress`; constant unless a method says otherwise."""
-        return self.lr
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate(0.0), fused=True)
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return torch.cat([self._denoise_one(image) for image in noisy.split(1)])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from denoisebench.store.cell import Cell
+from denoisebench.store.code import Code
 
 if TYPE_CHECKING:
     from denoisebench.datasets.images import ImageSet
@@ -75,8 +76,8 @@ class Job:
     cell: its label, keys and place. plain: the whole configuration as plain values, as `config.yaml` keeps it.
     overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
-    test instead of training; init: weights to train on from. shard: `i/n`, the part of its images that is computed.
-    lacks: what is missing here for it, as planning found: it is not computed then.
+    test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
+    its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
     """
 
     overrides: tuple[str, ...]
@@ -92,7 +93,7 @@ class Job:
     trainer: Trainer
     seed: int
     repeats: int
-    precision: Literal[32, "bf16-mixed"]
+    precision: Literal[32, "tf32", "bf16-mixed"]
     tile: int | None
     checkpoint: Path | None
     init: Path | None
@@ -100,6 +101,7 @@ class Job:
     pictures: int
     force: bool
     shard: str | None
+    code: Code
     lacks: str | None = None
 
     def at(self, root: str, study: str) -> "Job":
@@ -132,7 +134,8 @@ class Work:
     """What one of a launcher's jobs is given: the keys of planned cells, computed one after another.
 
     shard: `i/n`, only these of their images. threads: of PyTorch, where the cell's trainer says nothing. on_error: `continue`
-    with the next cell after one that failed, or `stop`.
+    with the next cell after one that failed, or `stop`. before: how many cells of the command were done before. train_s,
+    test_s: the seconds that each cell is expected to take, as far as they are known; for what is shown while it runs.
     """
 
     root: str
@@ -141,3 +144,6 @@ class Work:
     shard: str | None
     threads: int | None
     on_error: str
+    before: int = 0
+    train_s: Sequence[float | None] = ()
+    test_s: Sequence[float | None] = ()

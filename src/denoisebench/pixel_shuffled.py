@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from denoisebench.denoiser import DatasetDenoiser
-from denoisebench.sampling import in_tiles, mosaic_down, mosaic_up, pad_by_reflection, random_dihedral
+from denoisebench.sampling import mosaic_down, mosaic_up, random_dihedral
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 PAD = 2
 R3_TIMES = 8
@@ -36,6 +37,10 @@ class PixelShuffledDenoiser(DatasetDenoiser):
         self.refine = refine
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return R3_TIMES if self.refine else 1
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])

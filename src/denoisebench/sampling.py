@@ -1,7 +1,7 @@
 """Pure tensor functions that rearrange pixels: sub-sampling, pixel-shuffle downsampling (PD), turning, padding; masks."""
 
+import functools
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,13 @@ def draw_neighbors(x: Tensor) -> Tensor:
     return torch.randint(len(NEIGHBOR_PAIRS), (n, height // 2, width // 2), device=x.device)
 
 
+@functools.cache
+def _neighbor_pairs(device: torch.device) -> Tensor:
+    """On the device once: a copy at each step would wait for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(NEIGHBOR_PAIRS, device=device)
+
+
 def neighbor_subsample(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
     """The random neighbour sub-sampler (g1, g2) of Neighbor2Neighbor, section 3.2 of arXiv 2101.02824.
 
@@ -32,7 +39,7 @@ def neighbor_subsample(x: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a 2 x 2 cell does not fit into an image of {height} x {width}")
     even = x[..., : height // 2 * 2, : width // 2 * 2]
     cells = F.pixel_unshuffle(even, 2).unflatten(1, (channels, 4))
-    pairs = torch.tensor(NEIGHBOR_PAIRS, device=x.device)[draw]
+    pairs = _neighbor_pairs(x.device)[draw]
     index = pairs[:, None, None].expand(n, channels, 1, *draw.shape[1:], 2)
     return cells.gather(2, index[..., 0]).squeeze(2), cells.gather(2, index[..., 1]).squeeze(2)
 
@@ -227,57 +234,3 @@ def random_dihedral(x: Tensor) -> Tensor:
         x = torch.where(transposed, x.transpose(-2, -1), x)
     x = torch.where(upside_down, x.flip(-2), x)
     return torch.where(mirrored, x.flip(-1), x)
-
-
-def _reflected(size: int, start: int, stop: int, device: torch.device) -> Tensor:
-    """Source positions of `start` to `stop` when a side of `size` goes on beyond its ends by reflection, however often."""
-    period = max(2 * (size - 1), 1)
-    position = torch.arange(start, stop, device=device) % period
-    return torch.where(position < size, position, period - position)
-
-
-def _reflect(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-    at = (_reflected(size, *span, x.device) for size, span in zip(x.shape[-2:], (rows, columns), strict=True))
-    return x.index_select(-2, next(at)).index_select(-1, next(at))
-
-
-def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Grow each side of (N, C, H, W) to its next multiple, of `least` or more, by reflection at the bottom and the right.
-
-    Unlike `torch.nn.functional.pad` it takes any size from 1 x 1, reflecting more than once where it must.
-    """
-    height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])
-    if (height, width) == tuple(x.shape[-2:]):
-        return x
-    return _reflect(x, (0, height), (0, width))
-
-
-def pad_by_reflection(x: Tensor, pad: int) -> Tensor:
-    """Grow each side of (N, C, H, W) by `pad` at both ends, by reflection, of any size from 1 x 1."""
-    height, width = x.shape[-2:]
-    return _reflect(x, (-pad, height + pad), (-pad, width + pad))
-
-
-def in_tiles(function: Callable[[Tensor], Tensor], x: Tensor, tile: int | None, reach: int, multiple: int = 1) -> Tensor:
-    """What `function` makes of (N, C, H, W), computed for a tile at a time with the surroundings that it needs.
-
-    function: keeps the shape; moves with its input by multiples of `multiple`, and sees no further than `reach` pixels:
-    then this is what it makes of the whole image, but for rounding. tile: side of a tile, in pixels, rounded up to a
-    multiple; None: the whole image at once.
-    """
-    if tile is None:
-        return function(x)
-    side, around = (-(-pixels // multiple) * multiple for pixels in (tile, reach))
-    result = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for rows, seen_rows in _windows(x.shape[-2], side, around):
-        for columns, seen_columns in _windows(x.shape[-1], side, around):
-            part = function(x[..., seen_rows, seen_columns])
-            own = part[..., slice(rows.start - seen_rows.start, rows.stop - seen_rows.start), :]
-            result[..., rows, columns] = own[..., columns.start - seen_columns.start : columns.stop - seen_columns.start]
-    return result
-
-
-def _windows(size: int, side: int, around: int) -> list[tuple[slice, slice]]:
-    """Where each tile lies along one axis, and it with its surroundings."""
-    ends = ((start, min(start + side, size)) for start in range(0, size, side))
-    return [(slice(start, stop), slice(max(0, start - around), min(size, stop + around))) for start, stop in ends]

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from denoisebench.cli import check, completion, data, report, run, submit, weights
+from denoisebench.cli import check, completion, data, denoise, report, run, submit, weights
 from denoisebench.cli.messages import refuse
 from denoisebench.streams import steady_output
 
@@ -19,6 +19,7 @@ Benchmark self-supervised image denoisers: many methods, data sets and noises, o
   denoisebench run method=nlm noise=gaussian25              one cell: a method on a data set under a noise
   denoisebench run -m method=noisy,nlm noise=gaussian25,camera   a sweep: every combination
   denoisebench report default                               tables, statistics and pictures of the study `default`
+  denoisebench denoise photos/                              your own photographs, each in its own format
 
 Results go to runs/STUDY/ (set root=... or DENOISEBENCH_RUNS). `denoisebench COMMAND --help` shows examples.
 """
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
 )  # fmt: skip
 app.command(cls=run.RunCommand, context_settings={"ignore_unknown_options": True})(run.run)
+app.command()(denoise.denoise)
 app.command()(report.report)
 app.command()(report.explain)
 app.command()(run.status)

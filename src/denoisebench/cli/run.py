@@ -65,7 +65,7 @@ def run(
     Settings
       study=NAME            results go to runs/NAME (default: default)
       seed=0 repeats=1      of weights, patches and noise; independent noise realisations of each image
-      precision=32          or bf16-mixed
+      precision=32          or tf32 (on a GPU), bf16-mixed
       tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again
@@ -149,16 +149,20 @@ def _compute(made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, on
     from denoisebench.config import LaunchError
 
     with loading():
-        from denoisebench.study import finished, planning, sweep  # imports torch: only once the command line is right
+        # They import torch: only once the command line is right.
+        from denoisebench.study import costs, finished, planning, sets, sweep
 
     with refused():
         jobs, unmade = made()
         planned = planning.plan(jobs, keep=not only_plan)
+        for line in sets.remarks_on(planned):
+            print(f"note: {line}", file=sys.stderr)
         if only_plan:
             planning.print_plan(planned, unmade)
             return 0
         planning.refuse_if_none(jobs, unmade)
         launch = sweep.launcher(planned)
+    costs.warn_of_days(planned)
     cells = [job.cell for job in planned]
     outlive_terminal()
     try:

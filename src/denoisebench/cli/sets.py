@@ -11,8 +11,9 @@ from denoisebench.datasets.catalogue import CATALOGUE, entry_of
 from denoisebench.datasets.download import by_hand, download, take
 from denoisebench.datasets.places import roots
 from denoisebench.datasets.prepared import prepare
-from denoisebench.datasets.verify import PREPARED, Verdict, located, verify, verify_folder
-from denoisebench.progress import output_console
+from denoisebench.datasets.verify import PREPARED, Verdict, located, verify
+from denoisebench.datasets.verify_folder import verify_folder
+from denoisebench.progress import counted, output_console
 
 SHOWN = 20
 
@@ -100,7 +101,7 @@ def _verify_one(name: str) -> int:
 
 
 def _told(name: str, verdict: Verdict) -> int:
-    state = f"{len(verdict.problems)} problems" if verdict.problems else "whole"
+    state = counted(len(verdict.problems), "problem") if verdict.problems else "whole"
     known = name in CATALOGUE and CATALOGUE[name].parts and not verdict.notes and not verdict.problems
     checked = "; the SHA-256 of each is the recorded one" if known else ""
     print(f"{name}: {verdict.place}: {counted(verdict.files, 'file')} right, {state}{checked}")

@@ -32,7 +32,7 @@ PARTS = frozenset(
 class _Settings(typing.TypedDict):
     study: str
     seed: int
-    precision: Literal[32, "bf16-mixed"]
+    precision: Literal[32, "tf32", "bf16-mixed"]
     tile: Count | None
     pictures: Number
     repeats: Count

@@ -16,7 +16,7 @@ from denoisebench.config.errors import ConfigError, nearest
 from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
-EXTRAS = {"submitit": "slurm", "ray": "ray"}
+EXTRAS = {"submitit": "slurm"}
 
 resolvers.register()
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf, flag_override
@@ -14,7 +15,7 @@ from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
 from denoisebench.config.grids import expand
-from denoisebench.config.places import groups, own_folders, own_overrides
+from denoisebench.config.places import brought, groups, own_folders, own_overrides
 
 LABELLED = ("method", "training", "precision")
 # Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
@@ -103,7 +104,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
     protocols = f"protocol=[{','.join(plain['protocols'])}]"
     data = (json.dumps(plain[part]) for part in ("dataset", "noise"))
-    unchanged = _unchanged((*own, *named, protocols), (*own, named[0], "recipe=none"), *data)
+    unchanged = _unchanged(brought(), (*own, *named, protocols), (*own, named[0], "recipe=none"), *data)
     _same_protocols(plain["protocols"], unchanged.protocols)
     changed = [change for part in LABELLED for change in _differences(plain[part], unchanged.labelled[part], part)]
     if "train_set" not in plain and not choices["train_set"].startswith("for_"):
@@ -128,8 +129,10 @@ class _Unchanged:
 
 
 @functools.cache
-def _unchanged(named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str) -> _Unchanged:
-    """dataset, noise: as JSON. Jobs that differ in other settings share it."""
+def _unchanged(
+    _brought: tuple[Path, ...], named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str
+) -> _Unchanged:
+    """dataset, noise: as JSON. Jobs that differ in other settings share it, as long as the same packages bring methods."""
     with_recipe, bare = compose(named), compose(without_recipe)
     has_recipe = with_recipe.training.steps > 0
     recipe_sets = has_recipe or OmegaConf.to_container(with_recipe.method) != OmegaConf.to_container(bare.method)

@@ -83,13 +83,26 @@ def forget_files() -> None:
         cached.cache_clear()
 
 
-def launcher(folder: str, settings: Sequence[str], task: TaskFunction) -> tuple[DictConfig, Any]:
-    """`work.yaml` of a folder with these settings, and the launcher that it chooses, which runs `task`."""
+def launcher(
+    folder: str, settings: Sequence[str], task: TaskFunction, own: Callable[[DictConfig], Any]
+) -> tuple[DictConfig, Any]:
+    """`work.yaml` of a folder with these settings, and the launcher that it chooses, which runs `task`.
+
+    own: the launcher where it is none of Hydra's plugins, else None.
+    """
     with initialize_config_dir(folder, version_base=VERSION_BASE, job_name="denoisebench"):
         loader = _loader()
         chosen = loader.load_configuration("work", list(settings), run_mode=RunMode.MULTIRUN)
+        if (ours := own(chosen)) is not None:
+            return chosen, ours
         context = HydraContext(config_loader=loader, callbacks=Callbacks(chosen))
         return chosen, Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=chosen)
+
+
+def work(folder: str, overrides: Sequence[str]) -> DictConfig:
+    """`work.yaml` of a folder with the overrides of one work item."""
+    with initialize_config_dir(folder, version_base=VERSION_BASE, job_name="denoisebench"):
+        return _loader().load_configuration("work", list(overrides), run_mode=RunMode.RUN)
 
 
 def run_flags(folder: str, task: Callable[[DictConfig], None]) -> None:

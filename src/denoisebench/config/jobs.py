@@ -5,7 +5,7 @@ This is where a configuration ends: whatever runs knows jobs.
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
-from denoisebench.config.parts import Made, arguments_of, class_of, instantiate
+from denoisebench.config.parts import TARGET, Made, arguments_of, class_of, instantiate
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
@@ -23,6 +23,7 @@ from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
+from denoisebench.store.code import code_of
 from denoisebench.tracking.about import Logger
 
 
@@ -68,8 +69,26 @@ def made_of(one: Composed, made: Made) -> Job:
         tile=plain["tile"] if method.cls.tiles else None, checkpoint=_file_of(plain, "checkpoint"),
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
+        code=code_of(dict(_targets(plain, trained=learning is not None))),
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
+
+
+def _targets(plain: Mapping[str, Any], *, trained: bool) -> Iterator[tuple[str, str]]:
+    """The classes that compute a cell, by what they are to it."""
+    yield from _in_node("method", plain["method"])
+    yield from _in_node("noise", plain["noise"])
+    if trained:
+        yield from _in_node("train_noise", plain["train_noise"])
+    for name, node in plain["protocols"].items():
+        yield from _in_node(f"protocol {name}", node)
+
+
+def _in_node(name: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield name, node[TARGET]
+    for key, inner in node.items():
+        if isinstance(inner, Mapping) and TARGET in inner:
+            yield from _in_node(f"{name}.{key}", inner)
 
 
 def protocols_of(names: Sequence[str]) -> list[Protocol]:

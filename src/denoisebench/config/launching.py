@@ -1,19 +1,21 @@
 """Hydra's launchers, which carry a sweep's work to processes and clusters, and Hydra's own flags."""
 
+import functools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from denoisebench.config import hydra_internals
+from denoisebench.config import hydra_internals, parts, slurm_jobs
 from denoisebench.config.compose import user_errors
 from denoisebench.config.errors import ConfigError, LaunchError, nearest
 from denoisebench.config.places import conf_dir, search_path
+from denoisebench.config.ray_launcher import RayLauncher, check_shared
 from denoisebench.job import Work
 
-BASIC = "BasicLauncher"
+BASIC, SLURM, RAY = "BasicLauncher", "SlurmLauncher", "RayLauncher"
 ON_ERROR = ("continue", "stop")
 
 
@@ -25,20 +27,52 @@ class Launcher:
 
     def __init__(self, settings: Sequence[str], task: Callable[[Work], Any]) -> None:
         with user_errors(settings):
-            chosen, self._plugin = hydra_internals.launcher(conf_dir(), settings, _Task(task))
+            chosen, plugin = hydra_internals.launcher(conf_dir(), settings, _Task(task), _own)
+        self._launch = _launching(plugin, task)
         self._settings = [o for o in settings if not o.lstrip("+~").startswith("hydra")]  # Hydra gives its own to each job itself
         if chosen.on_error not in ON_ERROR:
             raise ConfigError(f"on_error={chosen.on_error}; {nearest(chosen.on_error, ON_ERROR)}")
         self.threads: int | None = chosen.threads
         self.in_this_process = str(chosen.hydra.launcher._target_).endswith(BASIC)
+        if str(chosen.hydra.launcher._target_).endswith(SLURM):
+            slurm_jobs.watch()
 
     def __call__(self, items: Sequence[Sequence[str]]) -> None:
         """items: the overrides of `conf/work.yaml` for each. Raises: LaunchError for what an item raised."""
         try:
-            for item in self._plugin.launch([[*self._settings, *overrides] for overrides in items], initial_job_idx=0):
-                _ = item.return_value  # raises what the item raised
+            for _ in self._launch([[*self._settings, *overrides] for overrides in items]):
+                pass
         except Exception as error:
             raise LaunchError(str(error) or type(error).__name__) from error
+
+
+def _own(chosen: DictConfig) -> RayLauncher | None:
+    """A launcher that is not Hydra's."""
+    node: Any = OmegaConf.to_container(chosen.hydra.launcher, resolve=True)
+    return parts.instantiate(node, "hydra.launcher", RayLauncher) if str(node["_target_"]).endswith(RAY) else None
+
+
+def _launching(plugin: Any, task: Callable[[Work], Any]) -> Callable[[Sequence[Sequence[str]]], Iterator[Any]]:
+    if isinstance(plugin, RayLauncher):
+        return lambda items: plugin.launch(items, functools.partial(_remotely, task))
+    return lambda items: (item.return_value for item in plugin.launch(items, initial_job_idx=0))  # raises what the item raised
+
+
+def _remotely(task: Callable[[Work], Any], overrides: Sequence[str]) -> Any:
+    work = work_of(overrides)
+    check_shared(work)
+    return task(work)
+
+
+def work_of(overrides: Sequence[str]) -> Work:
+    """A work item from its overrides. Raises: ConfigError."""
+    with user_errors(overrides):
+        return _work(hydra_internals.work(conf_dir(), overrides))
+
+
+def _work(config: DictConfig) -> Work:
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    return Work(**{name: value for name, value in settings.items() if name in Work.__dataclass_fields__})
 
 
 class _Task:
@@ -49,8 +83,7 @@ class _Task:
         self.__name__ = act.__name__
 
     def __call__(self, config: DictConfig) -> Any:
-        settings: Any = OmegaConf.to_container(config, resolve=True)
-        return self.act(Work(**{name: value for name, value in settings.items() if name in Work.__dataclass_fields__}))
+        return self.act(_work(config))
 
 
 def hydra_flags(arguments: Sequence[str]) -> None:

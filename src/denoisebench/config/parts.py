@@ -47,8 +47,8 @@ def instantiate(node: Mapping[str, Any], key: str, kind: type = object) -> Any:
             arguments[name] = instantiate(value, f"{key}.{name}", kind)
     try:
         return cls(**arguments)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise type(error)(_with_own_key(str(error), key)) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(_with_own_key(str(error), key)) from error
     except ValueError as error:
         raise (DataError if kind is ImageSet else ConfigError)(_with_own_key(str(error), key)) from error
 

@@ -6,7 +6,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.places import find
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/downloads/"
@@ -61,7 +61,7 @@ class DND(ImageSet):
         if lacking := [path for path in files if not path.is_file()]:
             listed = ", ".join(map(str, lacking[:3])) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
             raise FileNotFoundError(f"dnd: missing {listed}; fetch it again: {MEND}")
-        self._files = files
+        self._files, self._known = files, Files()
         self._sizes = {image: _size(self._file(image)) for image, _ in self._index}
         self._in_bounds()
         self.is_whole = self._as_published() and len(self.names) == len(every)
@@ -111,6 +111,7 @@ class DND(ImageSet):
     def noisy(self, index: int) -> np.ndarray:
         path = self._file(self._index[index][0])
         top, left, bottom, right = self._outer(index)
+        self._known.check(path)
         with h5py.File(path, "r") as file:
             stored = file[VARIABLE]
             assert isinstance(stored, h5py.Dataset)
@@ -137,7 +138,11 @@ class DND(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of("dnd", self.mode, self.margin, self.names, self.boxes, *map(file_hash, self._files))
+        return fingerprint_of("dnd", self.mode, self.margin, self.names, self.boxes, *map(self._known.hash, self._files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._known.paths
 
     @property
     def sources(self) -> frozenset[str]:

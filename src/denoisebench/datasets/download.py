@@ -23,20 +23,25 @@ PAUSES_S = (1.0, 4.0, 15.0, 60.0)
 TIMEOUT_S = (15.0, 60.0)
 CHUNK = 1 << 16  # of what came of a chunk when a connection drops, nothing is kept
 BUSY = (408, 425, 429, 500, 502, 503, 504)
+SLACK = 1 << 20  # bytes that a file may be longer than its whole set is said to be
 WAYWARD = (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError)
 
 Received = Callable[[int, int], None]
+
+
+class UnusableError(OSError):
+    """What a server says or sends cannot be the file, however often it is asked."""
 
 
 class Resuming:
     """A downloader for pooch that goes on where a dropped connection left it, after growing pauses.
 
     received: told bytes so far and bytes in all (0: unknown). It only goes on if the server says that the file is still
-    the same one; otherwise it begins anew.
+    the same one; otherwise it begins anew. limit: bytes that the file can have at most.
     """
 
-    def __init__(self, received: Received) -> None:
-        self.received = received
+    def __init__(self, received: Received, limit: int) -> None:
+        self.received, self.limit = received, limit
         self._same = ""  # what the server calls this version of the file
 
     def __call__(self, fname: str, action: Any, pooch: Any, *, check_only: bool | None = None) -> None:
@@ -64,16 +69,30 @@ class Resuming:
             self._write(response, out, start if goes_on else 0)
 
     def _write(self, response: requests.Response, out: Path, start: int) -> None:
-        total = start + int(response.headers.get("Content-Length", 0))
+        total = start + _length(response)
         done = start
+        self._bounded(max(total, done))
         with out.open("ab" if start else "wb") as file:
             for chunk in response.iter_content(CHUNK):
+                self._bounded(done + len(chunk))
                 file.write(chunk)
                 file.flush()
                 done += len(chunk)
                 self.received(done, total if total > start else 0)
         if total > done:
             raise exceptions.ConnectionError(f"{done} of {total} bytes came")
+
+    def _bounded(self, size: int) -> None:
+        if size > self.limit:
+            raise UnusableError(f"the server sends more than {self.limit} bytes, which no file of this set can have")
+
+
+def _length(response: requests.Response) -> int:
+    """Bytes to come, 0 where the server does not say."""
+    said = response.headers.get("Content-Length", "0")
+    if not said.isascii() or not said.isdigit():
+        raise UnusableError(f"the server says Content-Length: {said}, which is no number")
+    return int(said)
 
 
 def _version(response: requests.Response) -> str:
@@ -96,7 +115,8 @@ def download(name: str, root: Path) -> list[Path]:
     with _staging(name, root) as staging, track(f"downloading {name}", len(lacking)) as advance:
         _enough_room(root, entry.size * len(lacking) // sum(len(part.files) for part in entry.parts))
         for number, (part, file, target) in enumerate(lacking):
-            came = _fetch(f"{part.url}{file}", file, part.files[file], staging, _told(advance, number, file), name)
+            resuming = Resuming(_told(advance, number, file), entry.size + SLACK)
+            came = _fetch(f"{part.url}{file}", part.files[file], staging, resuming, name)
             if problem := file_problem(entry, part, came):
                 raise ValueError(f"{part.url}{file}: what came is not the file: {problem}; {by_hand(name, root)}")
             _put(came, target)
@@ -111,15 +131,20 @@ def _told(advance: Advance, number: int, file: str) -> Received:
     return received
 
 
-def _fetch(url: str, file: str, checksum: str | None, staging: Path, received: Received, name: str) -> Path:
+def _fetch(url: str, checksum: str | None, staging: Path, resuming: Resuming, name: str) -> Path:
     pooch.get_logger().setLevel("WARNING")
     known = checksum and f"sha256:{checksum}"
+    helps = by_hand(name, staging.parent)
     try:
-        return Path(pooch.retrieve(url, known, fname=file, path=staging, downloader=Resuming(received)))
-    except ValueError as error:  # pooch's word for a wrong checksum
-        raise ValueError(f"{url}: what came has another SHA-256 than {checksum}: {by_hand(name, staging.parent)}") from error
+        return Path(pooch.retrieve(url, known, fname=PurePosixPath(url).name, path=staging, downloader=resuming))
+    except UnusableError as error:
+        raise OSError(f"{url}: {error}; {helps}") from error
+    except (exceptions.InvalidSchema, exceptions.InvalidURL) as error:
+        raise OSError(f"{url}: the server leads elsewhere: {error}; {helps}") from error
     except exceptions.RequestException as error:
-        raise OSError(f"{url}: {error}; the same command goes on later; or {by_hand(name, staging.parent)}") from error
+        raise OSError(f"{url}: {error}; the same command goes on later; or {helps}") from error
+    except ValueError as error:  # pooch's word for a wrong checksum
+        raise ValueError(f"{url}: what came has another SHA-256 than {checksum}: {helps}") from error
     except OSError as error:
         raise OSError(f"{url}: cannot be written below {staging.parent}: {error}; make room, or say --to FOLDER") from error
 

@@ -3,11 +3,13 @@
 import functools
 import hashlib
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from denoisebench.datasets.reading import read_image
+from denoisebench.datasets.listing import shown
+from denoisebench.datasets.reading import Reading, read_image
 
 
 class ImageSet(ABC):
@@ -29,6 +31,17 @@ class ImageSet(ABC):
     @abstractmethod
     def noisy(self, index: int) -> np.ndarray:
         """(H, W, C) in its stored type; only where `has_noisy`."""
+
+    has_second = False
+
+    def second(self, index: int) -> np.ndarray:
+        """(H, W, C): a second noisy image of the same scene, independent of the first; only where `has_second`."""
+        raise ValueError(f"{self.name} has no second noisy images")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its fingerprint was taken of, where it reads any."""
+        return ()
 
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image; a set that can tell without reading all of it does."""
@@ -83,15 +96,76 @@ def _hashed(path: Path, *_written: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def pixel_hash(path: Path, channels: int) -> str:
-    """SHA-256 of the pixels of an image file; read once in a process as long as the file is not written."""
+class ChangedError(ValueError):
+    """An image file is not what it was when its set was planned."""
+
+
+class Files:
+    """The files of a set as they were when its fingerprint was taken: what is read later has to be the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, str] = {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(self._known)
+
+    def hash(self, path: Path) -> str:
+        """SHA-256 of a file, remembered."""
+        self._known[path] = file_hash(path)
+        return self._known[path]
+
+    def image(self, path: Path, how: Reading | int) -> np.ndarray:
+        """An image file, as `read_image` gives it. Raises: ChangedError, ValueError."""
+        content = path.read_bytes()
+        known = self._known.get(path)
+        if known is not None and hashlib.sha256(content).hexdigest() != known:
+            raise changed(path)
+        return read_image(path, how, content)
+
+    def check(self, path: Path) -> None:
+        """That a file too large to be read for each image is as it was; it is read again only if it was written to.
+
+        Raises: ChangedError.
+        """
+        known = self._known.get(path)
+        if known is not None and file_hash(path) != known:
+            raise changed(path)
+
+
+def changed(path: Path) -> ChangedError:
+    return ChangedError(
+        f"{shown(path)} changed after this was planned: what is computed now would stand under the key of the old file; "
+        "start the same command again, or put the old file back"
+    )
+
+
+def pixel_hash(path: Path, how: Reading | int) -> str:
+    """SHA-256 of the pixels of an image file."""
+    return look_at(path, how).pixels
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of an image file. pixels: their SHA-256. low, high: the least and the greatest value, as read. deep:
+    whether it is in 16 bit."""
+
+    pixels: str
+    low: float
+    high: float
+    deep: bool
+
+
+def look_at(path: Path, how: Reading | int) -> Look:
+    """Reads an image file once in a process as long as the file is not written. Raises: ValueError, naming the file."""
     status = path.stat()
-    return _pixels_hashed(path, channels, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _looked_at(path, how, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @functools.cache
-def _pixels_hashed(path: Path, channels: int, *_written: int) -> str:
-    return hash_of(read_image(path, channels))
+def _looked_at(path: Path, how: Reading | int, *_written: int) -> Look:
+    image = read_image(path, how)
+    return Look(hash_of(image), float(image.min()), float(image.max()), image.dtype == np.uint16)
 
 
 def hash_of(image: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """Two sets as one: to train on another set and on the noisy test images together."""
 
+from pathlib import Path
+
 import numpy as np
 
 from denoisebench.datasets.images import ImageSet, fingerprint_of
@@ -50,6 +52,10 @@ class Joined(ImageSet):
 
     def damaged(self) -> list[str]:
         return [*self._sets[0].damaged(), *self._sets[1].damaged()]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*self._sets[0].files, *self._sets[1].files)
 
     @property
     def fingerprint(self) -> str:

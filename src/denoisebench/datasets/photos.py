@@ -19,7 +19,7 @@ class Photos(ImageSet):
     """Colour photographs out of the scikit-image package, offline.
 
     part: `test` (astronaut, chelsea, rocket) or `train` (coffee, ihc, motorcycle left and right, retina). crop: side of
-    a square cut from the middle of each image, or None for whole images.
+    a square cut from the middle of each image, or None for whole images. first: only so many images.
 
     Licences: public domain or CC0, as scikit-image's data page says of each.
     """
@@ -27,17 +27,23 @@ class Photos(ImageSet):
     has_clean = True
     has_noisy = False
 
-    def __init__(self, part: Literal["test", "train"] = "test", crop: int | None = None, channels: Literal[3] = 3) -> None:
-        if crop is not None and crop < 1:
-            raise ValueError(f"crop is a number of pixels or null, not {crop}")
+    def __init__(
+        self, part: Literal["test", "train"] = "test", crop: int | None = None, channels: Literal[3] = 3,
+        first: int | None = None,
+    ) -> None:  # fmt: skip
+        for key, value in (("crop", crop), ("first", first)):
+            if value is not None and value < 1:
+                raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
         self.part = part
         self.channels = channels
         self.crop = crop
-        self.name = "photos" + (f"-{part}" if part != "test" else "") + (f"-crop{crop}" if crop else "")
-        self.names = tuple(Path(file).stem for file in PARTS[part])
+        self._files = PARTS[part][:first]
+        chosen = f"-first{first}" if first and first < len(PARTS[part]) else ""
+        self.name = "photos" + (f"-{part}" if part != "test" else "") + chosen + (f"-crop{crop}" if crop else "")
+        self.names = tuple(Path(file).stem for file in self._files)
 
     def clean(self, index: int) -> np.ndarray:
-        path = Path(str(files("skimage") / "data" / PARTS[self.part][index]))
+        path = Path(str(files("skimage") / "data" / self._files[index]))
         return middle(read_image(path, self.channels), self.crop)
 
     def noisy(self, index: int) -> np.ndarray:
@@ -45,8 +51,9 @@ class Photos(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of("scikit-image photos", self.part, self.crop)
+        some = () if self._files == PARTS[self.part] else (self.names,)
+        return fingerprint_of("scikit-image photos", self.part, self.crop, *some)
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(pixel_hash(Path(str(files("skimage") / "data" / file)), 3) for file in PARTS[self.part])
+        return frozenset(pixel_hash(Path(str(files("skimage") / "data" / file)), 3) for file in self._files)

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from filelock import FileLock
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of
+from denoisebench.datasets.images import ImageSet, changed, fingerprint_of
 from denoisebench.datasets.places import roots
 from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.progress import track
@@ -172,17 +172,37 @@ class Prepared(ImageSet):
             self._noisy, self._clean, hashes = (_mapped(self.file, name, "r") for name in (*SIDES, "hashes"))
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{self.file}: cut off ({error}); delete it and {mend}") from error
-        self._hashes = [bytes(line).hex() for line in hashes]
+        self._hashes, self._written = [bytes(line).hex() for line in hashes], self._status()
         self.names, self._scene_names = tuple(names[:first]), scenes[:first]
         self.patch = patch
         frames = len(plan["frames"])
         self.name = self.file.stem + (f"-patch{patch}" if patch != 512 else "") + (f"-frames{frames}" if frames != FRAMES else "")
         self.name += f"-first{first}" if first and first < len(names) else ""
 
+    def _status(self) -> tuple[int, int, int]:
+        assert self.file
+        status = self.file.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _unchanged(self) -> None:
+        """That no other file was put in the place of the one that is mapped."""
+        if (now := self._status()) == self._written:
+            return
+        assert self.file
+        if [bytes(line).hex() for line in _mapped(self.file, "hashes", "r")] != self._hashes:
+            raise changed(self.file)
+        self._written = now
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.file,) if self.file else ()
+
     def noisy(self, index: int) -> np.ndarray:
+        self._unchanged()
         return self._noisy[index]
 
     def clean(self, index: int) -> np.ndarray:
+        self._unchanged()
         return self._clean[index]
 
     def scene(self, index: int) -> str:

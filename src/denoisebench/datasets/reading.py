@@ -1,81 +1,89 @@
 """Reading image files: whole or not at all, in the type they are stored in."""
 
+import re
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-import tifffile
 from PIL import Image, ImageOps
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+from denoisebench.datasets.listing import shown
+from denoisebench.datasets.tiff import TIFF_MARKS, range_said, read_tiff, tiff_size
+
 MAX_FLOAT = 4.0
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LFS_MARK = b"version https://git-lfs"
 EXIF_ORIENTATION = 0x0112
+# Rec. 601 luma with the digits of MATLAB's rgb2gray.
+LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+
+# Pillow takes photographs of 200 megapixels for an attack; a gigapixel is more than anything here can denoise.
+Image.MAX_IMAGE_PIXELS = 2**30
 
 
-def read_image(path: Path, channels: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read.
+
+    channels: 1 or 3. white, black: stored values that mean 1 and 0, where a file's type does not say: of floats outside
+    [0, 1], of 16-bit files that hold 12 bits. Files of 8 bits need neither; nor do integers of a white of at most 1, which
+    is said of float files beside them. to_gray: colour files become gray, Rec. 601 luma, where one channel is read.
+    """
+
+    channels: int
+    white: float | None = None
+    black: float | None = None
+    to_gray: bool = False
+
+    @property
+    def scales(self) -> bool:
+        return self.white is not None or self.black is not None
+
+
+def read_image(path: Path, how: Reading | int, content: bytes | None = None) -> np.ndarray:
     """An image file as (H, W, channels), RGB or gray, in the type it is stored in: uint8, uint16 or float32.
 
     EXIF rotation is applied, palettes are resolved, an opaque alpha channel is dropped. What a file is, is told by its
-    content, not by its suffix.
+    content, not by its suffix. how: a number of channels alone, or more. content: of the file, where it was read already.
 
     Raises: ValueError, naming the file, if it is no whole image, holds several, has see-through pixels, values that are
-    not finite, another number of channels than `channels`, or a type with no known range.
+    not finite or have no known range, or another number of channels than is asked for.
     """
-    with path.open("rb") as file:
-        head = file.read(26)
+    how = Reading(how) if isinstance(how, int) else how
+    content = path.read_bytes() if content is None else content
     try:
-        if head[:4] in TIFF_MARKS:
-            image = _read_tiff(path)
-        elif head.startswith(PNG_MARK) and head[24:25] == b"\x10":
-            image = _read_16_bit_png(path, colour_type=head[25])
+        if content.startswith(LFS_MARK):
+            raise ValueError("it is a Git LFS pointer, not the image: git lfs pull")
+        if content[:4] in TIFF_MARKS:
+            image = read_tiff(content, scaled=how.scales)
+        elif content.startswith(PNG_MARK) and content[24:25] == b"\x10":
+            image = _read_16_bit_png(content, colour_type=content[25])
         else:
-            image = _read_with_pillow(path)
+            image = _read_with_pillow(content)
     except Exception as error:  # whatever a decoder raises on a damaged file
-        raise ValueError(f"{path}: cannot be read as an image ({error}); replace it or take it away") from error
-    return _with_channels(_checked_values(image, path), channels, path)
-
-
-def _read_tiff(path: Path) -> np.ndarray:
-    with tifffile.TiffFile(path) as file:
-        if len(file.pages) != 1:
-            raise ValueError(f"it holds {len(file.pages)} images")
-        page = file.pages.first
-        if page.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
-            raise ValueError(
-                f"its colours are stored as TIFF photometric {page.photometric}, expected gray with black as 0, or RGB"
-            )
-        if (orientation := page.tags.get("Orientation")) is not None and orientation.value != 1:
-            raise ValueError("it is stored turned: save it upright")
-        if any(offset + size > path.stat().st_size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True)):
-            raise ValueError("it is cut off")
-        try:
-            image = page.asarray()
-        except ValueError as error:
-            if "imagecodecs" in str(error):
-                raise ValueError(f"its compression {page.compression} is not supported: save it uncompressed") from error
-            raise
-        if page.axes == "SYX":
-            image = np.moveaxis(image, 0, -1)
-    return image[..., None] if image.ndim == 2 else image
+        said = re.sub(r"<_io.BytesIO[^>]*>", "", str(error)).strip()
+        raise ValueError(f"{shown(path)}: cannot be read as an image ({said}); replace it or take it away") from error
+    image = _with_channels(image, how, path)
+    return _in_range(image, how, path, content)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file, as `read_image` gives it, from its header alone."""
     with path.open("rb") as file:
-        is_tiff = file.read(4) in TIFF_MARKS
-    try:
-        if is_tiff:
-            with tifffile.TiffFile(path) as file:
-                return file.pages.first.imagelength, file.pages.first.imagewidth
-        with Image.open(path) as image:
-            # A PNG's EXIF is asked for only where its header has one: Pillow would read the whole image to look for it.
-            exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-            turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-            return image.size if turned else (image.height, image.width)
-    except Exception as error:  # whatever a decoder raises on a damaged file
-        raise ValueError(f"{path}: cannot be read as an image ({error}); replace it or take it away") from error
+        head = file.read(4)
+        file.seek(0)
+        try:
+            if head in TIFF_MARKS:
+                return tiff_size(file)
+            with Image.open(file) as image:
+                # A PNG's EXIF is asked for only where its header has one: Pillow would read the whole image to look for it.
+                exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+                turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+                return image.size if turned else (image.height, image.width)
+        except Exception as error:  # whatever a decoder raises on a damaged file
+            raise ValueError(f"{shown(path)}: cannot be read as an image ({error}); replace it or take it away") from error
 
 
 def middle(image: np.ndarray, side: int | None) -> np.ndarray:
@@ -86,15 +94,21 @@ def middle(image: np.ndarray, side: int | None) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _read_16_bit_png(path: Path, colour_type: int) -> np.ndarray:
+def gray_of(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W, 1) of the same type: integers are rounded, as MATLAB's rgb2gray does."""
+    luma = image @ np.array(LUMA)
+    return (luma if image.dtype.kind == "f" else np.floor(luma + 0.5))[..., None].astype(image.dtype)
+
+
+def _read_16_bit_png(content: bytes, colour_type: int) -> np.ndarray:
     """By OpenCV: Pillow cuts 16-bit colour down to 8 bit. Pillow still tells whether it is whole, and what is said of it."""
-    with Image.open(path) as image:
+    with Image.open(BytesIO(content)) as image:
         image.load()
         key, orientation = image.info.get("transparency"), image.getexif().get(EXIF_ORIENTATION, 1)
         _one_image(image)
     if orientation != 1:
         raise ValueError("it is stored turned, in 16 bit: save it upright")
-    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16:
         raise ValueError("OpenCV cannot decode it in 16 bit")
     planes = {0: [0], 2: [2, 1, 0], 4: [0, 3], 6: [2, 1, 0, 3]}[colour_type]
@@ -103,8 +117,8 @@ def _read_16_bit_png(path: Path, colour_type: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def _read_with_pillow(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
+def _read_with_pillow(content: bytes) -> np.ndarray:
+    with Image.open(BytesIO(content)) as image:
         image.load()  # a truncated file fails here
         _one_image(image)
         image = ImageOps.exif_transpose(image)
@@ -122,7 +136,8 @@ def _read_with_pillow(path: Path) -> np.ndarray:
 
 
 def _one_image(image: Image.Image) -> None:
-    if (frames := getattr(image, "n_frames", 1)) != 1:
+    """A phone's JPEG (MPO) has a preview or a gain map behind the photograph: the first is the photograph."""
+    if (frames := getattr(image, "n_frames", 1)) != 1 and image.format != "MPO":
         raise ValueError(f"it holds {frames} images")
 
 
@@ -132,33 +147,63 @@ def _no_transparent_colour(array: np.ndarray, key: int | tuple[int, ...] | bytes
         raise ValueError("it has see-through pixels, whose colours are undefined: flatten it first")
 
 
-def _checked_values(image: np.ndarray, path: Path) -> np.ndarray:
-    if image.dtype in (np.uint8, np.uint16):
+def _in_range(image: np.ndarray, how: Reading, path: Path, content: bytes) -> np.ndarray:
+    """Values whose meaning is known: integers of 8 or 16 bits, floats in [0, 1], and what is scaled as the reading says."""
+    floats = np.issubdtype(image.dtype, np.floating)
+    if floats and not np.isfinite(image).all():
+        raise ValueError(f"{shown(path)}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
+    integer_scale = how.scales and (how.white is None or how.white > 1) and np.issubdtype(image.dtype, np.integer)
+    if image.dtype == np.uint8 or (image.dtype == np.uint16 and not integer_scale):
         return image
-    if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"{path}: {image.dtype} has no known range; save it as 8- or 16-bit unsigned or as float in [0, 1]")
-    if not np.isfinite(image).all():
-        raise ValueError(f"{path}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
-    if np.abs(image).max() > MAX_FLOAT:
+    if not (floats or integer_scale):
         raise ValueError(
-            f"{path}: float values reach {np.abs(image).max():g}, expected the nominal range [0, 1]; divide by the white level"
+            f"{shown(path)}: {image.dtype} has no known range; dataset.white=NUMBER says which value means white, "
+            f"or save it as 8- or 16-bit unsigned or as float in [0, 1]{_hint(content)}"
+        )
+    if how.scales:
+        return _scaled(image, how, path)
+    if image.size and (image.min() < 0 or image.max() > 1):
+        raise ValueError(
+            f"{shown(path)}: its float values span {image.min():.4g} to {image.max():.4g}, expected [0, 1]: dataset.white and "
+            "dataset.black say which values mean 1 and 0 (dataset.white=1 alone keeps them as they are: noise beyond the "
+            f"range){_hint(content)}"
         )
     return image.astype(np.float32)
 
 
-def _with_channels(image: np.ndarray, channels: int, path: Path) -> np.ndarray:
+def _hint(content: bytes) -> str:
+    said = range_said(content) if content[:4] in TIFF_MARKS else ""
+    return f"; its TIFF tags say {said}" if said else ""
+
+
+def _scaled(image: np.ndarray, how: Reading, path: Path) -> np.ndarray:
+    black = how.black or 0.0
+    white = 1.0 if how.white is None and image.dtype.kind == "f" else how.white
+    white = float(np.iinfo(image.dtype).max) if white is None else white
+    scaled = ((image.astype(np.float64) - black) / (white - black)).astype(np.float32)
+    if scaled.size and np.abs(scaled).max() > MAX_FLOAT:
+        raise ValueError(
+            f"{shown(path)}: its values span {image.min():.4g} to {image.max():.4g}, which dataset.white={white:g} and "
+            f"dataset.black={black:g} take beyond {MAX_FLOAT:g}: set them to the stored values that mean 1 and 0"
+        )
+    return scaled
+
+
+def _with_channels(image: np.ndarray, how: Reading, path: Path) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
-        raise ValueError(f"{path}: expected one gray or RGB image, got an array of {image.shape}")
+        raise ValueError(f"{shown(path)}: expected one gray or RGB image, got an array of {image.shape}")
     if image.shape[2] in (2, 4):
         alpha = image[..., -1]
-        opaque = 1.0 if alpha.dtype == np.float32 else np.iinfo(alpha.dtype).max
+        opaque = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
         if (alpha != opaque).any():
-            raise ValueError(f"{path}: has see-through pixels, whose colours are undefined; flatten it first")
+            raise ValueError(f"{shown(path)}: has see-through pixels, whose colours are undefined; flatten it first")
         image = image[..., :-1]
-    if image.shape[2] != channels:
+    if image.shape[2] == 3 and how.channels == 1 and how.to_gray:
+        return gray_of(image)
+    if image.shape[2] != how.channels:
         kinds = {1: "gray", 3: "RGB"}
         raise ValueError(
-            f"{path}: is {kinds[image.shape[2]]}, and this data set is read as {kinds[channels]}; "
+            f"{shown(path)}: is {kinds[image.shape[2]]}, and this data set is read as {kinds[how.channels]}; "
             f"set dataset.channels={image.shape[2]} (and train_set.channels), or keep gray and colour apart"
         )
     return image
@@ -167,29 +212,3 @@ def _with_channels(image: np.ndarray, channels: int, path: Path) -> np.ndarray:
 def to_unit(image: np.ndarray) -> np.ndarray:
     """Stored values -> float64 in [0, 1] (float images as they are)."""
     return image / np.float64(1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max)
-
-
-def list_images(folder: Path, key: str, suffix: str = "") -> dict[str, Path]:
-    """Image files of a folder by stem, in the order of their stems; only stems with that suffix, and without it.
-
-    Raises: FileNotFoundError or ValueError, naming `key`, if there is no such folder, no image in it, or two
-    images of one stem.
-    """
-    if folder.is_file():
-        raise NotADirectoryError(f"{key}={folder}: is a file; name the folder that holds it")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{key}={folder}: no such folder")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
-        name = path.stem.removesuffix(suffix)
-        if not path.stem.endswith(suffix) or not name:
-            continue
-        if name in files:
-            raise ValueError(f"{key}={folder}: {files[name].name} and {path.name} share a stem, which names an image")
-        files[name] = path
-    if not files:
-        ending = f" whose stem ends in {suffix}" if suffix else ""
-        raise ValueError(f"{key}={folder}: no image in it{ending} ({', '.join(IMAGE_SUFFIXES)})")
-    return dict(sorted(files.items()))

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, hash_of
+from denoisebench.datasets.images import Files, ImageSet, file_hash, fingerprint_of, hash_of
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.places import find
-from denoisebench.datasets.reading import middle, read_image
+from denoisebench.datasets.reading import middle
 
 PAGE = "https://abdokamel.github.io/sidd/"
 FRAMES, BLOCKS, SIDE = 40, 32, 256
@@ -58,6 +58,7 @@ class SIDDBlocks(ImageSet):
         self._mend = f"denoisebench data download sidd_{part}"
         folder = find(f"sidd_{part}", root, FOLDERS, [f"{name}.mat" for name in FILES[part]])
         self._files = [folder / f"{name}.mat" for name in FILES[part]]
+        self._known = Files()
         self._shape = self._checked_shape()
         every = range(self._shape[0])
         if frames is not None and (not frames or set(frames) - set(every) or len(set(frames)) != len(frames)):
@@ -108,6 +109,7 @@ class SIDDBlocks(ImageSet):
         return self._block(self._files[1], index)
 
     def _block(self, file: Path, index: int) -> np.ndarray:
+        self._known.check(file)
         return middle(np.ascontiguousarray(self._array(file)[self._index[index]]), self.crop)
 
     def scene(self, index: int) -> str:
@@ -119,7 +121,11 @@ class SIDDBlocks(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of("sidd", self.names, self.crop, *map(file_hash, self._files))
+        return fingerprint_of("sidd", self.names, self.crop, *map(self._known.hash, self._files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._known.paths
 
     @property
     def sources(self) -> frozenset[str]:
@@ -160,7 +166,7 @@ class SIDDMedium(ImageSet):
             raise FileNotFoundError(
                 f"{data}: no */{NOISY_FRAMES} in it; `denoisebench data download sidd_medium` says how to get them"
             )
-        self._frames = frames[:first]
+        self._frames, self._known = frames[:first], Files()
         self.names = tuple(path.stem for path in self._frames)
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
@@ -177,13 +183,13 @@ class SIDDMedium(ImageSet):
         return self._frames
 
     def noisy(self, index: int) -> np.ndarray:
-        return read_image(self._frames[index], 3)
+        return self._known.image(self._frames[index], 3)
 
     def clean(self, index: int) -> np.ndarray:
         path = self.partner(self._frames[index])
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the clean partner of {self._frames[index].name} is missing")
-        return read_image(path, 3)
+        return self._known.image(path, 3)
 
     def scene(self, index: int) -> str:
         return self._frames[index].parent.name
@@ -199,7 +205,11 @@ class SIDDMedium(ImageSet):
     @property
     def fingerprint(self) -> str:
         files = [file for path in self._frames for file in (path, self.partner(path)) if file.is_file()]
-        return fingerprint_of(*((path.stem, path.stat().st_size, file_hash(path)) for path in files))
+        return fingerprint_of(*((path.stem, path.stat().st_size, self._known.hash(path)) for path in files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._known.paths
 
     @property
     def sources(self) -> frozenset[str]:

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of, pixel_hash
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of, pixel_hash
+from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.places import in_any_case
-from denoisebench.datasets.reading import IMAGE_SUFFIXES, image_size, middle, read_image
+from denoisebench.datasets.reading import gray_of, image_size, middle
 
 SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc"]
 Part = Literal["test", "train", "train+test"]
@@ -29,8 +30,6 @@ SET14 = (
     "baboon", "barbara", "coastguard", "comic", "face", "flowers", "foreman", "lenna", "monarch", "pepper", "ppt3", "zebra",
 )  # fmt: skip
 BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
-# Rec. 601 luma with the digits of MATLAB's rgb2gray.
-LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
 
 @dataclass(frozen=True)
@@ -144,6 +143,7 @@ class Standard(ImageSet):
             raise ValueError(f"dataset.stored={stored}: only cbsd68, in colour, comes with stored noise; set dataset.stored=null")
         self.which, self.channels, self.crop, self.stored = which, channels, crop, stored
         self._files: dict[str, tuple[Path, Path | None]] = {}
+        self._read_files = Files()
         for name in parts:
             self._files |= _found(which, name, (Path(root).expanduser(), Path("data")), stored)
         self.names = tuple(self._files)[:first]
@@ -182,24 +182,23 @@ class Standard(ImageSet):
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
 
     def _read(self, path: Path) -> np.ndarray:
-        image = middle(read_image(path, 3), self.crop)
-        return image if self.channels == 3 else _gray(image)
+        image = middle(self._read_files.image(path, 3), self.crop)
+        return image if self.channels == 3 else gray_of(image)
 
     @property
     def fingerprint(self) -> str:
-        files = [(name, *(path and file_hash(path) for path in self._files[name])) for name in self.names]
+        files = [(name, *(path and self._read_files.hash(path) for path in self._files[name])) for name in self.names]
         return fingerprint_of(self.channels, self.crop, *files)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._read_files.paths
 
     @property
     def sources(self) -> frozenset[str]:
         family = "bsd" if self.which in ("cbsd68", "bsd300", "bsds500") else self.which  # one archive, one numbering
         files = (path for name in self.names for path in self._files[name] if path is not None)
         return frozenset([*(f"{family}/{name}" for name in self.names), *(pixel_hash(path, 3) for path in files)])
-
-
-def _gray(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> (H, W, 1) of the same integer type."""
-    return np.floor(image @ np.array(LUMA) + 0.5)[..., None].astype(image.dtype)
 
 
 def _found(which: SetName, part: Part, roots: tuple[Path, ...], stored: int | None) -> dict[str, tuple[Path, Path | None]]:

@@ -4,6 +4,9 @@ Nothing of an archive is obeyed but names and bytes of plain files: no link, dev
 and neither owners nor rights are taken over.
 """
 
+import bz2
+import gzip
+import lzma
 import os
 import stat
 import tarfile
@@ -14,10 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 CHUNK = 1 << 20
 MAX_MEMBERS = 200_000
+READ_TIMES = 5  # as many bytes as a set can have may lie in an archive: what is there beside it is passed over
 
 Place = Callable[[PurePosixPath], str | None]
 
@@ -40,7 +44,7 @@ def unpack(archive: Path, place: Place, to: Path, limit: int, advance: Callable[
     """
     placed: dict[str, Path] = {}
     try:
-        with _members(archive) as members:
+        with _members(archive, READ_TIMES * limit) as members:
             for member in members:
                 if (where := place(member.path)) is None:
                     continue
@@ -54,16 +58,58 @@ def unpack(archive: Path, place: Place, to: Path, limit: int, advance: Callable[
     return list(placed.values())
 
 
+class _Bounded:
+    """A decompressed stream of which no more than so many bytes are ever made, whether they are read or passed over."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._limit = stream, limit
+
+    def read(self, size: int = -1) -> bytes:
+        self._within(self._stream.tell() + max(size, 0))
+        try:
+            return self._stream.read(size if size >= 0 else self._limit + 1)
+        except OSError as error:  # gzip's and bz2's word for damage
+            raise ValueError(f"it is damaged: {error}") from error
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        self._within(place if whence == os.SEEK_SET else self._stream.tell() + place)
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _within(self, place: int) -> None:
+        if place > self._limit + tarfile.RECORDSIZE:
+            raise ValueError(f"it is larger unpacked than {self._limit} bytes, which this data set and all beside it can be")
+
+
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterator[Member]]:
+def _members(archive: Path, limit: int) -> Iterator[Iterator[Member]]:
+    """limit: bytes that are decompressed of a tar archive at most; of a zip archive, nothing is that is not copied."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             yield _of_zip(file)
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive, "r:*") as file:
+        return
+    with _decompressed(archive) as stream:
+        bounded: Any = _Bounded(stream, limit)
+        try:
+            file = tarfile.TarFile(fileobj=bounded)
+        except tarfile.ReadError as error:
+            raise ValueError("it is neither a zip nor a tar archive, or cut off") from error
+        with file:
             yield _of_tar(file)
-    else:
-        raise ValueError("it is neither a zip nor a tar archive")
+        while bounded.read(CHUNK):  # the checksum of the whole stands at its end
+            pass
+
+
+def _decompressed(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        head = file.read(6)
+    for mark, opener in ((b"\x1f\x8b", gzip.GzipFile), (b"BZh", bz2.BZ2File), (b"\xfd7zXZ", lzma.LZMAFile)):
+        if head.startswith(mark):
+            stream: Any = opener(archive)
+            return stream
+    return archive.open("rb")
 
 
 def _of_zip(file: zipfile.ZipFile) -> Iterator[Member]:

@@ -12,19 +12,23 @@ import numpy as np
 
 from denoisebench.datasets import dnd, sidd
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
-from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
-from denoisebench.datasets.reading import IMAGE_SUFFIXES, read_image
+from denoisebench.datasets.reading import read_image
 from denoisebench.datasets.standard import SETS, Standard
 from denoisebench.progress import track
 
 BLOCKS = (sidd.FRAMES, sidd.BLOCKS, sidd.SIDE, sidd.SIDE, 3)
 MEDIUM_FRAMES = 320
 PREPARED = "SIDD/sidd_medium.h5"
+# SHA-256 of the published uint8 arrays (40, 32, 256, 256, 3) in C order: it is the same however a .mat file is compressed.
+ARRAYS = {
+    "ValidationNoisyBlocksSrgb": "9f5ea9ac995b920b43888cd2a1138d9a026779ae5e0ba041096b2e945c292ef3",
+    "ValidationGtBlocksSrgb": "e5ad48e8aefaf0cf7207b62176086158258fcd5d9b3597c2dd7946afb6dfa2af",
+}
 
 
 @dataclass
@@ -138,7 +142,7 @@ def verify(name: str, root: str) -> Verdict:
     verdict = Verdict(str(located(name, root)))
     if entry.parts:
         verdict.notes.append("checksums unchecked: this copy has other file names than the one whose checksums are known")
-    _read_all(images, verdict, entry.sides)
+    read_all(images, verdict, entry.sides)
     return verdict
 
 
@@ -177,7 +181,8 @@ def _by_checksum(entry: Entry, folders: Sequence[tuple[Part, Path]]) -> Verdict:
 
 def _by_content(name: str, entry: Entry, root: str) -> Verdict:
     folder = located(name, root)
-    verdict = Verdict(str(folder), notes=["checksums unchecked: none is published"])
+    known = all(Path(file).stem in ARRAYS for part in entry.parts for file in part.files)
+    verdict = Verdict(str(folder), notes=[] if known else ["checksums unchecked: none is published"])
     top = entry.parts[0].folder
     paths = [(part, folder / os.path.relpath(part.folder, top) / file) for part in entry.parts for file in part.files]
     with track(f"reading {name}", len(paths)) as advance:
@@ -186,13 +191,17 @@ def _by_content(name: str, entry: Entry, root: str) -> Verdict:
                 verdict.problems.append(f"{path}: {problem}")
             else:
                 verdict.files += 1
-                verdict.notes.append(f"{path.name}: SHA-256 {file_hash(path)}")
+                said = "its array is the published one" if path.stem in ARRAYS else f"SHA-256 {file_hash(path)}"
+                verdict.notes.append(f"{path.name}: {said}")
             advance(number, path.name)
     return verdict
 
 
 def _values_problem(path: Path) -> str | None:
-    """All values of a DND image; of a SIDD file the checksum is printed, for which every byte is read."""
+    """All values of a DND image and of SIDD's validation arrays; of the benchmark's the checksum is printed, for which every
+    byte is read."""
+    if expected := ARRAYS.get(path.stem):
+        return _array_problem(path, expected)
     if path.name == "info.mat" or path.parent.name != "images_srgb":
         return None
     try:
@@ -203,6 +212,17 @@ def _values_problem(path: Path) -> str | None:
     except OSError as error:
         return f"cannot be read ({error})"
     return f"{bad} values are NaN or infinite" if bad else None
+
+
+def _array_problem(path: Path, expected: str) -> str | None:
+    """A frame at a time: in MATLAB's order its blocks lie strewn over the whole file."""
+    digest = hashlib.sha256()
+    try:
+        for frame in read_v5(path, path.stem, "denoisebench data download sidd_validation"):
+            digest.update(np.ascontiguousarray(frame).data)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None if digest.hexdigest() == expected else f"the SHA-256 of its array is {digest.hexdigest()}, recorded is {expected}"
 
 
 def _medium(root: str) -> Verdict:
@@ -216,7 +236,7 @@ def _medium(root: str) -> Verdict:
         verdict = Verdict(str(prepared), notes=["the frames are not here, only the patches cut from them"])
     else:
         verdict = Verdict(str(located("sidd_medium", root)), notes=["checksums unchecked: none is published"])
-        _read_all(frames, verdict, None)
+        read_all(frames, verdict, None)
         if len(frames.names) != MEDIUM_FRAMES:
             verdict.problems.append(f"{verdict.place}: {len(frames.names)} noisy frames, expected {MEDIUM_FRAMES}")
     if prepared is not None:
@@ -246,30 +266,8 @@ def _verify_prepared(path: Path, verdict: Verdict) -> None:
         verdict.files += 1
 
 
-def verify_folder(folder: Path) -> Verdict:
-    """Read every image of a folder, or of its `noisy` and `clean` folders, as `dataset=folder` would.
-
-    Raises: FileNotFoundError or ValueError if there is no image, or images without a partner.
-    """
-    verdict = Verdict(str(folder), notes=["checksums unchecked: not a set of the catalogue"])
-    sides = {side: str(folder / side) for side in ("noisy", "clean") if (folder / side).is_dir()} or {"noisy": str(folder)}
-    _read_all(Folder(**sides, channels=_channels(Path(next(iter(sides.values()))))), verdict, None)  # type: ignore[arg-type]
-    return verdict
-
-
-def _channels(folder: Path) -> int:
-    """Those of the first image that can be read."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            for channels in (3, 1):
-                try:
-                    return read_image(path, channels).shape[2]
-                except ValueError:
-                    continue
-    return 3
-
-
-def _read_all(images: ImageSet, verdict: Verdict, sides: tuple[int, int] | None) -> None:
+def read_all(images: ImageSet, verdict: Verdict, sides: tuple[int, int] | None) -> None:
+    """Read every image of a set into a verdict. sides: what each must be of, in either order, where that is known."""
     with track(f"reading {images.name}", len(images.names)) as advance:
         for index, name in enumerate(images.names):
             if problem := _image_problem(images, index, sides):

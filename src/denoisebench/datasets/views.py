@@ -62,10 +62,10 @@ def no_target(images: ImageSet, target: Literal["clean", "noisy"] | None) -> str
     """Why these images cannot train a method that learns from such targets, and the way out; None where they can."""
     if target == "clean" and not images.has_clean:
         return f"it learns from clean images, and the training set {images.name} has none: choose another train_set"
-    if target == "noisy" and images.has_noisy:
+    if target == "noisy" and images.has_noisy and not images.has_second:
         return (
             f"it learns from two independent noisy views, and the training set {images.name} has one noisy image of each: "
-            "choose a train_set of clean images and a train_noise"
+            "choose a train_set of clean images and a train_noise, or a folder with a second one: train_set.second=FOLDER"
         )
     return None
 
@@ -227,7 +227,10 @@ class TrainSteps(IterableDataset[Patches]):
             return [self.images.clean(index)]
         noisy = self.images.noisy(index) if self.images.has_noisy else self._fixed(index, 0)
         clean = [self.images.clean(index)] if self.need_clean else []
-        return [noisy, *clean, *([self._fixed(index, SECOND_VIEW)] if self.need_second else [])]
+        return [noisy, *clean, *([self._second(index)] if self.need_second else [])]
+
+    def _second(self, index: int) -> np.ndarray:
+        return self.images.second(index) if self.images.has_second else self._fixed(index, SECOND_VIEW)
 
     def _fixed(self, index: int, repeat: int) -> np.ndarray:
         return fixed_view(self.images, self.noise, index, self.seed, repeat)[0][0].permute(1, 2, 0).numpy()

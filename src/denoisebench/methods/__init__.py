@@ -1,0 +1,16 @@
+"""The methods, one file for each."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class _Methods(ModuleType):
+    """This package, and called as `denoisebench.methods()` the list of the methods: both have the one name."""
+
+    def __call__(self) -> Any:
+        return import_module("denoisebench.api").methods()
+
+
+sys.modules[__name__].__class__ = _Methods

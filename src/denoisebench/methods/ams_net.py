@@ -8,7 +8,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import in_tiles, pad_to_multiple, pixel_shuffle_down, pixel_shuffle_up, random_dihedral
+from denoisebench.sampling import pixel_shuffle_down, pixel_shuffle_up, random_dihedral
+from denoisebench.tiling import in_tiles, pad_to_multiple
 
 MASKED = 0.5
 R3_TIMES = 8
@@ -37,6 +38,7 @@ class AMSNet(DatasetDenoiser):
     the same at its weight decay of 0; the last weights are kept, not the best ones on clean validation images.
     """
 
+    family = "masking"
     stochastic = True
     tiles = True
 
@@ -60,6 +62,10 @@ class AMSNet(DatasetDenoiser):
         self.refine = refine
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return R3_TIMES if self.refine else 1
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         height, width = (side // self.pd_train * self.pd_train for side in noisy.shape[-2:])

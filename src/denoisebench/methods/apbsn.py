@@ -27,6 +27,8 @@ class APBSN(PixelShuffledDenoiser):
     image so small that reflection does not fit is reflected more than once.
     """
 
+    family = "blind spot"
+
     def __init__(
         self,
         channels: Count = 3,

@@ -1,6 +1,6 @@
 """AT-BSN."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import cos, pi
 from typing import ClassVar, Literal
@@ -13,15 +13,8 @@ from denoisebench.networks import skip_unet
 from denoisebench.networks.laine_unet import LEVELS, MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach, rows_down
 from denoisebench.networks.layout import Layout, layers
 from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
-from denoisebench.sampling import (
-    draw_recharged,
-    draw_window_pairs,
-    in_tiles,
-    pad_by_reflection,
-    random_dihedral,
-    recharged,
-    window_pairs,
-)
+from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 OWN_RANGE = 255
 RELEASED_RANGE = 1
@@ -71,6 +64,7 @@ class ATBSN(DatasetDenoiser):
     also serves the second; the networks take any size.
     """
 
+    family = "blind spot"
     tiles = True
     staged = True
     released_layouts: ClassVar[tuple[str, ...]] = (
@@ -128,9 +122,13 @@ class ATBSN(DatasetDenoiser):
         self.register_buffer("value_range", torch.tensor(float(value_range or OWN_RANGE)))
         self.student_started: Tensor
         self.register_buffer("student_started", torch.tensor(False))
-        self._known_started = False  # spares reading the buffer from the device in each step
+        self._known_started = False  # spares asking the buffer in each step
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self.teacher, hole=self.hole)] if self.hole else []
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -171,14 +169,18 @@ class ATBSN(DatasetDenoiser):
 
     @torch.no_grad()
     def _start_student(self) -> None:
-        """Once in a training: the teacher's trunk becomes the student's, but for its last block."""
-        if not self._known_started and not self.student_started:
-            if isinstance(self.student, LaineUNet):
-                theirs = dict(self.teacher.unet.named_parameters())
-                for name, parameter in self.student.trunk.named_parameters():
-                    if not name.startswith(NEW_IN_STUDENT):
-                        parameter.copy_(theirs[name])
-            self.student_started.fill_(True)
+        """Once in a training: the teacher's trunk becomes the student's, but for its last block.
+
+        Whether a checkpoint's student had started is asked on the device: no step waits for it.
+        """
+        if self._known_started:
+            return
+        if isinstance(self.student, LaineUNet):
+            theirs = dict(self.teacher.unet.named_parameters())
+            for name, parameter in self.student.trunk.named_parameters():
+                if not name.startswith(NEW_IN_STUDENT):
+                    parameter.copy_(torch.where(self.student_started, parameter, theirs[name]))
+        self.student_started.fill_(True)
         self._known_started = True
 
     def learning_rate(self, progress: float) -> float:

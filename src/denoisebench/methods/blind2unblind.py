@@ -9,8 +9,8 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.masking import collected, grid_phases, neighbor_mean
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, Init, LaineUNet
 from denoisebench.ranges import Count, NonNegative, Positive
-from denoisebench.sampling import in_tiles
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
+from denoisebench.tiling import in_tiles
 
 CELL = 4
 MASKS = CELL * CELL
@@ -39,6 +39,7 @@ class Blind2Unblind(DatasetDenoiser):
     multiple of 32, after masking, not to a common square before it.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(

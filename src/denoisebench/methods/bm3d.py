@@ -27,6 +27,7 @@ class BM3D(ClassicalDenoiser):
     by channel (the library divides by zero).
     """
 
+    family = "similar patches"
     least_side = 16
 
     def __init__(self, sigma: NonNegative | None = None, profile: Literal["np", "lc"] = "np") -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
 from denoisebench.ranges import Count, NonNegative, Positive
-from denoisebench.sampling import draw_pixels, in_tiles, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
+from denoisebench.sampling import draw_pixels, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
+from denoisebench.tiling import in_tiles
 
 RAMP = 200_000 / 500_000
 HALVED_EVERY = 100_000 / 500_000
@@ -40,6 +41,7 @@ class CBSN(DatasetDenoiser):
     Deviations from the released code: its schedules of 500,000 steps are fractions of training.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

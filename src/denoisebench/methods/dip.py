@@ -119,6 +119,7 @@ class DIP(ImageDenoiser):
     seen the newest is kept.
     """
 
+    family = "network prior"
     smallest = SMALLEST
 
     def __init__(

@@ -12,7 +12,7 @@ from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.ffdnet import FFDNetwork
 from denoisebench.networks.layout import Layout
 from denoisebench.ranges import Count, NonNegative, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class FFDNet(SupervisedDenoiser):
@@ -34,6 +34,7 @@ class FFDNet(SupervisedDenoiser):
     each patch's level as measured from its noise; the release halves the rate every 200,000 steps and names no end.
     """
 
+    family = "clean targets"
     tiles = True
     released_layouts: ClassVar[tuple[str, ...]] = ("FFDNet, colour or gray (model.0.weight to model.22.bias or model.28.bias)",)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach
 from denoisebench.ranges import Count, NonNegative, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 LEAST_LEVEL = 1e-3
 LEVEL_SHIFT = 4.0
@@ -44,6 +44,7 @@ class Laine(DatasetDenoiser):
     patches that are no multiples of 32 grow by zeros, so that they stay blind.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

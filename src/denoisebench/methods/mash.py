@@ -45,6 +45,7 @@ class MASH(ImageDenoiser):
     squared error, a share of the largest standard deviation for a bound on it.
     """
 
+    family = "masking"
     smallest = TILE
     replayed = True
 
@@ -76,6 +77,10 @@ class MASH(ImageDenoiser):
         self.lr = lr
         self._ratio: float | None = None
         self._gap = 0.0
+
+    @property
+    def averaged(self) -> int:
+        return self.passes
 
     @property
     def chosen(self) -> Mapping[str, float | str]:

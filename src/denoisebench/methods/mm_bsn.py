@@ -35,6 +35,7 @@ class MMBSN(PixelShuffledDenoiser):
     with R3 images of odd size are returned without their padding.
     """
 
+    family = "blind spot"
     dropped_after = (8 / 30, 16 / 30, 24 / 30)
 
     def __init__(

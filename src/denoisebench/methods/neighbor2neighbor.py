@@ -8,8 +8,9 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
 from denoisebench.ranges import Count, NonNegative, Positive
-from denoisebench.sampling import draw_neighbors, in_tiles, neighbor_subsample
+from denoisebench.sampling import draw_neighbors, neighbor_subsample
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
+from denoisebench.tiling import in_tiles
 
 
 class Neighbor2Neighbor(DatasetDenoiser):
@@ -31,6 +32,7 @@ class Neighbor2Neighbor(DatasetDenoiser):
     not to a common square.
     """
 
+    family = "sub-sampling"
     tiles = True
 
     def __init__(

@@ -19,6 +19,8 @@ class NLM(ClassicalDenoiser):
     Source: scikit-image `denoise_nl_means`. Deviations: none.
     """
 
+    family = "similar patches"
+
     def __init__(
         self, sigma: NonNegative | None = None, strength: Positive = 0.8, patch_size: Odd = 5, patch_distance: Count = 6
     ) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class Noise2Clean(SupervisedDenoiser):
@@ -22,6 +22,7 @@ class Noise2Clean(SupervisedDenoiser):
     Deviations: none known; the papers do not release this baseline's training script.
     """
 
+    family = "clean targets"
     tiles = True
 
     def __init__(

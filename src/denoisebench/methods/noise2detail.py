@@ -7,7 +7,8 @@ from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.conv_stack import ConvStack
 from denoisebench.networks.pair_loss import pair_loss
 from denoisebench.ranges import Count, Number, Positive
-from denoisebench.sampling import check_size, diagonal_pair, pad_to_multiple, pixel_shuffle_down, pixel_shuffle_up
+from denoisebench.sampling import check_size, diagonal_pair, pixel_shuffle_down, pixel_shuffle_up
+from denoisebench.tiling import pad_to_multiple
 
 STRIDES = (2, 4)
 
@@ -30,6 +31,7 @@ class Noise2Detail(ImageDenoiser):
     noise model's choice (`noise.clip=true`).
     """
 
+    family = "sub-sampling"
     smallest = 2
     replayed = True
 

@@ -74,6 +74,7 @@ class Noise2Fast(ImageDenoiser):
     5e-6, counts grey levels of the 0-255 scale whatever the values; the result is not rounded.
     """
 
+    family = "sub-sampling"
     smallest = 2
 
     def __init__(
@@ -137,7 +138,7 @@ class Noise2Fast(ImageDenoiser):
 
     def _pair_loss(self, index: int) -> Tensor:
         """Of one network, for one of its four ordered pairs."""
-        source, target = self._pairs[index][int(torch.randint(4, ()))]
+        source, target = self._pairs[index][_drawn_pair()]
         output = self.networks[index](source)
         if self.objective == "cross_entropy":
             return F.binary_cross_entropy_with_logits(output, target)
@@ -180,6 +181,11 @@ class Noise2Fast(ImageDenoiser):
 
     def predict(self, noisy: Tensor) -> Tensor:
         return self._result
+
+
+def _drawn_pair() -> int:
+    """Drawn on the CPU, so that no step waits for a device."""
+    return int(torch.randint(4, ()))
 
 
 def _ordered_pairs(image: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class Noise2Noise(SupervisedDenoiser):
@@ -24,6 +24,7 @@ class Noise2Noise(SupervisedDenoiser):
     training alone.
     """
 
+    family = "noisy pairs"
     target = "noisy"
     tiles = True
 

@@ -12,7 +12,7 @@ from denoisebench.networks import laine_unet
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.laine_unet import Init, LaineUNet
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 DNCNN_MODULES = 6
 
@@ -39,6 +39,7 @@ class Noise2Self(DatasetDenoiser):
     count, not those with the least loss on one phase; the released small U-Net is left out.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(

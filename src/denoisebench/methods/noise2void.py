@@ -12,7 +12,7 @@ from denoisebench.networks import laine_unet, n2v_unet
 from denoisebench.networks.laine_unet import Init, LaineUNet
 from denoisebench.networks.n2v_unet import N2VUNet
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import in_tiles
+from denoisebench.tiling import in_tiles
 
 
 class Noise2Void(DatasetDenoiser):
@@ -41,6 +41,7 @@ class Noise2Void(DatasetDenoiser):
     network for all channels; kernels of 3.
     """
 
+    family = "masking"
     tiles = True
 
     def __init__(
@@ -79,6 +80,10 @@ class Noise2Void(DatasetDenoiser):
         self.ensemble = ensemble
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return 8 if self.ensemble else 1
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         marks = draw_marks(noisy, self.box, self.joint_channels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from denoisebench.classical import estimated_std
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.ranges import Count, NonNegative, Number, Positive
-from denoisebench.sampling import pad_by_reflection
+from denoisebench.tiling import pad_by_reflection
 
 WINDOW = 40
 PATCH = 7
@@ -98,6 +98,7 @@ class Pixel2Pixel(ImageDenoiser):
     """
 
     replayed = True
+    family = "similar pixels"
     smallest = 24  # below, the window's border would be reflected more than once
 
     def __init__(

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.dbsn import DBSN
 from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
-from denoisebench.sampling import bernoulli_mask, mosaic_down, mosaic_up, pad_to_multiple
+from denoisebench.sampling import bernoulli_mask, mosaic_down, mosaic_up
+from denoisebench.tiling import pad_to_multiple
 
 PATCH = 8
 STRIDE = 2
@@ -70,6 +71,7 @@ class PixelRefilling(ImageDenoiser):
     by the clean image, which the scripts print too. The release's second network, a U-Net, is left out.
     """
 
+    family = "masking"
     smallest = 2 * PATCH
 
     def __init__(
@@ -99,6 +101,10 @@ class PixelRefilling(ImageDenoiser):
         self.passes = passes
         self.lr = lr
         self._auxiliary = torch.empty(0)
+
+    @property
+    def averaged(self) -> int:
+        return self.passes
 
     def reset(self, noisy: Tensor) -> None:
         height, width = noisy.shape[-2:]

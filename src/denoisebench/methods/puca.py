@@ -33,6 +33,7 @@ class PUCA(PixelShuffledDenoiser):
     images of any size are denoised, not only those with sides that are multiples of 8.
     """
 
+    family = "blind spot"
     tiles = False
     attends_globally = True
     r3_pad = 4

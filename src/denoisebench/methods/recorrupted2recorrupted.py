@@ -11,7 +11,7 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.ranges import Count, NonNegative, Number, Positive
-from denoisebench.sampling import in_tiles, pad_to_multiple
+from denoisebench.tiling import in_tiles, pad_to_multiple
 
 TENTH_AFTER = 30 / 50
 
@@ -40,6 +40,7 @@ class Recorrupted2Recorrupted(DatasetDenoiser):
     recorrupted in raw, which files of rendered images do not allow.
     """
 
+    family = "recorruption"
     tiles = True
     stochastic = True
 
@@ -68,6 +69,10 @@ class Recorrupted2Recorrupted(DatasetDenoiser):
         self.passes = passes
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def averaged(self) -> int:
+        return max(1, self.passes)
 
     @property
     def tags(self) -> tuple[str, ...]:

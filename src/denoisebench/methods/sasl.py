@@ -1,5 +1,7 @@
 """SASL."""
 
+from collections.abc import Callable
+from functools import partial
 from math import cos, floor, pi
 from typing import Literal
 
@@ -10,7 +12,8 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, LaineUNet
 from denoisebench.networks.lan import LAN
 from denoisebench.ranges import Count, NonNegative, Number, Positive
-from denoisebench.sampling import in_tiles, pad_by_reflection, random_dihedral
+from denoisebench.sampling import random_dihedral
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 STAGES = 3
 WINDOW = 7
@@ -41,6 +44,7 @@ class SASL(DatasetDenoiser):
     supplement; the last weights of each stage are used, not the best ones on clean validation images.
     """
 
+    family = "blind spot"
     tiles = True
     staged = True
 
@@ -64,6 +68,10 @@ class SASL(DatasetDenoiser):
         self.flat = flat
         self.textured = textured
         self.lr = lr
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self.blind, hole=self.hole)] if self.hole else []
 
     def loss(self, noisy: Tensor, progress: float) -> Tensor:
         x = 255 * random_dihedral(noisy)

@@ -7,15 +7,8 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
 from denoisebench.ranges import Count, Positive
-from denoisebench.sampling import (
-    draw_permutations,
-    in_tiles,
-    pad_to_multiple,
-    pixel_shuffle_down,
-    pixel_shuffle_up,
-    random_dihedral,
-    random_subsamples,
-)
+from denoisebench.sampling import draw_permutations, pixel_shuffle_down, pixel_shuffle_up, random_dihedral, random_subsamples
+from denoisebench.tiling import in_tiles, pad_to_multiple
 
 FIRST_STAGE = 15 / 25  # 15 of the paper's 15 + 10 epochs
 
@@ -42,6 +35,7 @@ class SDAP(DatasetDenoiser):
     images chose, and keeps the patch and batch of the first.
     """
 
+    family = "blind spot"
     tiles = True
 
     def __init__(

@@ -11,7 +11,7 @@ from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import bernoulli_mask
 
 BYTES_PER_PIXEL = 8192  # of one pass, 48 features, float32, as in Self2Self+
-CPU_BYTES = 2**27
+CPU_BYTES, GPU_BYTES = 2**27, 2**31
 AVERAGE_DECAY = 0.99
 
 
@@ -37,8 +37,8 @@ class Self2Self(ImageDenoiser):
     result: `passes`, the mean of N passes, each with a fresh flip, mask and dropout, or `training`, the exponential average of
         all outputs of the training (decay 0.99), as published for PolyU.
     steps: of training, for each image.
-    passes, passes_per_batch: N, and how many of them at a time; null: by the pixels of the image and the memory of the
-        device. Released: 100; the paper has 50.
+    passes, passes_per_batch: N, and how many of them at a time; null: by the pixels of the image, for 2 GiB of a
+        GPU. Released: 100; the paper has 50.
     lr, lr_decay: Adam's learning rate; `constant` (the released code), or `linear` to zero.
 
     Deviations from the released code: the kernels that count known values are not trained; the count is divided by the number
@@ -46,6 +46,8 @@ class Self2Self(ImageDenoiser):
     stay aligned; any size is denoised; the result is not truncated to 8 bit; the average of `training` starts at the
     first output.
     """
+
+    family = "masking"
 
     def __init__(
         self,
@@ -85,6 +87,10 @@ class Self2Self(ImageDenoiser):
         self.lr = lr
         self.lr_decay = lr_decay
         self._average: Tensor | None = None
+
+    @property
+    def averaged(self) -> int:
+        return 1 if self.result == "training" else self.passes
 
     def reset(self, noisy: Tensor) -> None:
         self.network.reset()
@@ -126,7 +132,6 @@ class Self2Self(ImageDenoiser):
         return total / self.passes
 
     def _passes_at_once(self, noisy: Tensor) -> int:
-        """As many as fit into a quarter of the GPU's whole memory (whatever else is on it: draws must not depend on that)."""
-        on_gpu = noisy.is_cuda
-        room = torch.cuda.get_device_properties(noisy.device).total_memory // 4 if on_gpu else CPU_BYTES
+        """As many as fit into a fixed share of memory: draws must not depend on which GPU it is, or on what else is on it."""
+        room = GPU_BYTES if noisy.is_cuda else CPU_BYTES
         return max(1, room // (BYTES_PER_PIXEL * noisy.shape[-2] * noisy.shape[-1]))

@@ -18,7 +18,7 @@ from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
 
 BYTES_PER_PIXEL = 8192  # of one pass, 48 features, float32: about 700 channels at a time, and as much again for the convolutions
-CPU_BYTES = 2**27
+CPU_BYTES, GPU_BYTES = 2**27, 2**31
 
 
 class Self2SelfPlus(ImageDenoiser):
@@ -33,7 +33,7 @@ class Self2SelfPlus(ImageDenoiser):
     drop: p, the probability that a value of the input is dropped, and that of the decoder's dropout.
     steps: of training, for each image. Published: CBSD68 drop 0.4, steps 4000; PolyU 0.7, 5000; SIDD 0.9, 1000.
     passes: N, outputs averaged, each with a fresh mask and dropout.
-    passes_per_batch: how many of them at a time; null: by the pixels of the image and the memory of the device.
+    passes_per_batch: how many of them at a time; null: by the pixels of the image, for 2 GiB of a GPU.
     iqa: `paq2piq` adds the image quality term with PaQ-2-PiQ from pyiqa (RGB only; non-commercial licence; two files of
         weights); null leaves it out.
     iqa_weight: of that term.
@@ -44,6 +44,8 @@ class Self2SelfPlus(ImageDenoiser):
     with the image beyond its border (the release drops a row and a column of CBSD68); the result is not truncated to
     8 bit.
     """
+
+    family = "masking"
 
     def __init__(
         self,
@@ -81,6 +83,10 @@ class Self2SelfPlus(ImageDenoiser):
         self.lr_decay = lr_decay
         # In a tuple, so that it is no child: neither trained, nor switched to training, nor saved.
         self._quality: tuple[Callable[[Tensor], Tensor], torch.device] | None = None
+
+    @property
+    def averaged(self) -> int:
+        return self.passes
 
     def lacking(self) -> str | None:
         if self.iqa is None or _paq2piq_is_here():
@@ -127,9 +133,8 @@ class Self2SelfPlus(ImageDenoiser):
         return total / self.passes
 
     def _passes_at_once(self, noisy: Tensor) -> int:
-        """As many as fit into a quarter of the GPU's whole memory (whatever else is on it: draws must not depend on that)."""
-        on_gpu = noisy.is_cuda
-        room = torch.cuda.get_device_properties(noisy.device).total_memory // 4 if on_gpu else CPU_BYTES
+        """As many as fit into a fixed share of memory: draws must not depend on which GPU it is, or on what else is on it."""
+        room = GPU_BYTES if noisy.is_cuda else CPU_BYTES
         return max(1, room // (BYTES_PER_PIXEL * noisy.shape[-2] * noisy.shape[-1]))
 
 

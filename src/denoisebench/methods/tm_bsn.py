@@ -1,6 +1,6 @@
 """TM-BSN."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import cos, pi
 from typing import ClassVar, Literal
@@ -12,15 +12,8 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.skip_unet import MULTIPLE, REACH, RELEASED, SkipUNet
 from denoisebench.networks.triangular import TriangularBSN
 from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
-from denoisebench.sampling import (
-    draw_recharged,
-    draw_window_pairs,
-    in_tiles,
-    pad_by_reflection,
-    random_dihedral,
-    recharged,
-    window_pairs,
-)
+from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
+from denoisebench.tiling import in_tiles, pad_by_reflection
 
 CONSTANT = 2 / 5  # of the first stage: 200,000 of 500,000 steps
 FLOOR = 0.01  # of the learning rate at the end of the first stage
@@ -53,6 +46,7 @@ class TMBSN(DatasetDenoiser):
     default; the teacher is the last one, not that which clean images chose; the networks take any size.
     """
 
+    family = "blind spot"
     tiles = True
     staged = True
     released_layouts: ClassVar[tuple[str, ...]] = (str(RELEASED),)
@@ -97,6 +91,10 @@ class TMBSN(DatasetDenoiser):
         self.register_buffer("value_range", torch.tensor(float(value_range or OWN_RANGE)))
         self.lr = lr
         self.lr_decay = lr_decay
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        return [partial(self.teacher, hole=self.hole)] if self.hole else []
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class TV(ClassicalDenoiser):
     Source: scikit-image `denoise_tv_chambolle`. Deviations: none.
     """
 
+    family = "smoothness"
+
     def __init__(
         self, sigma: NonNegative | None = None, strength: Positive = 0.7, tolerance: Positive = 2e-4, max_iterations: Count = 200
     ) -> None:

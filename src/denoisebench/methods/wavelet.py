@@ -24,6 +24,8 @@ class Wavelet(ClassicalDenoiser):
     estimate is one for each channel (of YCbCr, where it shrinks that).
     """
 
+    family = "sparseness"
+
     def __init__(
         self,
         sigma: NonNegative | None = None,

@@ -32,6 +32,7 @@ class ZSN2N(ImageDenoiser):
     here that is the noise model's choice (`noise.clip=true`).
     """
 
+    family = "sub-sampling"
     smallest = 2
     replayed = True
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from denoisebench.sampling import bernoulli_mask, pad_to_multiple
+from denoisebench.sampling import bernoulli_mask
+from denoisebench.tiling import pad_to_multiple
 
 Init = Literal["released", "he"]
 LEVELS = 5

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from denoisebench.sampling import pad_to_multiple
+from denoisebench.tiling import pad_to_multiple
 
 LEVELS = 5
 MULTIPLE = 2**LEVELS
@@ -177,6 +177,8 @@ class BlindLaineUNet(nn.Module):
     Source: arXiv 1901.10277; the rotations are counter-clockwise as there (AT-BSN's are clockwise: its weights fit with
     the second and fourth quarter of the first head layer's inputs exchanged). 1,268,547 parameters at C = 3, features = 48.
     """
+
+    blind_spot: ClassVar[bool] = True
 
     def __init__(self, channels: int = 3, features: int = 48, out: int | None = None, init: Init = "leaky_he") -> None:
         super().__init__()

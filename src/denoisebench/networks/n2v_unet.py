@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from denoisebench.sampling import pad_to_multiple
+from denoisebench.tiling import pad_to_multiple
 
 MULTIPLE = 4
 REACH = 36  # how far an output pixel sees, at most, in pixels

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from denoisebench.networks.layout import Layout, layers
-from denoisebench.sampling import pad_to_multiple
+from denoisebench.tiling import pad_to_multiple
 
 LEVELS = 5
 MULTIPLE = 2**LEVELS

@@ -1,6 +1,7 @@
 """The triangular-masked blind-spot network of TM-BSN: its hole is a diamond."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,8 @@ class TriangularBSN(nn.Module):
     1,350,339 parameters at C = 3, F = 48, 5 modules, a third of the trunk's weights masked.
     Source: arXiv 2604.04484.
     """
+
+    blind_spot: ClassVar[bool] = True
 
     def __init__(self, channels: int = 3, features: int = 48, modules: int = 5) -> None:
         super().__init__()

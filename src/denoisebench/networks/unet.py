@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from denoisebench.sampling import pad_to_multiple
+from denoisebench.tiling import pad_to_multiple
 
 LEVELS = 5
 MULTIPLE = 2**LEVELS

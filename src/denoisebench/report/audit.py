@@ -1,6 +1,6 @@
 """What of each method's claims was measured: ticks with their evidence, from what the run recorded.
 
-A tick is `ok`, `note` (a reader must know it) or `unknown` (nothing was recorded: no claim is made).
+A claim fails only where it was made: a supervised method never claims to do without targets, Neighbor2Neighbor no blind spot.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from denoisebench.report.health import cells_of, read_json
+from denoisebench.report.health import cells_of, recorded
 from denoisebench.report.results import Result
 from denoisebench.store.rows import Row
 
@@ -16,16 +16,22 @@ NOT_RECORDED = "not recorded"
 BLIND = 1e-6  # response of a pixel to itself, as a part of the largest response elsewhere
 
 
+State = Literal["ok", "fails", "none", "unknown"]
+STATE_TEXTS: dict[State, str] = {
+    "ok": "measured, and so", "fails": "measured, and not so", "none": "not claimed", "unknown": "not recorded",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Tick:
     name: str
-    state: Literal["ok", "note", "unknown"]
+    state: State
     evidence: str
 
 
 def audit(result: Result) -> list[Tick]:
     """The ticks of one result, over all its seeds: one seed without a record is none for the whole."""
-    records = [read_json(cell / "manifest.json").get("evidence") or {} for cell in cells_of(result)]
+    records = [recorded(cell / "manifest.json").get("evidence") or {} for cell in cells_of(result)]
     return [_noisy_only(result, records), _blind(result, records), _disjoint(result, records), _noise(result), _selection(result)]
 
 
@@ -38,7 +44,7 @@ def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
     name = "noisy only"
     tested = _all(records, "test_reads")
     if any(read["clean"] or read["target"] for read in tested):
-        return Tick(name, "note", _at_test(tested))
+        return Tick(name, "fails", _at_test(tested))
     if result.learns == "nothing":
         return Tick(name, "ok", "learns nothing" + (f"; {_at_test(tested)}" if tested else ""))
     if "weights given" in result.trained_on:
@@ -52,7 +58,8 @@ def _noisy_only(result: Result, records: list[dict[str, Any]]) -> Tick:
         f"{counts['given_clean'] + counts['given_target']:,} held one"
     )
     if counts["clean"] or counts["target"]:
-        return Tick(name, "note", told)
+        claimed = not {"supervised", "second_view"} & set(result.tags.split())
+        return Tick(name, "fails" if claimed else "none", told)
     reason = _uncovered(result, reads)
     return Tick(name, "unknown", reason) if reason else Tick(name, "ok", f"{told}; {_at_test(tested)}" if tested else told)
 
@@ -88,7 +95,7 @@ def _blind(result: Result, records: list[dict[str, Any]]) -> Tick:
     if not found:
         return Tick(name, "unknown", NOT_RECORDED)
     if reason := next((one["reason"] for one in found if "reason" in one), None):
-        return Tick(name, "unknown", f"not measured: {reason}")
+        return Tick(name, "unknown" if result.learns == "dataset" else "none", f"not measured: {reason}")
     networks = [one["network"] for one in found if one.get("network")]
     of_output = max(_own_part(one) for one in found)
     of_network = max((_own_part(one) for one in networks), default=None)
@@ -96,7 +103,9 @@ def _blind(result: Result, records: list[dict[str, Any]]) -> Tick:
     if of_network is not None:
         told += f"; in its network, by the Jacobian: {of_network:.2g} times"
     blind = min(of_output, of_output if of_network is None else of_network) <= BLIND
-    return Tick(name, "ok" if blind else "note", told if blind else f"none: {told}")
+    if blind:
+        return Tick(name, "ok", told)
+    return Tick(name, "fails" if networks else "none", f"none: {told}")
 
 
 def _own_part(one: dict[str, float]) -> float:
@@ -113,10 +122,11 @@ def _disjoint(result: Result, records: list[dict[str, Any]]) -> Tick:
     if not found:
         shared = "transductive" in result.tags.split()
         told = f"the run compared {result.trained_on} with {result.dataset}: {'some' if shared else 'no'} photographs in common"
-        return Tick(name, "note" if shared else "ok", told)
+        return Tick(name, "none" if shared else "ok", told)
     shared_count = max(one["shared"] for one in found)
     told = f"{found[0]['training']:,} training and {found[0]['test']:,} test photographs, {shared_count:,} in common"
-    return Tick(name, "note" if shared_count else "ok", told)
+    claimed = "transductive" not in result.tags.split()
+    return Tick(name, ("fails" if claimed else "none") if shared_count else "ok", told)
 
 
 def _noise(result: Result) -> Tick:
@@ -126,12 +136,12 @@ def _noise(result: Result) -> Tick:
         return Tick("noise", "unknown", NOT_RECORDED)
     fresh = result.train_noise.endswith("fresh")
     told = "drawn anew each time an image is seen, which needs clean images to draw it on" if fresh else "fixed for each image"
-    return Tick("noise", "ok" if not fresh else "note", f"{result.train_noise}: {told}")
+    return Tick("noise", "ok" if not fresh else "none", f"{result.train_noise}: {told}")
 
 
 def _selection(result: Result) -> Tick:
     if result.learns != "dataset":
         return Tick("selection", "ok", "nothing to select")
     told = {"last": "the last weights", "oracle": "the weights that scored best on clean images", "given": "weights given"}
-    state = {"last": "ok", "oracle": "note", "given": "unknown"}
-    return Tick("selection", state.get(result.selection, "unknown"), told.get(result.selection, NOT_RECORDED))  # type: ignore[arg-type]
+    state: dict[str, State] = {"last": "ok", "oracle": "none", "given": "unknown"}
+    return Tick("selection", state.get(result.selection, "unknown"), told.get(result.selection, NOT_RECORDED))

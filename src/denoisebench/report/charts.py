@@ -7,8 +7,8 @@ from typing import Literal
 
 from denoisebench.report.health import Curve
 from denoisebench.report.markup import Markup, element, joined
-from denoisebench.report.results import Result
-from denoisebench.report.table import seconds_text
+from denoisebench.report.results import Result, all_images
+from denoisebench.report.table import seconds_text, tags_of
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 14, 44
@@ -28,12 +28,22 @@ class Point:
     cost_s: float
     psnr_db: float
     kind: Kind
+    tags: tuple[str, ...] = ()
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """The attributes by which the page filters it."""
+        return {"data_method": self.label, "data_tags": "\n".join(self.tags)}
 
 
 def points_of(results: Sequence[Result], cost: Callable[[Result], float]) -> list[Point]:
     """The results that have a finite score; `noisy` costs nothing and is left out."""
+    images = all_images(results)
     known = [r for r in results if r.psnr_db is not None and math.isfinite(r.psnr_db) and r.method != "noisy" and cost(r) > 0]
-    return [Point(r.method, cost(r), r.psnr_db or 0.0, "bound" if r.saw_clean else r.learns) for r in known]  # type: ignore[arg-type]
+    kinds: list[Kind] = ["bound" if r.saw_clean else r.learns for r in known]  # type: ignore[misc]
+    return [
+        Point(r.method, cost(r), r.psnr_db or 0.0, kind, tuple(tags_of(r, images))) for r, kind in zip(known, kinds, strict=True)
+    ]
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
@@ -56,15 +66,25 @@ def cost_plot(points: Sequence[Point], title: str, axis: str) -> Markup:
     grid = [_tick_x(x(10.0**power), _power_text(power)) for power in range(low, high + 1)]
     grid += [_tick_y(y(value), f"{value:g}") for value in ticks]
     front = [(x(p.cost_s), y(p.psnr_db)) for p in pareto(points)]
-    line = [element("polyline", points=_steps(front), class_="front")] if len(front) > 1 else []
-    marks = [_mark(x(p.cost_s), y(p.psnr_db), p) for p in points]
-    return _svg(title, *grid, _axes(axis, "PSNR in dB"), *line, *marks, *_labels(points, x, y))
+    line = element("polyline", points=_steps(front) if len(front) > 1 else "", class_="front")
+    marks = [_placed(x(p.cost_s), y(p.psnr_db), p) for p in points]
+    ticks = element("g", *grid, class_="ticks-of-axes")
+    return _svg(title, ticks, _axes(axis, "PSNR in dB"), line, *marks, *_labels(points, x, y), box=True)
 
 
-def _svg(title: str, *parts: str) -> Markup:
+def _svg(title: str, *parts: str, box: bool = False) -> Markup:
+    """box: with the place of its axes, from which the page draws it anew without what a reader hides."""
     return element(
         "svg", element("title", title), *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", class_="plot",
-        xmlns="http://www.w3.org/2000/svg",
+        xmlns="http://www.w3.org/2000/svg", data_box=f"{LEFT} {TOP} {WIDTH - RIGHT} {HEIGHT - BOTTOM}" if box else None,
+    )  # fmt: skip
+
+
+def _placed(x: float, y: float, point: Point) -> Markup:
+    """A mark with what the page needs to draw it elsewhere: where it is, and what it stands for."""
+    return element(
+        "g", _mark(x, y, point), class_="point", data_x=repr(x), data_y=repr(y), data_cost=repr(point.cost_s),
+        data_score=repr(point.psnr_db), data_kind=point.kind, **point.marked,
     )  # fmt: skip
 
 
@@ -134,7 +154,7 @@ def _labels(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
         boxes = _places(x(point.cost_s), y(point.psnr_db), len(text) * LETTER)
         box = next((box for box in boxes if _inside(box) and not any(_overlap(box, other) for other in taken)), boxes[0])
         taken.append(box)
-        found.append(element("text", text, x=box[0], y=box[3] - 3, class_="label"))
+        found.append(element("text", text, x=box[0], y=box[3] - 3, class_="label", **point.marked))
     return found
 
 
@@ -176,13 +196,16 @@ def curve_plot(curve: Curve) -> Markup:
 def _line_plot(points: Sequence[tuple[float, float]], title: str, axis: str, *, logarithmic: bool) -> Markup:
     values = [math.log10(v) if logarithmic else v for _, v in points]
     bottom, top, ticks = _ticks(values, 4)
-    last = max(step for step, _ in points)
+    last = max(step for step, _ in points) or 1
     x: Scale = lambda step: LEFT + step / last * (WIDTH - LEFT - RIGHT)  # noqa: E731
     y: Scale = lambda value: HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)  # noqa: E731
     grid = [_tick_y(y(tick), f"{10**tick:.3g}" if logarithmic else f"{tick:g}") for tick in ticks]
     grid += [_tick_x(x(last * part), f"{last * part:,.0f}") for part in (0, 0.5, 1)]
     line = " ".join(f"{x(step):.1f},{y(value):.1f}" for (step, _), value in zip(points, values, strict=True))
-    return _svg(title, *grid, _axes("step", axis), element("polyline", points=line, class_="curve"))
+    curve = element("polyline", points=line, class_="curve")
+    if len(points) == 1:  # a line of one point is not seen
+        curve = element("circle", cx=x(points[0][0]), cy=y(values[0]), r=3.5, class_="curve-point")
+    return _svg(title, *grid, _axes("step", axis), curve)
 
 
 def all_seconds(result: Result) -> float:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from denoisebench.report.markup import Markup, element, number_cell, sortable_head, table
 from denoisebench.report.published import Beside, context
-from denoisebench.report.results import Result
+from denoisebench.report.results import Result, all_images
 from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
 from denoisebench.report.study import Place
+from denoisebench.report.table import tags_of
 
 
 def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
@@ -23,9 +24,11 @@ def statistics_section(results: Sequence[Result], comparison: Comparison, place:
     head += _heads(f"less {comparison.best.method}")
     head += _heads(f"less {base.method}") if base else []
     body = [_statistics_line(r, comparison) for r in results]
+    images = all_images(results)
+    marks = [{"data_method": r.method, "data_tags": "\n".join(tags_of(r, images))} for r in results]
     said = statistics_note(results, comparison)
     summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
-    return element("details", summary, element("p", said), table(head, body, class_="sortable statistics"), open=True)
+    return element("details", summary, element("p", said), table(head, body, marks, class_="sortable statistics"), open=True)
 
 
 def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
@@ -34,6 +37,8 @@ def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
     compared = [found.photographs for found in pairs if isinstance(found, Difference)]
     count = min(compared, default=max(r.photographs for r in results))
     photographs = f"{count} photograph{'' if count == 1 else 's'}"
+    if len(comparison.images) < comparison.of_images and compared:
+        photographs += f" (of {comparison.of_images} images the {len(comparison.images)} that all methods have a score of)"
     if count >= FEWEST_PHOTOGRAPHS:
         return f"{photographs}; intervals are corrected for {comparison.m} comparison{'' if comparison.m == 1 else 's'}."
     said = (

@@ -19,6 +19,7 @@ from denoisebench.report.viewer import inputs_of
 from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.measures import UNIFORM_WINDOW
 from denoisebench.scoring.protocol import Protocol
+from denoisebench.store.code import changed_since
 from denoisebench.store.rows import Row
 from denoisebench.store.status import read_status
 
@@ -179,6 +180,7 @@ def _print(
     console = output_console()
     cell = f"{row['method']} | {row['dataset']} | {row['noise']} | seed {row['seed']}, {count} scores"
     console.print(cell, markup=False)
+    console.print(_code(row["cell"]), markup=False)
     climbed = found[: len(steps)]
     if against:
         _print_table(console, f"from {steps[0].name} to {against.name}", steps, climbed, [climbed[0], *climbed])
@@ -187,6 +189,13 @@ def _print(
     own = [Convention(steps[0].name, steps[0].protocol), *others]
     _print_table(console, "other conventions, each alone", own, [climbed[0], *found[len(steps) :]], [climbed[0]] * len(own))
     console.print("Other noise, images or training are other runs: no scoring can explain them.")
+
+
+def _code(cell: Path) -> str:
+    names = changed_since(cell)
+    if names is None:
+        return "code unknown: the cell does not record the code that computed it, or that is not on this machine"
+    return f"stale_code: the code of its {' and '.join(names)} has changed since it was computed" if names else "code: unchanged"
 
 
 def _print_table(

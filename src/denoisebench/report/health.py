@@ -1,6 +1,5 @@
 """What of the studies is done and what went wrong, what it was made with, and how the trainings went."""
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,8 @@ from typing import Any
 
 from denoisebench.report.results import Result
 from denoisebench.store.cell import Cell
+from denoisebench.store.files import read_json
+from denoisebench.store.rows import read_csv
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,12 @@ class Curve:
     on: str
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is not there or none."""
+def recorded(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if the file is not there or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def cells_of(result: Result) -> list[Path]:
@@ -41,7 +41,7 @@ def manifests(results: Iterable[Result]) -> list[tuple[dict[str, Any], list[str]
     found: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for result in results:
         for cell in cells_of(result):
-            about = read_json(cell / "manifest.json")
+            about = recorded(cell / "manifest.json")
             place = {name: about.get(name, "not recorded") for name in ("commit", "versions", "hardware")}
             methods = found.setdefault(json.dumps(place, sort_keys=True), (place, []))[1]
             if result.method not in methods:
@@ -57,17 +57,18 @@ def curves(cells: Sequence[Cell]) -> list[Curve]:
 
 
 def _curve(cell: Cell) -> Curve:
-    validation = _read(cell.training / "validation.csv")
-    loss = [(float(point["step"]), float(point["loss"])) for point in _read(cell.training / "curve.csv")]
+    validation = _read(cell.training / "validation.csv", "step", "psnr_db")
+    loss = [(float(point["step"]), float(point["loss"])) for point in _read(cell.training / "curve.csv", "step", "loss")]
     psnr_db = [(float(point["step"]), float(point["psnr_db"])) for point in validation]
     label = f"{cell.label}, {cell.dataset}, {cell.noise}, seed {cell.seed}"
     finite = [[(x, y) for x, y in points if math.isfinite(y)] for points in (loss, psnr_db)]
     return Curve(label, finite[0], finite[1], validation[0].get("on", "") if validation else "")
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The points of a curve; none where the file is not there or damaged."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError:
+        points = read_csv(path)
+        return [point for point in points if all(float(point[name]) or True for name in columns)]
+    except (OSError, ValueError, KeyError):
         return []

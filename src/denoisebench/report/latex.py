@@ -1,10 +1,11 @@
 """Results as a LaTeX table to paste into a paper."""
 
+import re
 from collections.abc import Sequence
 
-from denoisebench.report.results import Result, measures_in
-from denoisebench.report.table import TAG_TEXTS, Grid, Line, grids
-from denoisebench.scoring.measures import MEASURES
+from denoisebench.report.results import Result, Score, measures_in
+from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, grids
+from denoisebench.scoring.measures import MEASURES, Measure
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -32,17 +33,24 @@ def _table(grid: Grid) -> str:
     if 0 < bounds < len(body):
         body.insert(bounds, r"\midrule")
     own = measures_in(grid.results)
+    if not own:
+        return f"% {latex_text(grid.dataset)}: {NO_SCORE}.\n"
     count, titles = len(own), " & ".join(measure.title for measure in own)
     spans = " & ".join(rf"\multicolumn{{{count}}}{{c}}{{{latex_text(noise)}}}" for noise in grid.noises)
     rules = "".join(rf"\cmidrule(lr){{{count * i + 2}-{count * i + count + 1}}}" for i in range(len(grid.noises)))
     lines = [
         r"\begin{table}", r"\centering",
-        rf"\caption{{{_caption(grid, letters)}}}",
+        rf"\caption{{{_caption(grid, letters)}}}", rf"\label{{{label_of(grid)}}}",
         rf"\begin{{tabular}}{{l{'r' * count * len(grid.noises)}}}", r"\toprule",
         f"Method & {spans} \\\\", rules, " & ".join(["", *[titles] * len(grid.noises)]) + r" \\", r"\midrule",
         *body, r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def label_of(grid: Grid) -> str:
+    """`tab:kodak-default`: a table's name for \\ref, of signs that LaTeX takes in a label."""
+    return "tab:" + "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") for text in (grid.dataset, grid.protocol))
 
 
 def _letters(grid: Grid) -> dict[str, str]:
@@ -59,23 +67,38 @@ def _line(grid: Grid, line: Line, letters: dict[str, str]) -> str:
 
 
 def _superscript(letters: Sequence[str]) -> str:
-    return rf"\textsuperscript{{{','.join(letters)}}}" if letters else ""
+    return rf"\textsuperscript{{{','.join(sorted(letters))}}}" if letters else ""
 
 
 def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhere: Sequence[str]) -> list[str]:
     result, measures = line.results.get(noise), measures_in(grid.results)
-    if result is None or result.goodness is None:
+    if result is None or all(result.scores[measure.column].mean is None for measure in measures):
         return ["--"] * len(measures)
     own = [letters[tag] for tag, noises in line.said(grid.images).items() if noise in noises and letters[tag] not in everywhere]
     mark = MARKS[line.marks[noise]]
-    means = [(measure, result.scores[measure.column].mean) for measure in measures]
-    texts = ["--" if mean is None else mark.format(measure.text(mean)) for measure, mean in means]
+    scores = [(measure, result.scores[measure.column]) for measure in measures]
+    texts = [_text(measure, score, mark) + _of_images(result.of_images(measure)) for measure, score in scores]
     return [texts[0] + _superscript(own), *texts[1:]]
+
+
+def _of_images(text: str) -> str:
+    return rf" {{\scriptsize {text.strip()}}}" if text else ""
+
+
+def _text(measure: Measure, score: Score, mark: str) -> str:
+    """The mean, and the spread over seeds where there are several."""
+    if score.mean is None:
+        return "--"
+    seeds = "" if score.sd_seeds is None else rf" {{\scriptsize$\pm${measure.text(score.sd_seeds)}}}"
+    return mark.format(measure.text(score.mean)) + seeds
 
 
 def _caption(grid: Grid, letters: dict[str, str]) -> str:
     said = "; ".join(f"{letter}: {latex_text(tag)}{_explained(tag)}" for tag, letter in letters.items())
     known = rf" {said}." if said else ""
+    if any(result.seeds > 1 for result in grid.results):
+        said = f"$\\pm$: standard deviation of the means over seeds; {said}".removesuffix("; ")
+        known = f" {said}."
     return (
         f"{_titles(grid)} on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
         f"{latex_text(grid.protocol)}. Best bold, second underlined, by {MEASURES[0].title}, "
@@ -86,7 +109,7 @@ def _caption(grid: Grid, letters: dict[str, str]) -> str:
 def _titles(grid: Grid) -> str:
     """`PSNR (dB) and SSIM`."""
     texts = [measure.title + (f" ({measure.unit})" if measure.unit else "") for measure in measures_in(grid.results)]
-    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _explained(tag: str) -> str:

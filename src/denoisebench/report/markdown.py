@@ -7,9 +7,12 @@ from urllib.parse import quote
 import numpy as np
 
 from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
+from denoisebench.report.families import HEAD, family_rows
+from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result
+from denoisebench.report.standing import counted, standing_table
 from denoisebench.report.statistics import Difference
 from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
@@ -29,7 +32,8 @@ were trained on clean images: they are bounds. `oracle_sigma`: the method was to
 is not known here.
 `oracle_selected`: its weights were chosen by clean images. `second_view`: trained on pairs of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
-clean side). `stale_training`: the code has changed since its training. `per image`: learns anew from each image.
+clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
+method, noise or protocol has changed since it was computed; run it again. `per image`: learns anew from each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the
@@ -54,23 +58,55 @@ are compared only on identical noisy inputs (checked by hash); others get no ran
 
 Published numbers carry a grade: A seen in an official figure or README, or in a peer-reviewed follow-up's table; B the
 text of one paper; C secondary. A difference is printed only where data set, noise, protocol, training set, budget and
-tags agree.
+tags agree. A number of ours that may be held against a published one is `reproduced` within 0.15 dB of PSNR and `differs`
+beyond; a published number without one is `not run`. Where a paper does not state how it scored, ours under protocol `default`
+is held against it.
 """
 
 
 def write_markdown(report: Report, path: Path) -> None:
     """Write report.md, and its pictures into `report/` beside it."""
     sections = [f"# {markdown_text(report.title)}", markdown_tables(report.results)]
+    sections.insert(1, _overview(report))
     sections += [f"> Mind: {markdown_text(note)}" for note in report.notes]
     if report.choices:
         sections.append("## What methods chose\n\n" + "\n".join(f"- {markdown_text(choice)}" for choice in report.choices))
+    if families := family_rows(report.grids):
+        body = [[markdown_text(text) for text in texts] for texts in families]
+        sections.append("## Families and cost\n\n" + markdown_table([name for name, _ in HEAD], body, texts=(0, 1, 2, 3, 4)))
     sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
-    sections += ["## Beside the published numbers", _published(report), "## How to read this", NOTES.strip()]
+    sections += ["## Beside the published numbers", _published(report)]
+    sections += [
+        f"### Published numbers: {counted(report.standings)}",
+        standing_table(report.standings, ("reproduced", "differs")),
+    ]
+    sections += ["## How to read this", NOTES.strip()]
     sections.append(f"Commits: {', '.join(report.commits)}. {counts(report.cells)}.")
     if reasons := explained(report.cells):
         sections.append("## Not done\n\n" + "\n".join(f"- {markdown_text(reason)}" for reason in reasons))
     sections.append("## Pictures\n\n" + "\n\n".join(_pictures(report, path.parent)))
-    write_atomic(path, "\n\n".join(sections) + "\n")
+    write_atomic(path, "\n\n".join(filter(None, sections)) + "\n")
+
+
+def _overview(report: Report) -> str:
+    """One table over all data sets and noises; nothing where a single one says it all."""
+    found = overview(report.grids)
+    if found is None:
+        return ""
+    places = [f"{column.grid.dataset}, {column.noise}" for column in found.columns]
+    styles = {"best": "**{}**", "second": "{}", "": "{}"}
+    body = [
+        [
+            markdown_text(f"{line.method}{', budget ' + line.budget if line.budget else ''}"),
+            *(
+                styles[line.marks[place]].format(cell_text(found, line.results[place])) if place in line.results else ""
+                for place in range(len(found.columns))
+            ),
+        ]
+        for line in found.lines
+    ]
+    table = markdown_table(["method", *map(markdown_text, places)], body)
+    return f"**All data sets and noises**: {found.measure.heading}\n\n{table}"
 
 
 def _statistics(report: Report, place: Place) -> str:

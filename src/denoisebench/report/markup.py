@@ -1,5 +1,6 @@
 """HTML and SVG elements that cannot be broken by what is written into them."""
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 
@@ -34,11 +35,24 @@ def _attribute(key: str, value: str | float | bool) -> str:
     return f" {name}" if value is True else f' {name}="{escape(f"{value:g}" if isinstance(value, float) else str(value))}"'
 
 
-def table(head: list[Markup], body: list[list[Markup]], **attributes: str | float | bool | None) -> Markup:
-    """A table of ready cells (`th`, `td`) in a box that scrolls sideways on a narrow screen."""
-    rows = [element("tr", *cells) for cells in body]
+def table(
+    head: list[Markup],
+    body: list[list[Markup]],
+    marks: Sequence[Mapping[str, str]] = (),
+    **attributes: str | float | bool | None,
+) -> Markup:
+    """A table of ready cells (`th`, `td`) in a box that scrolls sideways on a narrow screen. marks: attributes of each row."""
+    rows = [element("tr", *cells, **own) for cells, own in zip(body, marks or [{}] * len(body), strict=True)]
     inner = element("table", element("thead", element("tr", *head)), element("tbody", *rows), **attributes)
     return element("div", inner, class_="scroll")
+
+
+def with_code(text: str) -> Markup:
+    """Text whose `parts between backticks` are code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one backtick is left over: it is meant as it stands
+        parts[-2:] = ["`".join(parts[-2:])]
+    return joined(*(element("code", part) if i % 2 else part for i, part in enumerate(parts)))
 
 
 def sortable_head(text: str, kind: str) -> Markup:

@@ -1,4 +1,3 @@
-"use strict";
 // Text reaches the page as text nodes only (textContent): no name of a file or a method is ever read as HTML.
 
 const byId = (id) => document.getElementById(id);
@@ -42,26 +41,54 @@ function sortBy(button) {
   }
 }
 
-function filterRows() {
+// Whatever belongs to a method says so: lines of tables, points and names in plots.
+function filterMethods() {
   const wanted = byId("search").value.trim().toLowerCase();
   const hidden = [...document.querySelectorAll(".chip[aria-pressed=true]")].map((chip) => chip.dataset.tag);
-  for (const table of document.querySelectorAll("table.main")) {
-    for (const row of table.querySelectorAll("tbody tr:not(.divider)")) {
-      const tags = [...row.querySelectorAll(".tag")].map((tag) => tag.textContent);
-      const named = row.querySelector(".name").textContent.toLowerCase().includes(wanted);
-      row.hidden = !named || hidden.some((tag) => tags.some((own) => own === tag || own.startsWith(tag + " (")));
-    }
+  for (const node of document.querySelectorAll("[data-method]")) {
+    const tags = node.dataset.tags ? node.dataset.tags.split("\n") : [];
+    const named = node.dataset.method.toLowerCase().includes(wanted);
+    node.toggleAttribute("hidden", !named || hidden.some((tag) => tags.includes(tag)));
   }
+  document.querySelectorAll("svg[data-box]").forEach(drawPlot);
+  document.querySelectorAll(".scroll").forEach(tellScroll);
+}
+
+// A table that goes on beyond the screen's edge says so.
+function tellScroll(box) {
+  const more = box.scrollWidth - box.clientWidth - box.scrollLeft > 2;
+  box.nextElementSibling.hidden = !more;
+}
+
+function startScrolls() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    box.after(make("p", { className: "hint more", textContent: "the table goes on to the right \u2192", hidden: true }));
+    box.addEventListener("scroll", () => tellScroll(box), { passive: true });
+    new ResizeObserver(() => tellScroll(box)).observe(box);
+  }
+}
+
+// What a link leads to comes to lie below the bar, however many lines the bar has.
+function startBar() {
+  const bar = byId("filter");
+  const measure = () => {
+    const height = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
+    document.documentElement.style.scrollPaddingTop = `${height + 12}px`;
+  };
+  new ResizeObserver(measure).observe(bar);
+  measure();
 }
 
 function startTables() {
   document.querySelectorAll("table.sortable thead button").forEach((b) => b.addEventListener("click", () => sortBy(b)));
   byId("filter").hidden = false;
-  byId("search").addEventListener("input", filterRows);
+  startBar();
+  startScrolls();
+  byId("search").addEventListener("input", filterMethods);
   for (const chip of document.querySelectorAll(".chip")) {
     chip.addEventListener("click", () => {
       chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
-      filterRows();
+      filterMethods();
     });
   }
 }
@@ -240,7 +267,8 @@ function draw() {
 
 function drawTold() {
   const image = imageNow(), count = groupNow().images.length;
-  byId("told").textContent = `${image.name}: image ${state.image + 1} of ${count}, scored under ${groupNow().protocol}. ` +
+  byId("told").textContent = `${image.name}: image ${state.image + 1} of ${count}, ` +
+    (image.clean === null ? "without a clean image. " : `scored under ${groupNow().protocol}. `) +
     "Wheel, pinch or + and − zoom all panes together; drag to move; space flips; left and right arrows change the image.";
 }
 
@@ -259,9 +287,10 @@ function drawCrops() {
       table.append(make("tr", {}, ...choices().slice(0, -1).map((_, column) => make("td", {}, errorCrop(row, column, last)))));
     }
   });
-  const title = make("h3", { textContent: "Hardest crops" });
+  const title = make("h3", { textContent: image.clean === null ? "Crops where the methods differ" : "Hardest crops" });
   const hint = make("p", { className: "hint", textContent:
-    "Where the mean squared error of the methods is greatest; below each its absolute error, times 4. A click zooms there." });
+    (image.clean === null ? "Where the methods differ most from each other (there is no clean image to differ from)."
+      : "Where the mean squared error of the methods is greatest; below each its absolute error, times 4.") + " A click zooms there." });
   byId("crops").replaceChildren(title, hint, table);
 }
 
@@ -319,6 +348,7 @@ function lagTable([name, one]) {
 function show(image) {
   state.image = image;
   state.width = state.height = 0;
+  offerWhatThereIs();
   fill(byId("image"), ordered().map((i) => [i, groupNow().images[i].name + (groupNow().images[i].sheet ? "" : " (no crops)")]), image);
   const known = choices();
   if (!known.includes(state.left)) state.left = NOISY;
@@ -334,6 +364,15 @@ function show(image) {
 function first() {
   const order = ordered();
   return order.find((i) => groupNow().images[i].sheet) ?? order[0];
+}
+
+// Without clean images there is no error to show, and without scores no order by them.
+function offerWhatThereIs() {
+  const scored = groupNow().images.some((image) => image.psnr.some((value) => value !== null));
+  byId("order").parentElement.hidden = !scored;
+  if (!scored) byId("order").value = "set";
+  document.querySelector("[data-mode=error]").hidden = imageNow().clean === null;
+  if (imageNow().clean === null && state.mode === "error") state.mode = "slide";
 }
 
 function step(by) {

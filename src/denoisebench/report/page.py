@@ -9,15 +9,16 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from denoisebench.report.markup import Markup, element, joined
-from denoisebench.report.sections import grid_section, health_section, tags_in
+from denoisebench.report.markup import Markup, element, joined, with_code
+from denoisebench.report.overview import overview_section
+from denoisebench.report.sections import grid_section, health_section, standings_section, tags_in
 from denoisebench.report.study import Report
 from denoisebench.store.files import write_atomic
 
 
 def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, path: Path) -> None:
     """Write the page. viewer: what `viewer.write_pictures` returned; notes: how to read it, in paragraphs."""
-    script, style = _asset("page.js"), _asset("page.css")
+    script, style = _asset("charts.js") + _asset("page.js"), _asset("page.css")
     text = Template(_asset("page.html")).substitute(
         title=joined(report.title),
         script=script,
@@ -26,9 +27,11 @@ def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, 
         summary=joined(_summary(report)),
         warnings=_warnings(report.notes),
         tags=joined(*(_chip(tag) for tag in tags_in(report))),
-        tables=joined(*(grid_section(report, grid) for grid in report.grids)),
+        overview=overview_section(report.grids),
+        tables=joined(*(grid_section(report, grid, number) for number, grid in enumerate(report.grids))),
+        published=standings_section(report.standings),
         health=health_section(report),
-        notes=joined(*(element("p", part) for part in notes.strip().split("\n\n"))),
+        notes=joined(*(element("p", with_code(part)) for part in notes.strip().split("\n\n"))),
         data=_embedded(viewer),
     )
     write_atomic(path, text)

@@ -1,6 +1,7 @@
 """The grid in the terminal, in Markdown and as CSV."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from rich.console import Console
@@ -43,8 +44,9 @@ def print_tables(results: Sequence[Result], console: Console) -> None:
 
 def _texts(grid: Grid, line: Line, best: str) -> Iterator[str]:
     """A line's scores, the best in the format `best`, its time per image and of its training."""
+    shown = measures_in(grid.results)
     for noise in grid.noises:
-        text = score_text(line.results.get(noise))
+        text = score_text(line.results.get(noise), shown)
         yield best.format(text) if line.marks.get(noise) == "best" else text
     yield seconds_text(line.seconds)
     yield training_text(line.train_seconds)
@@ -75,11 +77,12 @@ def markdown_text(text: str) -> str:
 
 
 def _scores(result: Result, own: Sequence[Measure]) -> dict[str, float | None]:
-    """The columns of results.csv: the means, then the spreads."""
+    """The columns of results.csv: the means, then the spreads and of how many images they are."""
     found = {measure.column: result.scores[measure.column].mean for measure in own}
     for measure in own:
         score = result.scores[measure.column]
         found |= {f"{measure.name}_sd_images": score.sd_images, f"{measure.name}_sd_seeds": score.sd_seeds}
+        found |= {f"{measure.name}_images": score.images}
     return found
 
 
@@ -91,5 +94,6 @@ def write_results(results: Sequence[Result], path: Path, further: Sequence[dict[
 
 
 def _fields(result: Result, own: Sequence[Measure]) -> dict[str, object]:
+    network = {f.name: getattr(result.network, f.name) for f in fields(result.network)}
     before, after = ({name: getattr(result, name) for name in names} for names in (FIELDS, FIELDS_AFTER))
-    return before | _scores(result, own) | after
+    return before | _scores(result, own) | after | network

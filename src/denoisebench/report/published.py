@@ -19,7 +19,8 @@ GRADES = ("A", "B", "C")
 UNVERIFIED = {
     "self2self_plus": "no number of Self2Self+'s own table could be verified in any source: there is no target to reach",
 }
-OWN_TAGS = {"stale_training"}  # said of our run, not of a method
+PROTOCOL_UNKNOWN = "its protocol (rounding, SSIM window) is not stated"
+OWN_TAGS = {"stale_training", "stale_code"}  # said of our run, not of a method
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _other_images(published: Published, result: Result) -> list[str]:
 
 def _other_protocol(published: Published, result: Result) -> list[str]:
     if published.protocol == "unknown":
-        return ["its protocol (rounding, SSIM window) is not stated"]
+        return [PROTOCOL_UNKNOWN]
     return [] if published.protocol == result.protocol else [f"protocol {published.protocol}, ours {result.protocol}"]
 
 
@@ -154,7 +155,7 @@ def _other_training(published: Published, result: Result) -> list[str]:
     if result.learns == "dataset" and published.trained_on != result.trained_on:
         theirs = {"unknown": "not stated", "": "not stated"}.get(published.trained_on, published.trained_on)
         reasons.append(f"training set {theirs}, ours {result.trained_on or 'not recorded'}")
-    if "stale_training" in result.tags.split():
+    if OWN_TAGS & {*result.tags.split()}:
         reasons.append("our code has changed since its training")
     return reasons
 

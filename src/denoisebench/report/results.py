@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from denoisebench.report.network import Network
+from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 from denoisebench.store.rows import Row
@@ -17,11 +19,12 @@ LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
 @dataclass(frozen=True)
 class Score:
     """The mean of one measure. sd_images: standard deviation over the images of each image's mean. sd_seeds: over the seeds
-    of each seed's mean, None of one seed: what drawing weights, patches and noise anew changes."""
+    of each seed's mean, None of one seed: what drawing weights, patches and noise anew changes. images: how many have it."""
 
     mean: float | None
     sd_images: float | None
     sd_seeds: float | None
+    images: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Result:
     cell: Path
     setup: str
     rows: tuple[Row, ...] = field(repr=False, compare=False)
+    network: Network = field(default_factory=Network)
 
     @property
     def id(self) -> str:
@@ -78,6 +82,23 @@ class Result:
         [first, *_] = measures.MEASURES
         score = self.scores[first.column].mean
         return None if score is None else first.goodness(score)
+
+    def scored(self, measure: Measure) -> frozenset[str]:
+        """The images that it has scores of."""
+        if self.scored_by == "server":
+            return self.names if self.scores[measure.column].mean is not None else frozenset()
+        return frozenset(row["image"] for row in self.rows if row.get(measure.column) is not None)
+
+    def goodness_over(self, images: frozenset[str], measure: Measure) -> float | None:
+        """What methods are ranked by, over some of the images: the greater the better; None without a score."""
+        own = [row.get(measure.column) for row in self.rows if self.scored_by == "server" or row["image"] in images]
+        value = mean(own)
+        return None if value is None else measure.goodness(value)
+
+    def of_images(self, measure: Measure) -> str:
+        """` (of 2 images)`: of how many a mean is, where that is not all of them."""
+        count = self.scores[measure.column].images
+        return "" if count == self.images else f" (of {count} image{'' if count == 1 else 's'})"
 
     @property
     def names(self) -> frozenset[str]:
@@ -119,28 +140,46 @@ def spread_over(rows: Sequence[Row], metric: str, unit: str) -> float | None:
 def summarise(rows: Sequence[Row]) -> list[Result]:
     """One result for each method, budget, data set, noise and protocol; different settings never share a label."""
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
+    for row in told_apart(rows):
         groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
+    order = _asked(rows)
     setups = Counter(group[:-1] for group in groups)
     results = [
         _result(own, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
         for group, own in groups.items()
     ]
-    return sorted(results, key=lambda r: (r.dataset, r.noise, r.protocol, _rank(r)))
+    return sorted(results, key=lambda r: (r.dataset, r.noise, order[r.protocol, r.scored_by], _rank(r)))
+
+
+def _asked(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Protocols in the order in which they were asked for: as cells hold them, servers' answers last."""
+    found = dict.fromkeys((row["protocol"], row["scored_by"]) for row in rows)
+    return {key: place for place, key in enumerate(sorted(found, key=lambda key: key[1] == "server"))}
 
 
 def measures_in(results: Iterable[Result]) -> list[Measure]:
-    """The measures that a table of these results shows: the first two always, others that one of them has a score of."""
+    """The measures that a table of these results shows: those that one of them has a score of, the first two together.
+
+    Without clean images these are the ones that need none, or nothing.
+    """
     own = list(results)
-    return [
-        measure for number, measure in enumerate(measures.MEASURES)
-        if number < measures.ALWAYS_SHOWN or any(r.scores[measure.column].mean is not None for r in own)
-    ]  # fmt: skip
+    known = [measure for measure in measures.MEASURES if any(r.scores[measure.column].mean is not None for r in own)]
+    always = measures.MEASURES[: measures.ALWAYS_SHOWN]
+    both = any(measure in known for measure in always)
+    return [measure for measure in measures.MEASURES if measure in known or (both and measure in always)]
 
 
 def all_images(results: Iterable[Result]) -> frozenset[str]:
     """The images that any of these results is over: what each must be over to be compared."""
     return frozenset().union(*(result.names for result in results))
+
+
+def scored_by_all(results: Iterable[Result], measure: Measure) -> frozenset[str]:
+    """The images that all results with a score by this measure have one of, among those that are over all images."""
+    own = list(results)
+    names = all_images(own)
+    found = [scored for r in own if r.names == names and (scored := r.scored(measure))]
+    return frozenset.intersection(*found) if found else frozenset()
 
 
 def _rank(result: Result) -> tuple[int, float, str]:
@@ -165,7 +204,9 @@ def _distinct(rows: Sequence[Row], column: str) -> set[str]:
 
 
 def _score(rows: Sequence[Row], column: str) -> Score:
-    return Score(mean(row.get(column) for row in rows), spread_over(rows, column, "image"), spread_over(rows, column, "seed"))
+    scored = [row for row in rows if row.get(column) is not None]
+    spreads = spread_over(rows, column, "image"), spread_over(rows, column, "seed")
+    return Score(mean(row[column] for row in scored), *spreads, _images(scored) if scored else 0)
 
 
 def _result(rows: Sequence[Row], label: str) -> Result:
@@ -189,5 +230,6 @@ def _result(rows: Sequence[Row], label: str) -> Result:
         seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(tag for row in rows for tag in row["tags"].split())),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted(_distinct(rows, "key"))),
-        commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), **{name: first[name] for name in same},
+        commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), network=Network.of(first),
+        **{name: first[name] for name in same},
     )  # fmt: skip

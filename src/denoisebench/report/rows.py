@@ -1,6 +1,5 @@
 """The rows of a study: the truth that every table and picture is a view of."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,6 +7,9 @@ from pathlib import Path
 
 from denoisebench.scoring import measures
 from denoisebench.store.cell import Cell
+from denoisebench.store.code import changed_since
+from denoisebench.store.files import DamagedError
+from denoisebench.store.finished import damage, read_finished
 from denoisebench.store.rows import Row, computation_of, read_server_rows
 from denoisebench.store.status import read_status
 
@@ -36,8 +38,28 @@ def find_study(name: str) -> Path:
 
 def read_study(study: Path) -> list[Row]:
     """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
-    files = sorted(study.glob("*/*/*/seed*/rows.csv"))
-    return [row for path in files if read_status(path.parent)["state"] == "done" for row in read_rows(path.parent)]
+    return [row for folder in _finished(study) if not damage(folder) for row in read_rows(folder)]
+
+
+def _finished(study: Path) -> list[Path]:
+    """The folders of the cells that say they are done."""
+    return [path.parent for path in sorted(study.glob("*/*/*/seed*/status.json")) if read_status(path.parent)["state"] == "done"]
+
+
+def damaged(study: Path) -> list[str]:
+    """What is wrong with files of a study: the cells, and the servers' answers, that its report leaves out."""
+    folders = sorted({path.parent for name in ("status.json", "rows.csv") for path in study.glob(f"*/*/*/seed*/{name}")})
+    cells = {folder: told for folder in folders if (told := damage(folder))}
+    answers = [told for folder in folders if folder not in cells and (told := _damaged_answers(folder))]
+    return [f"left out: {told}" for told in (*cells.values(), *answers)]
+
+
+def _damaged_answers(folder: Path) -> str | None:
+    try:
+        _answers(folder)
+    except DamagedError as error:
+        return str(error)
+    return None
 
 
 def read_studies(studies: Sequence[Path]) -> tuple[list[Row], list[str]]:
@@ -53,8 +75,9 @@ def read_studies(studies: Sequence[Path]) -> tuple[list[Row], list[str]]:
             differing[f"{row['method']} on {row['dataset']}, {row['noise']} (key {row['key']})"] += (
                 first["psnr_db"] != row["psnr_db"] or first["noisy_sha"] != row["noisy_sha"]
             )
+    left_out = [note for study in studies for note in damaged(study)]
     notes = [f"{cell}: {count} scores differ between the studies; the first study's count" for cell, count in differing.items()]
-    return list(seen.values()), [note for note, count in zip(notes, differing.values(), strict=True) if count]
+    return list(seen.values()), left_out + [note for note, count in zip(notes, differing.values(), strict=True) if count]
 
 
 def read_cells(cells: Iterable[Cell]) -> list[Row]:
@@ -63,15 +86,16 @@ def read_cells(cells: Iterable[Cell]) -> list[Row]:
 
 
 def read_local(folder: Path) -> list[Row]:
-    """The rows that were scored here, of a finished cell."""
-    with (folder / "rows.csv").open(encoding="utf-8", newline="") as file:
-        return [{"scored_by": "local", **row} for row in csv.DictReader(file)]
+    """The rows that were scored here, of a finished cell. Raises: DamagedError."""
+    return [{"scored_by": "local", **row} for row in read_finished(folder)]
 
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows of a finished cell, and after them what servers answered to its outputs: numbers as floats, empty ones None,
-    `cell` its folder."""
-    rows = [*read_local(folder), *_answers(folder)]
+    `cell` its folder. Raises: DamagedError for its own rows; answers that are damaged are left out."""
+    rows = [*read_local(folder), *([] if _damaged_answers(folder) else _answers(folder))]
+    if changed_since(folder):
+        rows = [{**row, "tags": f"{row['tags']} stale_code".strip()} for row in rows]
     return [{**row, **_numbers(row), **_told(row), "cell": folder} for row in rows]
 
 

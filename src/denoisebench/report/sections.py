@@ -2,36 +2,39 @@
 
 from collections.abc import Sequence
 
-from denoisebench.report.audit import Tick
+from denoisebench.report.audits import audit_section, boxes, boxes_legend
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
 from denoisebench.report.differences import published_section, statistics_section
+from denoisebench.report.families import families_section
 from denoisebench.report.health import curves, manifests
-from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table
+from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table, with_code
+from denoisebench.report.overview import anchor
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result, measures_in
+from denoisebench.report.standing import HEAD, TOLERANCE_DB, WORDS, Standing, counted, texts_of
 from denoisebench.report.status import STATES, counts
 from denoisebench.report.study import Place, Report
-from denoisebench.report.table import TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
-from denoisebench.scoring.measures import MEASURES
+from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, seconds_text, tags_of, training_text
+from denoisebench.scoring.measures import Measure
 
-SIGNS = {"ok": "✓", "note": "!", "unknown": "?"}
 CURVES = 24
 
 
-def grid_section(report: Report, grid: Grid) -> Markup:
+def grid_section(report: Report, grid: Grid, number: int) -> Markup:
     """One data set under one protocol: the table, plots, statistics, published numbers and the audit."""
     places = [(grid.dataset, noise, grid.protocol) for noise in grid.noises]
-    heading = element("h2", f"{grid.dataset} ", element("small", f"{grid.size}, protocol {grid.protocol}"))
-    parts = [heading, main_table(report, grid)]
+    title = element("small", f"{grid.size}, protocol {grid.protocol}")
+    heading = element("h2", f"{grid.dataset} ", title, id=anchor(number))
+    parts = [heading, main_table(report, grid), boxes_legend()]
     parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
     parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
     parts += [published_section([b for b in report.published if b.result in report.at(place)], place) for place in places]
-    parts += [_unverified(grid), audit_section(report, grid)]
+    parts += [_unverified(grid), families_section(grid), audit_section(report.audits, grid)]
     return element("section", *parts, class_="grid-section")
 
 
 def main_table(report: Report, grid: Grid) -> Markup:
-    titles = " / ".join(measure.title for measure in measures_in(grid.results))
+    titles = " / ".join(measure.title for measure in measures_in(grid.results)) or NO_SCORE
     head = [sortable_head("method", "text"), *(sortable_head(f"{noise}, {titles}", "number") for noise in grid.noises)]
     head += [
         sortable_head("per image", "number"),
@@ -41,7 +44,7 @@ def main_table(report: Report, grid: Grid) -> Markup:
     ]
     body = [_line(report, grid, line) for line in grid.lines]
     rows = [
-        element("tr", *cells, class_="bound" if line.bound else None, data_tags=" ".join(line.said(grid.images)))
+        element("tr", *cells, class_="bound" if line.bound else None, **line.marked(grid.images))
         for line, cells in zip(grid.lines, body, strict=True)
     ]
     bounds = grid.bounds_from
@@ -61,7 +64,7 @@ def _line(report: Report, grid: Grid, line: Line) -> list[Markup]:
         number_cell(line.train_seconds, training_text(line.train_seconds)),
         number_cell(line.peak_mib, f"{line.peak_mib:,.0f} MiB"),
     ]
-    return [name, *scores, *costs, element("td", ticks(report.audits, line), class_="ticks")]
+    return [name, *scores, *costs, element("td", boxes(report.audits, line), class_="ticks")]
 
 
 def _tags(grid: Grid, line: Line) -> Markup:
@@ -75,38 +78,32 @@ def _score(report: Report, line: Line, place: Place) -> Markup:
     result = line.results.get(place[1])
     if result is None:
         return element("td", "", class_="number")
-    first, *others = [(measure, result.scores[measure.column].mean) for measure in measures_in([result])]
-    if first[1] is None:
+    known = [(measure, mean) for measure in measures_in([result]) if (mean := result.scores[measure.column].mean) is not None]
+    if not known:
         return element("td", element("small", "no clean images"), class_="number")
+    first, *others = known
     rank = report.comparisons[place].ranks.get(result.id)
     mark = {"best": "strong", "second": "u", "": "span"}[line.marks[place[1]]]
-    more = [element("span", f" / {m.text(mean)}", class_=m.name) for m, mean in others if mean is not None]
+    more = [element("span", f" / {m.text(mean)}{result.of_images(m)}", class_=m.name) for m, mean in others]
     badge = (
         [element("span", f"#{rank}", class_="rank", title=f"rank {rank}, shared where no difference is shown")] if rank else []
     )
-    inside = [element(mark, first[0].text(first[1])), *more, *badge, element("br"), element("small", _spreads(result))]
+    inside = [
+        element(mark, first[0].text(first[1])),
+        result.of_images(first[0]),
+        *more,
+        *badge,
+        element("br"),
+        element("small", _spreads(result, first[0])),
+    ]
     return element("td", *inside, class_="number", data_value=first[1])
 
 
-def _spreads(result: Result) -> str:
+def _spreads(result: Result, first: Measure) -> str:
     """Over images and over seeds, apart."""
-    first = MEASURES[0]
     score = result.scores[first.column]
     images = "" if score.sd_images is None else f"± {first.text(score.sd_images)} images"
     return images + ("" if score.sd_seeds is None else f", ± {first.text(score.sd_seeds)} seeds")
-
-
-def ticks(audits: dict[str, list[Tick]], line: Line) -> Markup:
-    """The worst tick over a line's noises, with its evidence to hover over; told in full below the table."""
-    order = ["ok", "unknown", "note"]
-    columns = zip(*(audits[result.id] for result in line.results.values()), strict=True)
-    worst = [max(column, key=lambda tick: order.index(tick.state)) for column in columns]
-    return joined(*(_tick(tick) for tick in worst))
-
-
-def _tick(tick: Tick) -> Markup:
-    told = f"{tick.name}: {tick.evidence}"
-    return element("span", SIGNS[tick.state], class_=f"tick {tick.state}", title=told, role="img", aria_label=told)
 
 
 def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
@@ -128,26 +125,18 @@ def _unverified(grid: Grid) -> Markup:
     return joined(*(element("p", f"Published: {text}.", class_="remark") for text in told))
 
 
-def audit_section(report: Report, grid: Grid) -> Markup:
-    """Each tick with its evidence, told once where the noises agree."""
-    names = [tick.name for tick in next(iter(report.audits.values()), [])]
-    head = [element("th", text) for text in ("method", *names)]
-    body = []
-    for line in grid.lines:
-        columns = zip(*(report.audits[r.id] for r in line.results.values()), strict=True)
-        body.append([element("th", line.method, scope="row"), *(_evidence(column, list(line.results)) for column in columns)])
-    return element("details", element("summary", "Audit: what was measured, and what was not"), table(head, body, class_="audit"))
-
-
-def _evidence(column: Sequence[Tick], noises: Sequence[str]) -> Markup:
-    said: dict[Tick, list[str]] = {}
-    for tick, noise in zip(column, noises, strict=True):
-        said.setdefault(tick, []).append(noise)
-    parts = []
-    for tick, where in said.items():
-        told = tick.evidence if len(said) == 1 else f"{', '.join(where)}: {tick.evidence}"
-        parts.append(element("div", _tick(tick), " ", told))
-    return element("td", *parts)
+def standings_section(found: Sequence[Standing]) -> Markup:
+    """Each published number of the report's methods with its word; those that were not run folded away."""
+    heading = element("h2", "Published numbers ", element("small", counted(found)), id="published")
+    told = f"Reproduced: within {TOLERANCE_DB} dB, trained with the budget `paper`, scored under the paper's protocol."
+    parts = [heading, element("p", with_code(told), class_="remark")]
+    for word in WORDS:
+        own = [one for one in found if one.word == word]
+        if own:
+            body = [[element("td", text) for text in texts_of(one)] for one in own]
+            rows = table([element("th", text) for text in HEAD], body, class_="published")
+            parts.append(element("details", element("summary", f"{word}: {len(own)}"), rows, open=word != "not run"))
+    return element("section", *parts)
 
 
 def health_section(report: Report) -> Markup:

@@ -20,6 +20,7 @@ rank; the best of the others leads the next rank. Methods that saw clean images 
 nor has one whose difference to the best or to its leader could not be tested.
 Below 24 photographs there is no interval and no rank: `benchmarks/coverage.py` simulates how often intervals hold the true
 mean, and with fewer photographs skewed differences bring that more than 2 points below the promise.
+Of a measure that some images have no score of, ranks and tests use the images that all methods have one of.
 Nothing is compared where the noisy images differ (by their hashes) or the images are not the same.
 """
 
@@ -30,7 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from denoisebench.report.results import Result, all_images
+from denoisebench.report.results import Result, all_images, scored_by_all
+from denoisebench.scoring import measures
+from denoisebench.scoring.measures import Measure
 
 RESAMPLES = 9999
 BATCH = 1000  # resamples held at once
@@ -43,7 +46,7 @@ FEWEST_TESTED = 6  # below, the p value of a signed-rank test cannot be below 0.
 
 @dataclass(frozen=True)
 class Difference:
-    """One method less another in dB: mean over photographs, 95 % interval, the corrected one, and the test.
+    """One method less another in the measure's unit: mean over photographs, 95 % interval, the corrected one, and the test.
 
     The ends are None below FEWEST_PHOTOGRAPHS, and infinite where the photographs do not bound the mean on that side (all
     but one or two differ by the same amount). seeds: how many both have, and were paired; of_seeds: how many either has.
@@ -77,7 +80,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference of PSNR on each photograph in dB, (photographs,); seeds as in `Difference`."""
+    """The difference on each photograph in the measure's unit, (photographs,); seeds as in `Difference`."""
 
     differences_db: np.ndarray
     seeds: int
@@ -88,7 +91,8 @@ class Paired:
 class Comparison:
     """All results of one data set, noise and protocol against the best and against a baseline, by id.
 
-    A text in place of a difference says why there is none. `m`: comparisons that the intervals are corrected for.
+    A text in place of a difference says why there is none. `m`: comparisons that the intervals are corrected for. images:
+    those that all have a score of, which ranks and tests use; of_images: how many there are.
     """
 
     best: Result | None
@@ -97,28 +101,47 @@ class Comparison:
     to_baseline: Mapping[str, Difference | str]
     ranks: Mapping[str, int]
     m: int
+    measure: Measure
+    images: frozenset[str]
+    of_images: int
 
 
-def compare(results: Sequence[Result], baseline: str = "noisy") -> Comparison:
-    """Compare the results of one data set, noise and protocol; `baseline` is a method's label."""
-    images = all_images(results)
-    rivals = [r for r in results if not r.saw_clean and r.psnr_db is not None and r.names == images]
-    best = max(rivals, key=lambda r: (r.psnr_db, r.method), default=None)
+@dataclass(frozen=True)
+class Terms:
+    """What a comparison is made by: a measure, over which images, cut from which photographs, corrected for `m` comparisons."""
+
+    measure: Measure
+    images: frozenset[str]
+    scenes: Mapping[str, str]
+    m: int
+
+    def order(self, result: Result) -> tuple[float, str]:
+        """The greater the better."""
+        goodness = result.goodness_over(self.images, self.measure)
+        return -math.inf if goodness is None else goodness, result.method
+
+
+def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure | None = None) -> Comparison:
+    """Compare the results of one data set, noise and protocol by a measure (None: the first); `baseline` is a method's label."""
+    measure = measure or measures.MEASURES[0]
+    names = all_images(results)
+    images = scored_by_all(results, measure)
+    rivals = [r for r in results if not r.saw_clean and r.names == names and r.scored(measure)]
+    terms = Terms(measure, images, scenes_of(results), max(len(rivals) - 1, 1))
+    best = max(rivals, key=terms.order, default=None) if images else None
     base = next((r for r in results if r.method == baseline), None)
-    m, scenes = max(len(rivals) - 1, 1), scenes_of(results)
-    to_best = differences(results, best, m, scenes) if best else {}
-    to_baseline = differences(results, base, m, scenes) if base else {}
-    return Comparison(best, base, to_best, to_baseline, _ranks(rivals, to_best, m, scenes), m)
+    to_best = differences(results, best, terms) if best else {}
+    to_baseline = differences(results, base, terms) if base else {}
+    ranks = _ranks(rivals if best else [], to_best, terms)
+    return Comparison(best, base, to_best, to_baseline, ranks, terms.m, measure, images, len(names))
 
 
-def _ranks(
-    rivals: Sequence[Result], to_best: Mapping[str, Difference | str], m: int, scenes: Mapping[str, str]
-) -> dict[str, int]:
+def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], terms: Terms) -> dict[str, int]:
     ranks: dict[str, int] = {}
     left, found = list(rivals), to_best
     while left:
-        leader = max(left, key=lambda r: (r.psnr_db, r.method))
-        found = found if not ranks else differences(left, leader, m, scenes)
+        leader = max(left, key=terms.order)
+        found = found if not ranks else differences(left, leader, terms)
         tested = {r.id: one for r in left if isinstance(one := found.get(r.id), Difference) and one.has_interval}
         if not ranks and not tested:
             return {}
@@ -128,20 +151,21 @@ def _ranks(
     return ranks
 
 
-def differences(results: Sequence[Result], other: Result, m: int, scenes: Mapping[str, str]) -> dict[str, Difference | str]:
-    """Each result less `other`, by id, corrected for `m` comparisons; a reason where they cannot be paired."""
-    pairs = {r.id: paired(r, other, scenes) for r in results if r is not other}
+def differences(results: Sequence[Result], other: Result, terms: Terms) -> dict[str, Difference | str]:
+    """Each result less `other`, by id; a reason where they cannot be paired."""
+    pairs = {r.id: paired(r, other, terms) for r in results if r is not other}
     reasons = {name: pair for name, pair in pairs.items() if isinstance(pair, str)}
     found = {name: pair for name, pair in pairs.items() if not isinstance(pair, str)}
     if not found:
         return {**reasons}
     table = np.stack([pair.differences_db for pair in found.values()])
-    ends = _ends(table, m)
+    ends = _ends(table, terms.m)
+    better = table > 0 if terms.measure.higher_is_better else table < 0
     p = np.array([signed_rank(row) for row in table])
     adjusted = holm(p)
     tested = {
         name: Difference(
-            float(row.mean()), *ends[i], p[i], adjusted[i], int((row > 0).sum()), len(row), pair.seeds, pair.of_seeds
+            float(row.mean()), *ends[i], p[i], adjusted[i], int(better[i].sum()), len(row), pair.seeds, pair.of_seeds
         )
         for i, ((name, pair), row) in enumerate(zip(found.items(), table, strict=True))
     }
@@ -168,9 +192,9 @@ def too_few(photographs: int) -> str:
     return f"no interval and no rank: they need at least {FEWEST_PHOTOGRAPHS} photographs, and there are {photographs}"
 
 
-def paired(result: Result, other: Result, scenes: Mapping[str, str]) -> Paired | str:
-    """The differences, photographs in the order of `other`'s; or why there are none. scenes: of images, if not their own."""
-    ours, theirs = _views(result), _views(other)
+def paired(result: Result, other: Result, terms: Terms) -> Paired | str:
+    """The differences, photographs in the order of `other`'s; or why there are none."""
+    ours, theirs = _views(result, terms.measure), _views(other, terms.measure)
     images = {image for image, _, _ in theirs}
     if {image for image, _, _ in ours} != images:
         return f"not the same images as {other.method}"
@@ -180,14 +204,14 @@ def paired(result: Result, other: Result, scenes: Mapping[str, str]) -> Paired |
     if any(ours[view][1] != theirs[view][1] for view in common):
         return f"its noisy images are not those of {other.method}"
     values: dict[str, list[float]] = {}
-    for view in common:
+    for view in common if not terms.images else [view for view in common if view[0] in terms.images]:
         score, score_of_other = ours[view][0], theirs[view][0]
         if score is None or score_of_other is None:
-            return "no clean images"
+            return f"no {terms.measure.title} of the images compared"
         if math.inf in (score, score_of_other):
             return "an infinite score"
         values.setdefault(view[0], []).append(score - score_of_other)
-    per_photograph = _over_photographs({image: float(np.mean(own)) for image, own in values.items()}, scenes)
+    per_photograph = _over_photographs({image: float(np.mean(own)) for image, own in values.items()}, terms.scenes)
     if len(per_photograph) < 2:
         return "one photograph alone"
     return Paired(per_photograph, len({view[2] for view in common}), len({view[2] for view in {**ours, **theirs}}))
@@ -201,8 +225,8 @@ def _over_photographs(values: Mapping[str, float], scenes: Mapping[str, str]) ->
     return np.array([np.mean(own) for own in cuts.values()])
 
 
-def _views(result: Result) -> dict[tuple[str, str, str], tuple[float | None, str]]:
-    return {(row["image"], row["repeat"], row["seed"]): (row["psnr_db"], row["noisy_sha"]) for row in result.rows}
+def _views(result: Result, measure: Measure) -> dict[tuple[str, str, str], tuple[float | None, str]]:
+    return {(row["image"], row["repeat"], row["seed"]): (row[measure.column], row["noisy_sha"]) for row in result.rows}
 
 
 def intervals(table: np.ndarray, levels: Sequence[float]) -> list[np.ndarray]:

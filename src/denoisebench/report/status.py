@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,8 @@ from rich.table import Table
 from denoisebench.progress import counted, output_console
 from denoisebench.report.rows import runs_root
 from denoisebench.store.cell import TRACEBACK, Cell, study_folder
+from denoisebench.store.code import changed_since
+from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.status import STATES
 
@@ -25,12 +27,28 @@ def counts(cells: Sequence[Cell]) -> str:
 
 
 def explained(cells: Sequence[Cell]) -> list[str]:
-    """A line for each failed or skipped cell, with its reason."""
-    return [
-        f"{STATES[cell.state]}: {cell}: {cell.status().get('reason', '')}"
-        for cell in cells
-        if cell.state in ("failed", "skipped")
-    ]
+    """A line for each failed, skipped or damaged cell, with its reason."""
+    damaged = [f"damaged: {cell}: {told}" for cell in cells if (told := damage(cell.folder))]
+    return (
+        damaged
+        + list(_stale(cells))
+        + [
+            f"{STATES[cell.state]}: {cell}: {cell.status().get('reason', '')}"
+            for cell in cells
+            if cell.state in ("failed", "skipped")
+        ]
+    )
+
+
+def _stale(cells: Sequence[Cell]) -> Iterator[str]:
+    """What other code computed, and how many cells do not say which code did."""
+    done = [cell for cell in cells if cell.state == "done"]
+    changed = {cell: changed_since(cell.folder) for cell in done}
+    for cell, names in changed.items():
+        if names:
+            yield f"stale_code: {cell}: the code of its {' and '.join(names)} has changed since it was computed"
+    if unknown := sum(names is None for names in changed.values()):
+        yield f"code unknown: {unknown} of {len(done)} finished cells do not record the code that computed them"
 
 
 def exit_code(cells: Sequence[Cell]) -> int:

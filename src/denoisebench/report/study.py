@@ -9,6 +9,7 @@ from denoisebench.report.choices import choices
 from denoisebench.report.published import Beside, beside
 from denoisebench.report.results import Result, summarise
 from denoisebench.report.rows import read_studies
+from denoisebench.report.standing import Standing, standings
 from denoisebench.report.statistics import Comparison, Difference, compare, too_few
 from denoisebench.report.table import Grid, grids
 from denoisebench.scoring.measures import MEASURES
@@ -32,6 +33,7 @@ class Report:
     grids: list[Grid]
     comparisons: dict[Place, Comparison]
     published: list[Beside]
+    standings: list[Standing]
     audits: dict[str, list[Tick]]
     cells: list[Cell]
     notes: list[str]
@@ -63,7 +65,8 @@ def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
     return Report(
         title=" + ".join(study.resolve().name for study in studies), studies=tuple(studies), rows=rows, results=results,
         grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
-        published=beside(results), audits={r.id: audit(r) for r in results}, cells=list(cells.values()),
+        published=beside(results), standings=standings(results), audits={r.id: audit(r) for r in results},
+        cells=list(cells.values()),
         notes=[*notes, *_warnings(results)], choices=choices(results),
     )  # fmt: skip
 

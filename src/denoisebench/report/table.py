@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from denoisebench.progress import counted, duration
-from denoisebench.report.results import Result, all_images, mean, measures_in
+from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 
@@ -18,9 +18,11 @@ TAG_TEXTS = {
     "weights_given": "tested with weights whose training is not known here",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
+    "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
     "per image": "learns anew from each image",
 }
+NO_SCORE = "no clean images, no scores"
 Mark = Literal["", "best", "second"]
 
 
@@ -56,6 +58,10 @@ class Line:
             for tag in tags_of(result, images):
                 found.setdefault(tag, []).append(noise)
         return found
+
+    def marked(self, images: frozenset[str]) -> dict[str, str]:
+        """The attributes by which the page filters what belongs to this line."""
+        return {"data_method": self.method, "data_tags": "\n".join(self.said(images))}
 
     def notes(self, images: frozenset[str]) -> str:
         """What a reader must know: budget, tags (with the noises where they hold, if not under all), how many seeds."""
@@ -130,18 +136,22 @@ def _grid(results: Sequence[Result]) -> Grid:
 
 
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
-    """The best and the second score among those that saw no clean image and all images, by id."""
-    rivals = [r for r in results if not r.saw_clean and r.names == images and r.goodness is not None]
+    """The best and the second score among those that saw no clean image and all images, by id: over the images that all
+    have a score of."""
+    [first, *_] = measures.MEASURES
+    common = scored_by_all(results, first)
+    rivals = [r for r in results if not r.saw_clean and r.names == images]
+    scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}
     places: tuple[Mark, Mark] = ("best", "second")
-    levels = dict(zip(sorted({r.goodness for r in rivals if r.goodness is not None}, reverse=True), places, strict=False))
-    return {r.id: levels[r.goodness] for r in rivals if r.goodness in levels}
+    levels = dict(zip(sorted(set(scores.values()), reverse=True), places, strict=False))
+    return {name: levels[score] for name, score in scores.items() if score in levels}
 
 
-def score_text(result: Result | None) -> str:
-    """PSNR (± over seeds) / SSIM, and further measures."""
+def score_text(result: Result | None, shown: Sequence[Measure]) -> str:
+    """PSNR (± over seeds) / SSIM, and further measures, in the order of `shown`."""
     if result is None:
         return ""
-    texts = [_mean_text(measure, result, spread=not number) for number, measure in enumerate(measures.MEASURES)]
+    texts = [_mean_text(measure, result, spread=not number) for number, measure in enumerate(shown)]
     while texts and texts[-1] is None:
         texts.pop()
     return " / ".join(text or "?" for text in texts) or "no clean images"
@@ -150,12 +160,12 @@ def score_text(result: Result | None) -> str:
 def _mean_text(measure: Measure, result: Result, *, spread: bool) -> str | None:
     score = result.scores[measure.column]
     seeds = f" ± {measure.text(score.sd_seeds)}" if spread and score.sd_seeds is not None else ""
-    return None if score.mean is None else measure.text(score.mean) + seeds
+    return None if score.mean is None else measure.text(score.mean) + seeds + result.of_images(measure)
 
 
 def headings(results: Iterable[Result]) -> str:
-    """`PSNR in dB / SSIM`."""
-    return " / ".join(measure.heading for measure in measures_in(results))
+    """`PSNR in dB / SSIM`; that there is no score where there is none."""
+    return " / ".join(measure.heading for measure in measures_in(results)) or NO_SCORE
 
 
 def seconds_text(value: float | None) -> str:

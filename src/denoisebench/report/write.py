@@ -26,6 +26,8 @@ def write_report(
     report = build(studies, baseline)
     if not report.rows:
         for study in studies:
+            for note in report.notes:
+                console.print(f"mind: {note}", markup=False)
             console.print(f"{study}: no finished cell yet; `denoisebench status {study.name}` says why", markup=False)
         return 1
     place = folder or default_folder(studies)

@@ -1,11 +1,12 @@
 """What a method's claims rest on, measured while it runs: what of a batch was read, and whether a pixel sees itself."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoisebench.batch import WatchedBatch
 from denoisebench.denoiser import Denoiser
@@ -77,7 +78,7 @@ def _measured(method: Denoiser, noisy: Tensor, seed: int) -> dict[str, Any]:
     with torch.no_grad():
         before = _denoised(method, corner, seed)
         answers = [_answer(method, corner, before, seed, probe) for probe in range(PROBES)]
-    networks = [_jacobian(part, corner) for part in method.modules() if getattr(part, "blind_spot", False)]
+    networks = [_jacobian(network, corner) for network in method.blind_networks]
     own, others = (max(answer[i] for answer in answers) for i in (0, 1))
     return {"own": own, "others": others, "step": STEP, "probes": PROBES, "network": networks[0] if networks else None}
 
@@ -99,7 +100,7 @@ def _answer(method: Denoiser, noisy: Tensor, before: Tensor, seed: int, probe: i
     return own, change.max().item()
 
 
-def _jacobian(network: nn.Module, noisy: Tensor) -> dict[str, float]:
+def _jacobian(network: Callable[[Tensor], Tensor], noisy: Tensor) -> dict[str, float]:
     x = noisy.detach().clone().requires_grad_(True)
     row, column = x.shape[-2] // 2, x.shape[-1] // 2
     with torch.enable_grad():

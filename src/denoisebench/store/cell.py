@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.store.files import write_atomic
+from denoisebench.store.finished import damage
 from denoisebench.store.status import State, read_status
 
 LONGEST_NAME = 80
@@ -84,7 +85,7 @@ class Cell:
     @property
     def state(self) -> State:
         state = self.status()["state"]
-        return "planned" if state == "done" and not (self.folder / "rows.csv").is_file() else state
+        return "planned" if state == "done" and damage(self.folder) else state
 
     def set_status(self, state: State, **details: Any) -> None:
         if state != "failed":

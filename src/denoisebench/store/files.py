@@ -1,10 +1,12 @@
 """Files that are there whole or not at all, and locks."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -12,6 +14,21 @@ from filelock import FileLock, Timeout
 
 class BusyError(Exception):
     """Another process has the lock."""
+
+
+class DamagedError(ValueError):
+    """A file does not hold what was written; the text names it, what is wrong with it, and the way out."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises: FileNotFoundError; DamagedError for anything else than an object."""
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({error})") from error
+    if not isinstance(value, dict):
+        raise DamagedError(f"{path} is damaged (expected a JSON object, got {type(value).__name__})")
+    return value
 
 
 @contextmanager

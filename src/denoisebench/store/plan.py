@@ -2,24 +2,52 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from denoisebench.store.cell import Cell
-from denoisebench.store.files import write_atomic
+from denoisebench.store.files import DamagedError, read_json, write_atomic
+
+WAY_OUT = "delete it and give the same `denoisebench run` commands again: finished cells are not computed again"
+TEXTS = ("label", "dataset", "noise", "key", "setup")
 
 
 def read_plan(study: Path) -> dict[str, Cell]:
-    """All cells ever asked for in a study, by key; empty if there is no plan."""
+    """All cells ever asked for in a study, by key; empty if there is no plan.
+
+    Raises: DamagedError for a plan that cannot be read, or that a newer version wrote.
+    """
+    path = study / "plan.json"
     try:
-        plan = json.loads((study / "plan.json").read_text(encoding="utf-8"))
+        plan = read_json(path)
     except FileNotFoundError:
         return {}
+    except DamagedError as error:
+        raise DamagedError(f"{error}; {WAY_OUT}") from error
     # The folder may have been moved since: where it lies now counts.
     place = {"root": str(study.parent), "study": study.name}
-    return {key: Cell(**{**cell, **place, "overrides": tuple(cell["overrides"])}) for key, cell in plan.items()}
+    return {key: _cell(key, cell, place, path) for key, cell in plan.items()}
+
+
+def _cell(key: str, planned: Any, place: dict[str, str], path: Path) -> Cell:
+    known = {field.name for field in fields(Cell)}
+    if isinstance(planned, dict) and (newer := planned.keys() - known):
+        raise DamagedError(
+            f"{path} was written by a newer denoisebench: cell {key} has {', '.join(sorted(newer))}, which this version does "
+            "not know; use the newer version"
+        )
+    try:
+        cell = Cell(**{**planned, **place, "overrides": tuple(planned["overrides"])})
+    except (TypeError, KeyError) as error:
+        raise DamagedError(f"{path} is damaged (cell {key}: {error}); {WAY_OUT}") from error
+    if wrong := [name for name in TEXTS if not isinstance(getattr(cell, name), str)]:
+        raise DamagedError(f"{path} is damaged (cell {key}: {', '.join(wrong)} should be text); {WAY_OUT}")
+    if cell.key != key or not all(isinstance(one, str) for one in cell.overrides) or not isinstance(cell.seed, int):
+        raise DamagedError(f"{path} is damaged (cell {key}: its key, seed or overrides are not valid); {WAY_OUT}")
+    return cell
 
 
 def add_to_plan(study: Path, cells: Sequence[Cell]) -> list[Cell]:

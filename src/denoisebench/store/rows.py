@@ -3,19 +3,26 @@
 import csv
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
-from denoisebench.store.files import write_atomic
+from denoisebench.store.files import DamagedError, write_atomic
 
 COLUMNS = (
     "study", "method", "dataset", "noise", "seed", "repeat", "image", "protocol", "psnr_db", "ssim", "scored_by", "seconds",
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
-    "scene", "chosen", "weights",
+    "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
+    "weights",
 )  # fmt: skip
+RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
+LATER = {"scored_by", *COLUMNS[COLUMNS.index("scene") :]}  # that the rows of older versions lack
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, after any apostrophes
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
 SERVER_COLUMNS = (*COLUMNS, "images", "computation")
@@ -42,14 +49,49 @@ def _number_or_text(text: str) -> float | str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV file in one atomic step; None is written as nothing, floats so that they read back the same."""
-    from io import StringIO
+    """A CSV file in one atomic step; None is written as nothing, floats so that they read back the same.
 
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, which `read_csv` takes away again.
+    """
     text = StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
     write_atomic(path, text.getvalue())
+
+
+def inert(value: object) -> object:
+    """A cell of a CSV that no spreadsheet runs: text as `=1+1` or `@SUM(A1)` becomes `'=1+1`; numbers stay."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) and not _is_number(value) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a CSV file as `write_csv` was given them, all values as text.
+
+    Raises: FileNotFoundError; DamagedError for a file that is not whole.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+        header, *rows = [row for row in csv.reader(StringIO(text, newline=""), strict=True) if row] or [[]]
+    except (ValueError, csv.Error) as error:
+        raise DamagedError(f"{path} is damaged ({error})") from error
+    if not header or not text.endswith("\n"):
+        raise DamagedError(f"{path} is damaged ({'its last line is cut' if header else 'it is empty'})")
+    if wrong := next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None):
+        raise DamagedError(f"{path} is damaged (row {wrong} has not the {len(header)} cells of the header)")
+    return [dict(zip(header, map(_as_given, row), strict=True)) for row in rows]
+
+
+def _as_given(text: str) -> str:
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -59,12 +101,28 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_server_rows(folder: Path) -> list[Row]:
-    """The rows of a cell with `scored_by` server: means over `images` that never were on this machine's scales."""
+    """The rows of a cell with `scored_by` server: means over `images` that never were on this machine's scales.
+
+    Raises: DamagedError.
+    """
+    path = folder / SERVER_ROWS
     try:
-        with (folder / SERVER_ROWS).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        rows = read_csv(path)
     except FileNotFoundError:
         return []
+    except DamagedError as error:
+        raise DamagedError(f"{error}; {RECORD_AGAIN}") from error
+    if wrong := next((wrong for row in rows if (wrong := _wrong_answer(row))), None):
+        raise DamagedError(f"{path} is damaged ({wrong}); {RECORD_AGAIN}")
+    return rows
+
+
+def _wrong_answer(row: Row) -> str | None:
+    if lacking := set(SERVER_COLUMNS) - row.keys() - LATER:
+        return f"it has no column {', '.join(sorted(lacking))}"
+    numbers = ("psnr_db", "ssim", "seconds", "peak_mib", "images")
+    wrong = [name for name in numbers if row[name] and not (_is_number(row[name]) and math.isfinite(float(row[name])))]
+    return f"{wrong[0]} is {row[wrong[0]]}" if wrong else None
 
 
 def computation_of(folder: Path) -> str:
@@ -100,14 +158,8 @@ class PartialRows:
         """The rows of each finished image."""
         if not self.path.is_file():
             return []
-        images: list[list[Row]] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                if line.endswith("\n"):
-                    images.append(json.loads(line))
-            except ValueError:
-                continue
-        return images
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        return [rows for line in lines if line.endswith(b"\n") and (rows := _whole(line)) is not None]
 
     def begin(self) -> list[list[Row]]:
         """The rows of each finished image, with a torn last line taken out of the file."""
@@ -128,3 +180,13 @@ class PartialRows:
     def forget(self) -> None:
         for path in self.path.parent.glob("rows.part*.jsonl"):
             path.unlink(missing_ok=True)
+
+
+def _whole(line: bytes) -> list[Row] | None:
+    """The rows of one image; None for a line that holds none, as one that was torn."""
+    try:
+        rows = json.loads(line)
+        valid = bool(rows) and isinstance(rows, list) and all({*row} >= {*COLUMNS} - LATER for row in rows)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return rows if valid else None

@@ -1,8 +1,9 @@
 """What a cell says of itself in its `status.json`."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from denoisebench.store.files import read_json
 
 State = Literal["planned", "running", "done", "failed", "skipped"]
 STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "unfinished", "planned": "missing"}  # for people
@@ -11,7 +12,7 @@ STATES = {"done": "done", "skipped": "skipped", "failed": "failed", "running": "
 def read_status(folder: Path) -> dict[str, Any]:
     """What a cell's `status.json` says; `planned` without one, or with an unreadable one."""
     try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        status = read_json(folder / "status.json")
     except (OSError, ValueError):
-        status = None
-    return status if isinstance(status, dict) and status.get("state") in get_args(State) else {"state": "planned"}
+        return {"state": "planned"}
+    return status if status.get("state") in get_args(State) else {"state": "planned"}

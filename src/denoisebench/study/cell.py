@@ -16,9 +16,10 @@ from denoisebench.progress import console, duration
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, remove_orphans, write_atomic
+from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
-from denoisebench.study import finished
+from denoisebench.study import again, finished
 from denoisebench.study.deaths import watched
 from denoisebench.study.failures import fail, failure_of
 from denoisebench.study.limits import impossible_reason, smaller
@@ -45,7 +46,7 @@ def compute(job: Job, plan: Mapping[str, Cell] | None = None) -> Outcome:
 
 
 def _attempt(job: Job) -> Outcome:
-    cell, was_done = job.cell, job.cell.state == "done" and not job.force
+    cell, was_done = job.cell, job.cell.state == "done" and not again.counts_nothing(job)
     try:
         with own(cell, job.shard), network_free(cell):
             if ended := _begun(job):
@@ -82,24 +83,29 @@ def _begun(job: Job) -> Outcome | None:
     """`done` for a finished cell, `skipped` for an impossible one; None if it is to be computed, and said to run."""
     cell, shard = job.cell, job.shard
     with gate(cell, shard):
-        if cell.state == "done" and not job.force:
+        anew = again.counts_nothing(job)
+        if cell.state == "done" and not anew:
+            finished.put_scenes(job)
             finished.score_under(cell, job.protocols)
+            again.add_code(job)
             if not shard:
                 finished.log_from_rows(job)
             return "done"
+        if told := damage(cell.folder):
+            console.print(f"damaged  {cell}: {told}", style="yellow", markup=False)
         if reason := impossible_reason(job):
             cell.set_status("skipped", reason=reason)
             console.print(f"skipped  {cell}: {reason}", style="yellow", markup=False)
             return "skipped"
+        if anew:
+            again.begin(job)
         _say_running(cell, shard)
         write_atomic(cell.folder / "config.yaml", yaml_of(job))
-        partial = PartialRows(cell.folder, shard)
         (cell.folder / "rows.csv").unlink(missing_ok=True)
         if not shard:
             remove_orphans(cell.folder)
-        if job.force:
-            partial.forget() if not shard else partial.path.unlink(missing_ok=True)
-        _repair(partial, job.protocols)
+        again.keep_one_code(job)
+        _repair(PartialRows(cell.folder, shard), job.protocols)
         return None
 
 

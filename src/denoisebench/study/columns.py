@@ -6,6 +6,7 @@ from typing import Any
 from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
+from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
 from denoisebench.training.origin import Origin, origin_of
 
@@ -18,6 +19,7 @@ def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | N
         "learns": method.learns, **_training_columns(job, training),
         "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(), "weights": _weights(job),
+        **cost(method, job.test_set.channels, job.seed).columns, "family": method.family, "averaged": method.averaged,
     }  # fmt: skip
 
 

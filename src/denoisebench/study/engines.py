@@ -12,7 +12,7 @@ from denoisebench.training.engine import PRECISIONS, Engine
 def engine_of(job: Job) -> Engine:
     """Raises: ConfigError if its devices are not here."""
     device, devices = _device(job.trainer), _devices(job.trainer)
-    return Engine(device, devices, PRECISIONS[job.precision], job.trainer.checkpoint_s)
+    return Engine(device, devices, PRECISIONS[job.precision], job.trainer.checkpoint_s, job.precision == "tf32")
 
 
 def _device(trainer: Trainer) -> Literal["cpu", "gpu"]:

@@ -1,6 +1,5 @@
 """Finished cells: scored under further protocols and logged, without computing anything again."""
 
-import csv
 from collections.abc import Sequence
 
 from denoisebench.job import Job
@@ -9,27 +8,45 @@ from denoisebench.scoring.kept import rescored
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
+from denoisebench.store.finished import read_finished
 from denoisebench.store.rows import Row, write_rows
+from denoisebench.study import again
 from denoisebench.tracking.about import About, about_cell, metrics
 from denoisebench.tracking.log import lacking, opened
-
-
-def read_rows(cell: Cell) -> list[Row]:
-    with (cell.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def is_left(job: Job) -> bool:
     """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
     if job.lacks:
         return False
-    return job.cell.state != "done" or job.force or lacks_protocols(job) or _lacks_log(job)
+    if job.cell.state != "done" or job.force or again.is_done_again(job):
+        return True
+    return lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)
 
 
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
     asked = {protocol.name for protocol in job.protocols}
-    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_rows(job.cell)})
+    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_finished(job.cell.folder)})
+
+
+def lacks_scenes(job: Job) -> bool:
+    """Whether the rows of a finished cell do not say yet which photographs its images are of, and its job now does."""
+    if job.cell.state != "done" or not getattr(job.test_set, "scene_is_said", False):
+        return False
+    return any(row.get("scene") != scene for row, scene in _with_scenes(job))
+
+
+def put_scenes(job: Job) -> None:
+    """The photographs that a finished cell's job names, into its rows: they change no pixel."""
+    if lacks_scenes(job):
+        write_rows(job.cell.folder / "rows.csv", [{**row, "scene": scene} for row, scene in _with_scenes(job)])
+        console.print(f"scenes   {job.cell}: as dataset.scene says", markup=False)
+
+
+def _with_scenes(job: Job) -> list[tuple[Row, str]]:
+    scenes = {name: job.test_set.scene(index) for index, name in enumerate(job.test_set.names)}
+    return [(row, scenes[row["image"]]) for row in read_finished(job.cell.folder)]
 
 
 def _lacks_log(job: Job) -> bool:
@@ -43,7 +60,7 @@ def about(job: Job) -> About:
 
 def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
-    rows = read_rows(cell)
+    rows = read_finished(cell.folder)
     scored = {row["protocol"] for row in rows}
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
@@ -72,7 +89,7 @@ def log_from_rows(job: Job) -> None:
     process was killed between its rows and the end of its run."""
     run = about(job)
     if late := lacking(job.loggers, run):
-        rows = [_typed(row) for row in read_rows(job.cell)]
+        rows = [_typed(row) for row in read_finished(job.cell.folder)]
         with opened(late, run) as log:
             for image in {(row["image"], row["repeat"]): None for row in rows}:
                 log.image([row for row in rows if (row["image"], row["repeat"]) == image])

@@ -10,7 +10,7 @@ from denoisebench.study.engines import engine_of
 
 def impossible_reason(job: Job) -> str | None:
     """Why this cell is impossible, and the way out; None for a possible one."""
-    if reason := impossible(job.test_set, job.noise):
+    if reason := job.lacks or impossible(job.test_set, job.noise):
         return reason
     smallest = job.method.cls.smallest
     if smallest > 1 and (found := first_smaller(job.test_set, smallest)):
@@ -29,7 +29,8 @@ def _no_training(job: Job) -> str | None:
     target = job.method.cls.target
     if reason := no_target(own.images, target):
         return reason
-    if target is not None and own.images.sources & job.test_set.sources:
+    noisy_pairs = target == "noisy" and own.images.has_second  # what it is shown of them is noisy, like a transductive input
+    if target is not None and not noisy_pairs and own.images.sources & job.test_set.sources:
         return "it would memorise the clean test images: choose a train_set apart from the test images"
     return None
 

@@ -1,6 +1,5 @@
 """Jobs -> the cells of a study, checked before anything runs."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,8 +12,12 @@ from denoisebench.progress import console, output_console
 from denoisebench.store.cell import LONGEST_NAME, Cell, file_name, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
+from denoisebench.study import again
+from denoisebench.study.costs import Costs, left_of, study_rows
 from denoisebench.study.lacking import Here
 from denoisebench.study.limits import check, impossible_reason
+from denoisebench.study.sets import check_sets
+from denoisebench.study.speed import speed_of
 
 
 def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
@@ -25,14 +28,12 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     """
     for study in dict.fromkeys(job.cell.study for job in jobs):
         _check_name(study)
-    left = [job.cell.state != "done" or job.force for job in jobs]
-    for job in itertools.compress(jobs, left):
+    for job in filter(_is_to_do, jobs):
         check(job, len(jobs))
     _check_asked_once(jobs)
-    jobs = _once(jobs)
-    left = [job.cell.state != "done" or job.force for job in jobs]
     here = Here()
-    jobs = [replace(job, lacks=here.lacks(job)) if is_left else job for job, is_left in zip(jobs, left, strict=True)]
+    jobs = [replace(job, lacks=here.lacks(job)) if _is_to_do(job) else job for job in _once(jobs)]
+    check_sets([job for job in jobs if not job.lacks])
     if not keep:
         return jobs
     if jobs and all(job.lacks for job in jobs):
@@ -43,7 +44,12 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
         planned |= {(root, study, cell.key): cell for cell in add_to_plan(study_folder(root, study), own)}
     jobs = [replace(job, cell=planned[job.cell.root, job.cell.study, job.cell.key]) for job in jobs]
     _tell_lacking(job for job in jobs if job.lacks)
+    again.ask([job for job in jobs if not job.lacks])
     return jobs
+
+
+def _is_to_do(job: Job) -> bool:
+    return job.cell.state != "done" or job.force or again.is_done_again(job)
 
 
 def _once(jobs: Sequence[Job]) -> list[Job]:
@@ -72,7 +78,8 @@ def _check_name(study: str) -> None:
 
 def _tell_lacking(jobs: Iterable[Job]) -> None:
     for job in jobs:
-        job.cell.set_status("skipped", reason=job.lacks)
+        if job.cell.state != "done":  # what is there of a finished cell stays
+            job.cell.set_status("skipped", reason=job.lacks)
         console.print(f"skipped  {job.cell}: {job.lacks}", style="yellow", markup=False)
 
 
@@ -99,12 +106,12 @@ def tell_unmade(unmade: Sequence[Unmade]) -> None:
 
 
 def print_plan(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> None:
-    """Each cell as done, unfinished, missing or impossible, and the trainings that they share."""
+    """Each cell as done, unfinished, missing or impossible, the trainings that they share, and how long what is left takes."""
     out = output_console()
     table = Table("method", "dataset", "noise", "seed", "state", "training")
     for job in planned:
         cell = job.cell
-        reason = job.lacks or impossible_reason(job) if cell.state != "done" else None
+        reason = impossible_reason(job) if cell.state != "done" else None
         state = f"impossible: {reason}" if reason else STATES[cell.state]
         texts = (cell.label, cell.dataset, cell.noise, str(cell.seed), state, cell.train_key or "")
         table.add_row(*map(escape, texts), style="yellow" if reason else None)
@@ -114,6 +121,8 @@ def print_plan(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> None:
     out.print(table)
     for line in _trainings([job.cell for job in planned]):
         out.print(line, markup=False)
+    left = left_of(planned, Costs(study_rows(planned), speed_of))
+    out.print(str(replace(left, cells=left.cells + len(unmade), impossible=left.impossible + len(unmade))), markup=False)
 
 
 def _trainings(cells: Sequence[Cell]) -> Iterator[str]:

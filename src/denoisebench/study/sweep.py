@@ -11,14 +11,18 @@ import torch
 from denoisebench.config import Launcher, compose_one, quoted
 from denoisebench.config.jobs import job_of, made_or_not
 from denoisebench.job import Job, Unmade, Work
-from denoisebench.progress import console
+from denoisebench.progress import console, roughly
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
 from denoisebench.streams import steady_output
+from denoisebench.study import again
 from denoisebench.study.cell import Outcome, compute
+from denoisebench.study.costs import expected_of, seconds_of_little
 from denoisebench.study.deaths import died, forget, last_words
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
+from denoisebench.study.outlook import Outlook
+from denoisebench.study.sets import changed_since_planned
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
@@ -38,15 +42,20 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     process waits for another's network. Raises: ConfigError; the result raises LaunchError.
     """
     first = planned[0].cell
-    launch = Launcher([*_place(first), *planned[0].launch], work)
+    left = sorted((job for job in planned if is_left(job) and (job.force or not died(job.cell))), key=_was_begun)
+    launch = Launcher([*_place(first), *_settings(planned[0].launch, left)], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
-    for job in sorted(filter(is_left, planned), key=_was_begun):
-        if job.force or not died(job.cell):
-            own = None if launch.in_this_process else job.cell.train_key or job.cell.key
-            items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
-    threads = [] if launch.threads is None else [f"threads={launch.threads}"]
+    for job in planned:
+        if not job.lacks:
+            again.tell(job)
+    for job in left:
+        own = None if launch.in_this_process else job.cell.train_key or job.cell.key
+        items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
+    expected = dict(zip((job.cell.key for job in left), expected_of(left), strict=True)) if left else {}
+    common = [] if launch.threads is None else [f"threads={launch.threads}"]
+    common += [f"before={len(planned) - len(left)}"] if launch.in_this_process and len(items) == 1 else []
     (study_folder(first.root, first.study) / STOP).unlink(missing_ok=True)
-    work_items = [[*_item(cells, shard), *threads] for (_, _, shard, _), cells in items.items()]
+    work_items = [[*_item(cells, shard, expected), *common] for (_, _, shard, _), cells in items.items()]
     return lambda: launch(work_items) if work_items else None
 
 
@@ -55,13 +64,39 @@ def _was_begun(job: Job) -> bool:
     return job.cell.state == "running"
 
 
+def _settings(launch: Sequence[str], left: Sequence[Job]) -> list[str]:
+    """How work is launched: little of it not by `launcher=joblib`, each of whose processes starts PyTorch anew."""
+    if "launcher=joblib" not in launch or any(setting.startswith("hydra.launcher") for setting in launch):
+        return list(launch)
+    seconds = seconds_of_little(left)
+    if not left or seconds is None:
+        return list(launch)
+    console.print(
+        f"about {roughly(seconds)} of work: computed in this process, because launcher=joblib takes longer to start its own; "
+        "hydra.launcher.n_jobs=2 starts them all the same",
+        markup=False,
+    )
+    return [setting for setting in launch if setting != "launcher=joblib"]
+
+
 def _place(cell: Cell) -> list[str]:
     return [f"root={quoted(cell.root)}", f"study={quoted(cell.study)}"]
 
 
-def _item(cells: Sequence[Cell], shard: object) -> list[str]:
-    keys = ",".join(dict.fromkeys(quoted(cell.key) for cell in cells))
-    return [*_place(cells[0]), f"cells=[{keys}]", f"shard={shard or 'null'}"]
+Expected = Mapping[str, tuple[float | None, float | None]]
+
+
+def _item(cells: Sequence[Cell], shard: object, expected: Expected) -> list[str]:
+    keys = list(dict.fromkeys(cell.key for cell in cells))
+    seconds = [",".join(_number(expected[key][stage]) for key in keys) for stage in (0, 1)]
+    return [
+        *_place(cells[0]), f"cells=[{','.join(map(quoted, keys))}]", f"shard={shard or 'null'}", f"train_s=[{seconds[0]}]",
+        f"test_s=[{seconds[1]}]",
+    ]  # fmt: skip
+
+
+def _number(seconds: float | None) -> str:
+    return "null" if seconds is None else f"{seconds:.3f}"
 
 
 def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[Unmade]]:
@@ -93,11 +128,15 @@ def work(item: Work) -> None:
     study = study_folder(item.root, item.study)
     plan = read_plan(study)
     waiting, busy, pause = deque(_known(plan, item.cells)), 0, SECONDS_BETWEEN_LOOKS[0]
+    outlook = Outlook(item, plan)
     while waiting:
         if item.on_error == "stop" and (study / STOP).is_file():
             raise StoppedError("a cell failed, and on_error=stop; the same command goes on with the others")
         cell = waiting.popleft()
-        outcome = _computed(cell, item.shard, plan)
+        began = time.monotonic()
+        with outlook.on(cell):
+            outcome = _computed(cell, item.shard, plan)
+        outlook.ended(cell, outcome, time.monotonic() - began)
         if outcome == "failed" and item.on_error == "stop":
             (study / STOP).touch()
         busy = busy + 1 if outcome == "busy" else 0
@@ -116,6 +155,9 @@ def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> Outcom
         job = _job(cell, cell.overrides)
     except (OSError, ValueError) as error:
         fail(cell, error, shard)
+        return "failed"
+    if job.cell.key != cell.key:
+        fail(cell, changed_since_planned(job), shard)
         return "failed"
     return compute(replace(job, shard=shard), plan)
 

@@ -19,10 +19,10 @@ from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evaluator import Evaluator, Keeping, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot
 from denoisebench.scoring.memory import keep_freed
-from denoisebench.store.cell import study_folder
 from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
+from denoisebench.study import again
 from denoisebench.study.columns import identity_columns, train_noise
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
@@ -98,25 +98,20 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
     def others(resume: Path | None) -> AbstractContextManager[None]:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
+    code = {name: one for name, one in job.code.items() if name.partition(".")[0] in ("method", "train_noise")}
     selection = own.training.selection
     origin = Origin.of(own.images.name, train_noise(job), job.budget, selection, own.images.sources)
-    course = Course(job.seed, engine, own.validation.every, job.force and _older_than_plan(job), origin)
+    about = (again.trains_again(job), again.asked_by(cell), code, origin)
+    course = Course(job.seed, engine, own.validation.every, *about)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
     return about
 
 
-def _older_than_plan(job: Job) -> bool:
-    """Whether a training was done before this command planned it: several cells that force it train it once."""
-    cell = job.cell
-    done, planned = cell.training / "training.json", study_folder(cell.root, cell.study) / "plan.json"
-    return done.is_file() and done.stat().st_mtime_ns < planned.stat().st_mtime_ns
-
-
 def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
     """Denoise and score every image that is left; the evaluator keeps their rows."""
     reads, cell = ReadCount(), job.cell
-    with track(f"testing {cell}", job.views, finished) as advance:
+    with track(f"testing {cell}", job.views, finished, "testing") as advance:
         evaluator = Evaluator(
             Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
             done=finished, listener=Listener(advance, log.image),
@@ -125,7 +120,7 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
         if len(made.data.test_views):
             engine = replace(made.engine, devices=1)
-            with quiet(), sheltered():
+            with quiet(), sheltered(), engine.exact():
                 trainer_for(engine, [reads, evaluator], cell.folder).test(made.method, made.data, verbose=False)
     return reads
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import Row, inert
 from denoisebench.tracking.about import About
 
 
@@ -36,4 +36,4 @@ class CsvRun:
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:
         with self._file:
-            self._writer.writerows(("", name, value) for name, value in {**summary, "exit_code": exit_code}.items())
+            self._writer.writerows(("", name, inert(value)) for name, value in {**summary, "exit_code": exit_code}.items())

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -29,10 +30,18 @@ SETTINGS: dict[str, Any] = {
     "silent": True, "quiet": True, "console": "off", "reinit": "create_new", "symlink": False, "use_dot_wandb": True,
     "disable_git": True, "disable_code": True, "x_save_requirements": False, "finish_timeout_raises": True,
 }  # fmt: skip
-
+# What makes `wandb.init` take another run than the one it is asked for, as an agent of a sweep sets them.
+FOREIGN = (
+    "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM",
+    "WANDB_LAUNCH", "WANDB_LAUNCH_CONFIG_PATH",
+)  # fmt: skip
 
 _OPEN: set[str] = set()
 _UNREACHABLE: list[str] = []  # why this process went offline: no later cell waits for a server again
+
+
+class ForeignRunError(RuntimeError):
+    """W&B opened another run than the one it was asked for."""
 
 
 class Wandb:
@@ -57,9 +66,16 @@ class Wandb:
         own = about.folder / ".wandb"
         own.mkdir(parents=True, exist_ok=True)
         _remove_older(own, about.id)
+        with _own_runs() as hidden:
+            sweep = {"wandb_sweep": hidden["WANDB_SWEEP_ID"]} if "WANDB_SWEEP_ID" in hidden else {}
+            return self._started(replace(about, config={**about.config, **sweep}))
+
+    def _started(self, about: About) -> "WandbRun":
         mode = self._mode()
         try:
             return self._open(about, mode)
+        except ForeignRunError:
+            raise
         except Exception as error:
             if mode != "online" or _OPEN:
                 raise
@@ -77,6 +93,7 @@ class Wandb:
     def _open(self, about: About, mode: str) -> "WandbRun":
         run = self._init(about, mode)
         try:
+            _check_id(run.id, about.id)
             opened = WandbRun(run, about.folder / ".wandb" / "staging" / about.id)
         except BaseException:
             run.finish(exit_code=1)
@@ -118,6 +135,24 @@ def _remove_older(folder: Path, run: str) -> None:
     """What an interrupted process left of this run, which logs all of it again."""
     for older in [path for path in _unsynced(folder, run) if path.name.split("-", 3)[3] == run]:
         shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def _own_runs() -> Iterator[Mapping[str, str]]:
+    """Without the variables that name a run or a sweep; yields what they were."""
+    hidden = {name: os.environ.pop(name) for name in FOREIGN if name in os.environ}
+    try:
+        yield hidden
+    finally:
+        os.environ.update(hidden)
+
+
+def _check_id(opened: str, asked: str) -> None:
+    if opened != asked:
+        raise ForeignRunError(
+            f"W&B opened run {opened} instead of {asked}; unset WANDB_RUN_ID and WANDB_SWEEP_ID, "
+            "and call no wandb.setup before this logger"
+        )
 
 
 # --- Online or not -----------------------------------------------------------------------------------------------

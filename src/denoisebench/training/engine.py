@@ -1,17 +1,35 @@
 """Where a network runs, and how exactly."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-PRECISIONS = {32: "32-true", "bf16-mixed": "bf16-mixed"}
+import torch
+
+PRECISIONS = {32: "32-true", "tf32": "32-true", "bf16-mixed": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
 class Engine:
     """device: of which kind. devices: how many train together. precision: as Lightning names it. checkpoint_s: seconds
-    between checkpoints of a training."""
+    between checkpoints of a training. tf32: whether a GPU may round the factors of float32 products to 10 bits."""
 
     device: Literal["cpu", "gpu"] = "cpu"
     devices: int = 1
     precision: str = "32-true"
     checkpoint_s: float = 1e9
+    tf32: bool = False
+
+    @contextmanager
+    def exact(self) -> Iterator[None]:
+        """PyTorch lets convolutions round to TF32 by default: here only if that is asked for."""
+        backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+        before = [backend.allow_tf32 for backend in backends]
+        for backend in backends:
+            backend.allow_tf32 = self.tf32
+        try:
+            yield
+        finally:
+            for backend, allowed in zip(backends, before, strict=True):
+                backend.allow_tf32 = allowed

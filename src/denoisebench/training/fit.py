@@ -24,7 +24,8 @@ from denoisebench.networks.layout import read_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.store.files import held, remove_orphans, whole_file, write_atomic
+from denoisebench.store.code import FILE, Code, differing, keep_code, kept_code, mixed
+from denoisebench.store.files import DamagedError, held, read_json, remove_orphans, whole_file, write_atomic
 from denoisebench.store.rows import write_csv
 from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
@@ -34,6 +35,7 @@ from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
 from denoisebench.training.weights import load_weights, source_hash
 
+SECONDS_UNASKED = 60.0  # what other code trained in this time is trained again
 NEEDED_TO_RESUME = {"global_step", "state_dict", "optimizer_states", "loops", "callbacks"}
 
 
@@ -68,12 +70,15 @@ def quiet() -> Iterator[None]:
 @dataclass(frozen=True)
 class Course:
     """How a training goes: all that it draws follows `seed`. validate_every: steps between scores of clean images; 0: never.
-    force: train again what is done already. origin: what is kept of it beside its weights."""
+    force: train again what is done already. asked_by: the command that forced it last. code: what computes it.
+    origin: what is kept of it beside its weights."""
 
     seed: int
     engine: Engine = field(default_factory=Engine)
     validate_every: int = 0
     force: bool = False
+    asked_by: str = ""
+    code: Code = field(default_factory=dict)
     origin: Origin | None = None
 
 
@@ -97,32 +102,52 @@ def trained(
     Returns what `training.json` says: steps, seconds, devices. Raises: BusyError if another process trains it.
     """
     told = told or Told()
-    if course.force or _said(folder) is None:
+    again = course.force or _is_done_again(folder, course)
+    if again or _said(folder) is None:
         with held(folder / ".lock"):
             remove_orphans(folder)
-            if course.force:
-                for name in ("training.json", "last.ckpt"):
+            if again:
+                for name in ("training.json", "last.ckpt", FILE):
                     (folder / name).unlink(missing_ok=True)
             if _said(folder) is None:
                 _train(method, data, folder, course, told, others)
     about = _said(folder)
     assert about is not None
-    about["stale"] = about.get("source") != source_hash(method)
+    known = course.code and kept_code(folder)
+    about["stale"] = bool(differing(known, course.code)) if known else about.get("source") != source_hash(method)
     _remark(about, data, folder, course, told.title)
     load_weights(method, folder / "weights.pt", "force=true trains again")
     return about
+
+
+def _is_done_again(folder: Path, course: Course) -> bool:
+    """Whether other code trained it, in seconds."""
+    about = _said(folder)
+    return about is not None and about["seconds"] <= SECONDS_UNASKED and bool(differing(kept_code(folder), course.code))
+
+
+def _keep_code(folder: Path, course: Course, start: int) -> None:
+    """Note what code trains; a training that other code began says so for good."""
+    kept = kept_code(folder) if start else None
+    if names := differing(kept, course.code):
+        told = f"{folder}: the code of its {' and '.join(names)} has changed since step 0; it goes on from step {start}, and"
+        console.print(f"{told} force=true starts again", style="yellow", markup=False)
+    if course.code and (kept or not start):
+        keep_code(folder, mixed(course.code, names))
+    else:
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def _said(folder: Path) -> dict[str, Any] | None:
     """What `training.json` says; None without one, or with a damaged one, for which training starts again."""
     path = folder / "training.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
-        about = None
-    if isinstance(about, dict) and {"steps", "seconds"} <= about.keys():
+    except DamagedError:
+        about = {}
+    if all(isinstance(about.get(name), int | float) for name in ("steps", "seconds")):
         return about
     console.print(f"{path} is damaged: the network is trained again", style="yellow", markup=False)
     path.unlink(missing_ok=True)
@@ -143,7 +168,8 @@ def _train(
 ) -> None:  # fmt: skip
     assert data.training is not None
     resume, start = _resumable(folder / "last.ckpt")
-    with told.log() as opened, track(told.title, data.training.steps, start) as advance, others(resume):
+    _keep_code(folder, course, start)
+    with told.log() as opened, track(told.title, data.training.steps, start, "training") as advance, others(resume):
         live = replace(told, advance=advance, live=opened.curve)
         fitted = fit(method, data, folder, resume, course, live)
     _keep(method, data, folder, course, *fitted)
@@ -178,7 +204,7 @@ def fit(
     settings: dict[str, Any] = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
     if engine.devices > 1:
         settings["strategy"] = "ddp_find_unused_parameters_true" if getattr(method, "staged", False) else "ddp"
-    with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1):
+    with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1), engine.exact():
         trainer = trainer_for(engine, callbacks, folder, **settings)
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
         with stop.heeded() if engine.devices == 1 else nullcontext():
@@ -200,7 +226,7 @@ def _keep(
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     seconds = log.seconds - validation.seconds
-    about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices}
+    about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices, "forced": course.asked_by}
     if course.origin:
         about |= {"origin": course.origin.told(), "weights": file_hash(folder / "weights.pt")}
     about |= {"source": source_hash(method), "reads": reads.summary()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from denoisebench import sampling
+from denoisebench import sampling, tiling
 from denoisebench.denoiser import Denoiser
 from denoisebench.networks.layout import found, read_file, unwrapped
 
@@ -48,7 +48,7 @@ def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
 
 def source_hash(method: Denoiser) -> str:
     """Of the files of a method's own class, of its networks' classes (but PyTorch's), and of what rearranges pixels."""
-    modules = {type(part).__module__ for part in method.modules()} | {sampling.__name__}
+    modules = {type(part).__module__ for part in method.modules()} | {sampling.__name__, tiling.__name__}
     names = sorted(name for name in modules if not name.startswith(("torch.", "torchvision.", "pytorch_lightning.")))
     files = [getattr(sys.modules[name], "__file__", None) for name in names]
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()[:16]

@@ -12,20 +12,25 @@ SSIM_WINDOW = 11
 UNIFORM_WINDOW = 7
 
 
-def _gaussian(size: int, sigma: float) -> Tensor:
+def _gaussian(size: int, sigma: float) -> list[float]:
     x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     window = torch.exp(-(x**2) / (2 * sigma**2))
-    return window / window.sum()
+    return (window / window.sum()).tolist()
+
+
+# Numbers, not tensors: no score reads its window from a device.
+GAUSSIAN_TAPS = _gaussian(SSIM_WINDOW, 1.5)
+UNIFORM_TAPS = UNIFORM_WINDOW * [1 / UNIFORM_WINDOW]
 
 
 def _mean_ssim(
-    image: Tensor, reference: Tensor, window: Tensor, data_range: float, covariance: float = 1.0, mixing: Tensor | None = None
-) -> Tensor:
+    image: Tensor, reference: Tensor, taps: Sequence[float], data_range: float, covariance: float = 1.0,
+    mixing: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The mean of the map of each image, a strip of rows at a time.
 
-    mixing: (C, C), of the local means' channels.
+    taps: of the separable window. mixing: (C, C), of the local means' channels.
     """
-    taps = window.tolist()
     constants = (0.01 * data_range) ** 2 / 2, (0.03 * data_range) ** 2 / (2 * covariance)
     batches = list(parts(1, image, reference))
     images, channels, height, width = batches[0][0].shape
@@ -112,7 +117,7 @@ def ssim(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
     """
     check(image, reference)
     _fits(image, SSIM_WINDOW)
-    return _mean_ssim(image, reference, _gaussian(SSIM_WINDOW, 1.5), data_range)
+    return _mean_ssim(image, reference, GAUSSIAN_TAPS, data_range)
 
 
 def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
@@ -122,9 +127,8 @@ def ssim_uniform(image: Tensor, reference: Tensor, data_range: float = 1.0) -> T
     """
     check(image, reference)
     _fits(image, UNIFORM_WINDOW)
-    window = torch.full((UNIFORM_WINDOW,), 1 / UNIFORM_WINDOW, dtype=torch.float64)
     samples = UNIFORM_WINDOW**2
-    return _mean_ssim(image, reference, window, data_range, samples / (samples - 1))
+    return _mean_ssim(image, reference, UNIFORM_TAPS, data_range, samples / (samples - 1))
 
 
 def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Tensor:
@@ -134,14 +138,14 @@ def ssim_volume(image: Tensor, reference: Tensor, data_range: float = 1.0) -> Te
     channels too) replicated; population covariance; mean over the whole volume. Any size.
     """
     check(image, reference)
-    window, half = _gaussian(SSIM_WINDOW, 1.5), SSIM_WINDOW // 2
+    window, half = torch.tensor(GAUSSIAN_TAPS, dtype=torch.float64), SSIM_WINDOW // 2
     channels = image.shape[1]
     # Replicated borders along three channels make the window a matrix that mixes them.
     source = (torch.arange(channels)[:, None] + torch.arange(-half, half + 1)).clamp(0, channels - 1)
     mixing = torch.zeros(channels, channels, dtype=torch.float64)
     mixing.scatter_add_(1, source, window.expand(channels, -1))
     padded = [F.pad(part, (half, half, half, half), mode="replicate") for part in (image, reference)]
-    return _mean_ssim(padded[0], padded[1], window, data_range, mixing=mixing.to(image.device))
+    return _mean_ssim(padded[0], padded[1], GAUSSIAN_TAPS, data_range, mixing=mixing.to(image.device))
 
 
 def _measure(function: Callable[[Tensor, Tensor], Tensor], least: int) -> Measure:

@@ -1,0 +1,105 @@
+"""A method by its name, as `import denoisebench` and the commands for photographs choose one: no test set, no noise model."""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from denoisebench.config import quoting
+from denoisebench.config.checks import check_arguments
+from denoisebench.config.composed import compose_one
+from denoisebench.config.errors import ConfigError, nearest
+from denoisebench.config.parts import arguments_of, class_of, instantiate
+from denoisebench.config.places import groups
+from denoisebench.denoiser import Denoiser
+from denoisebench.seeding import isolated_rng, seed_from
+
+TRAINING = "training"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """name: of its YAML. budget: which recipe set it. node: its `_target_` and settings. training: what a training of it is
+    made of, for methods that learn from a set. given: the settings that the caller chose."""
+
+    name: str
+    budget: str
+    channels: int
+    cls: type[Denoiser]
+    node: Mapping[str, Any]
+    training: Mapping[str, Any]
+    given: Mapping[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return arguments_of(self.node)
+
+    def make(self, seed: int) -> Denoiser:
+        """The method with its first weights. Raises: ConfigError; ImportError for a package that is not installed."""
+        with isolated_rng(seed_from(seed, "weights")):
+            return instantiate(self.node, "method", Denoiser)
+
+
+def choose(name: str, channels: int, *, budget: str = "paper", settings: Mapping[str, Any] | None = None) -> Chosen:
+    """The method of this name for images of 1 or 3 channels, noise unknown.
+
+    settings: keys of the method's YAML with values, and `training` with a mapping of its keys (steps, patch, batch).
+    Raises: ConfigError naming the nearest valid choices.
+    """
+    given = dict(settings or {})
+    for kind, word in (("method", name), ("budget", budget)):
+        if word not in groups()[kind]:
+            raise ConfigError(f"no {kind} {word}; {nearest(word, groups()[kind])}")
+    training = given.pop(TRAINING, None) or {}
+    if not isinstance(training, Mapping):
+        raise ConfigError(f"training={training!r} is not valid; expected a mapping, e.g. {{'patch': 64, 'batch': 4}}")
+    own = [*_overrides("method", given), *_overrides(TRAINING, training)]
+    plain = json.loads(_composed((f"method={name}", f"budget={budget}", f"dataset.channels={channels}", *own)))
+    node = plain["method"]
+    cls = class_of(node, "method", Denoiser)
+    check_arguments(cls, arguments_of(node), "method")
+    return Chosen(name, budget, channels, cls, node, plain[TRAINING], dict(settings or {}))
+
+
+def from_text(settings: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as typed, the values as YAML reads them. Raises: ConfigError."""
+    found = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{text} is not valid; expected KEY=VALUE, e.g. steps=500")
+        try:
+            found[key] = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))["value"]  # type: ignore[index,call-overload]
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{text} is not valid YAML: {' '.join(str(error).split())}") from error
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(overrides: tuple[str, ...]) -> str:
+    """As JSON, so that no caller changes what another is given."""
+    data = ("dataset=folder", "dataset.noisy=.", "noise=real")
+    return json.dumps(compose_one([*data, *overrides]).plain)
+
+
+def _overrides(part: str, settings: Mapping[str, Any]) -> list[str]:
+    return [f"{part}.{name}={_written(value, f'{part}.{name}')}" for name, value in settings.items()]
+
+
+def _written(value: Any, key: str) -> str:
+    """A Python value as an override has it. Raises: ConfigError."""
+    if value is None or isinstance(value, bool | int | float):
+        return quoting.as_written(value)
+    if isinstance(value, str | Path):
+        return quoting.quoted(str(value))
+    if isinstance(value, Sequence):
+        return f"[{','.join(_written(part, key) for part in value)}]"
+    if hasattr(value, "item"):  # a number of NumPy or PyTorch
+        return _written(value.item(), key)
+    raise ConfigError(f"{key}={value!r} is not valid; expected a number, a text, true or false, None, or a list of these")

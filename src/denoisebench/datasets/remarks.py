@@ -1,0 +1,109 @@
+"""What is odd about somebody's own images: nothing that is refused, but what a reader of scores would want to know first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from denoisebench.datasets.folder import Folder
+from denoisebench.datasets.images import ImageSet, Look
+from denoisebench.datasets.listing import NAMED, listed, looks_cut, shown
+from denoisebench.datasets.tiff import range_said
+from denoisebench.noise import NoiseModel, Poisson, PoissonGaussian, Speckle
+
+DEEP_WHITE = 2**13  # an eighth of a 16-bit range
+FOLLOWS_LIGHT = (Poisson, Speckle)
+
+Looks = Mapping[str, Mapping[str, tuple[Path, Look | str]]]
+
+
+def remarks(images: ImageSet, noise: NoiseModel) -> Iterator[str]:
+    """Everything odd about a set under a noise, a line for each oddity; reads every image of a folder once in a process."""
+    yield from level_remarks(noise)
+    if not isinstance(images, Folder):
+        return
+    looks = images.looks()
+    for check in (_passed_over, _unreadable, _deep, _equal, _cut):
+        yield from check(images, looks)
+    yield from _black(images, looks, noise)
+
+
+def level_remarks(noise: NoiseModel) -> Iterator[str]:
+    """A sigma that was meant for values in [0, 1]."""
+    sigma = getattr(noise, "sigma", None)
+    highest = max(sigma) if isinstance(sigma, Sequence) else sigma
+    if highest is not None and 0 < highest < 1:
+        yield f"noise.sigma={highest:g} counts in 8-bit grey levels: almost no noise; {highest:g} of [0, 1] is {255 * highest:g}"
+
+
+def _passed_over(images: Folder, looks: Looks) -> Iterator[str]:
+    if over := images.passed_over():
+        yield f"{images.name}: {_files(len(over))} passed over: {'; '.join(over[:NAMED])}" + (
+            f"; and {len(over) - NAMED} more" if len(over) > NAMED else ""
+        )
+
+
+def _unreadable(images: Folder, looks: Looks) -> Iterator[str]:
+    wrong = [look for side in looks.values() for _, look in side.values() if isinstance(look, str)]
+    if wrong:
+        yield f"{images.name}: {_files(len(wrong))} cannot be used: {'; '.join(wrong[:NAMED])}" + (
+            f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        )
+
+
+def _deep(images: Folder, looks: Looks) -> Iterator[str]:
+    """12 bits in 16-bit files."""
+    if images.scaled:
+        return
+    dark = {
+        path: look.high for side in looks.values() for path, look in side.values()
+        if isinstance(look, Look) and look.deep and look.high < DEEP_WHITE
+    }  # fmt: skip
+    if dark:
+        first, highest = next(iter(dark)), max(dark.values())
+        said = range_said(first.read_bytes())
+        meant = said or f"dataset.white={2 ** max(int(highest).bit_length(), 8) - 1}, if that is the white that they mean"
+        yield (
+            f"{images.name}: 16-bit files whose values reach {highest:g} of 65535 at most: {listed([*map(_name, dark)])}: "
+            f"noise and scores are of the whole range; set {meant}{' (from the TIFF tags)' if said else ''}"
+        )
+
+
+def _equal(images: Folder, looks: Looks) -> Iterator[str]:
+    """Pairs that are no pairs."""
+    if "clean" not in looks or "noisy" not in looks:
+        return
+    equal = [name for name in images.names if _pixels(looks["clean"][name]) == _pixels(looks["noisy"][name])]
+    if len(equal) == len(images.names):
+        yield f"{images.name}: every noisy image equals its clean one, as of one folder: every score is infinite"
+    elif equal:
+        yield f"{images.name}: noisy and clean are equal, which scores infinitely and spoils every mean: {listed(equal)}"
+
+
+def _cut(images: Folder, looks: Looks) -> Iterator[str]:
+    """Crops that would count as independent witnesses."""
+    if not images.scene_is_said and (cut := looks_cut(images.names)):
+        yield (
+            f"{images.name}: {listed(cut)} look like cuts of one photograph, and count as photographs of their own in every test "
+            "and interval; dataset.scene='(.*)_[0-9]+' says which photograph an image is of (any pattern of the whole name)"
+        )
+
+
+def _black(images: Folder, looks: Looks, noise: NoiseModel) -> Iterator[str]:
+    """Photon noise leaves black as it is."""
+    follows = isinstance(noise, FOLLOWS_LIGHT) or (isinstance(noise, PoissonGaussian) and not noise.sigma)
+    clean = looks.get("clean", {})
+    black = [name for name, (_, look) in clean.items() if isinstance(look, Look) and look.high == 0]
+    if follows and not images.has_noisy and black:
+        yield f"{images.name}: black all over, where {noise.name} adds nothing and scores are infinite: {listed(black)}"
+
+
+def _pixels(seen: tuple[Path, Look | str]) -> object:
+    path, look = seen
+    return look.pixels if isinstance(look, Look) else path
+
+
+def _name(path: Path) -> str:
+    return shown(path.name)
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"

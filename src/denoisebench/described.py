@@ -1,0 +1,27 @@
+"""What a method says of itself for people: its family, how many outputs it averages, its blind networks, what it lacks."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Described(nn.Module):
+    """The part of a method that rows, the audit, the report's table of families and planning read."""
+
+    family: ClassVar[str] = ""
+    """Its idea in the field's word: `blind spot`, `masking`, `sub-sampling`, `recorruption`."""
+
+    @property
+    def averaged(self) -> int:
+        """How many outputs for one image its result is the mean of: 1, a single pass, or an ensemble."""
+        return 1
+
+    @property
+    def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
+        """Its networks whose output is not to see the pixel at its own place, with the hole that is used at inference."""
+        return [part for part in self.modules() if getattr(part, "blind_spot", False)]
+
+    def lacking(self) -> str | None:
+        """What it needs that this machine has not, and the way out; asked once, before anything runs."""
+        return None

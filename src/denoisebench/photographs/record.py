@@ -1,0 +1,52 @@
+"""What was written into a folder, and from what: so that a second start does nothing, and no other file is replaced."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from denoisebench.store.files import write_atomic
+
+FOLDER = ".denoisebench"
+LEFT_OVER = re.compile(r"\.[0-9a-f]{32}\.part")
+
+
+def content_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Record:
+    """The outputs in a folder: for each name, the key of what it was made of, and the hash of its bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / FOLDER / "written.json"
+        self.entries: dict[str, dict[str, str]] = _entries(self.file)
+
+    def is_done(self, name: str, key: str) -> bool:
+        """Whether an output is there as it was written from the same input in the same way."""
+        return self.entries.get(name, {}).get("key") == key and self.is_ours(name)
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a file is there as this command left it."""
+        path = self.folder / name
+        return name in self.entries and path.is_file() and content_hash(path.read_bytes()) == self.entries[name]["sha256"]
+
+    def add(self, name: str, key: str, content: bytes) -> None:
+        """Before the file takes its place: a kill between the two leaves no file that nobody knows."""
+        self.entries[name] = {"key": key, "sha256": content_hash(content)}
+        write_atomic(self.file, json.dumps(self.entries, indent=1, ensure_ascii=False))
+
+    def remove_left_over(self) -> None:
+        """Delete what killed processes left half-written here; only while no other process writes here."""
+        for path in self.folder.iterdir():
+            if LEFT_OVER.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
+
+
+def _entries(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: own for name, own in found.items() if {"key", "sha256"} <= own.keys()} if isinstance(found, dict) else {}

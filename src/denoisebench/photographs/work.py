@@ -1,0 +1,230 @@
+"""Denoise files: what is left to do, in what order, and what becomes of each."""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from denoisebench import api
+from denoisebench.config.choosing import Chosen, choose
+from denoisebench.datasets.images import file_hash, fingerprint_of
+from denoisebench.photographs.files import Item, Problem, check_free
+from denoisebench.photographs.memory import Rooms, ramp, windows
+from denoisebench.photographs.photo import Photo, PhotoError
+from denoisebench.photographs.reading import Photographs, Reading, read_photo
+from denoisebench.photographs.record import FOLDER, Record
+from denoisebench.progress import console, track
+from denoisebench.store.cell import key_of
+from denoisebench.store.files import BusyError, held, whole_file
+
+VERSION = 1  # of what is written: another one makes outputs anew
+Fraction = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """By which method, and how its outputs are written. budget: None for `hour` where a set is learned from, else `paper`.
+    memory: bytes to use at most. force: denoise again what is done, or was made otherwise."""
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    budget: str | None = None
+    checkpoint: Path | None = None
+    seed: int = 0
+    reading: Reading = field(default_factory=Reading)
+    memory: int | None = None
+    force: bool = False
+
+    def chosen(self, channels: int) -> Chosen:
+        """Raises: ConfigError."""
+        learns = choose(self.method, channels, settings=self.settings).cls.learns
+        budget = self.budget or ("hour" if learns == "dataset" and self.checkpoint is None else "paper")
+        return choose(self.method, channels, budget=budget, settings=self.settings)
+
+
+@dataclass
+class Outcome:
+    written: int = 0
+    done_before: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def failed(self, path: Path, text: str) -> None:
+        self.problems.append((path, text))
+        console.print(f"{path}: {text}", style="red", markup=False)
+
+
+class Work:
+    """One call of the command. items: each with its output. outcome: what has become of them so far."""
+
+    def __init__(self, items: Sequence[Item], how: How, outcome: Outcome) -> None:
+        self.items, self.how, self.outcome = items, how, outcome
+        self.rooms = Rooms(how.memory)
+        self._records: dict[Path, Record] = {}
+        self._denoisers: dict[int, api.Denoiser] = {}
+        self._told: set[str] = set()
+        self._groups: dict[int, list[Path]] = {}
+
+    def run(self) -> Outcome:
+        """Raises: ConfigError for settings that are not valid; KeyboardInterrupt, after which the same call continues."""
+        with ExitStack() as locks:
+            self._open_targets(locks)
+            left = [item for item in self.items if self._is_left(item)]
+            if self._trains and left:
+                left = self._readable(left)
+            with track(f"denoising by {self.how.method}", len(left)) as advance:
+                for number, item in enumerate(left):
+                    self._one(item, lambda part, number=number, item=item: advance(number + part, item.source.name))
+                    advance(number + 1, item.source.name)
+        return self.outcome
+
+    # --- What is left -------------------------------------------------------------------------------------------------
+
+    def _open_targets(self, locks: ExitStack) -> None:
+        """Each folder of outputs, locked; the files of one that cannot be written to fail."""
+        for folder in dict.fromkeys(item.output.parent for item in self.items):
+            try:
+                locks.enter_context(held(folder / FOLDER / "lock"))
+                self._records[folder] = Record(folder)
+                self._records[folder].remove_left_over()
+            except BusyError:
+                self.outcome.failed(folder, "another process is denoising into this folder: wait for it")
+            except OSError as error:
+                self.outcome.failed(folder, _said(error))
+
+    def _is_left(self, item: Item) -> bool:
+        record = self._records.get(item.output.parent)
+        if record is None:
+            return False
+        try:
+            if not self.how.force and record.is_done(item.output.name, self._key(item)):
+                self.outcome.done_before += 1
+                return False
+            check_free(item, record, force=self.how.force)
+        except (OSError, PhotoError) as error:
+            self.outcome.failed(item.source, _said(error))
+            return False
+        return True
+
+    def _key(self, item: Item) -> str:
+        """Of everything that an output is made of."""
+        how = self.how
+        learned = self._learned_from if self._trains else file_hash(how.checkpoint) if how.checkpoint else None
+        made = [VERSION, file_hash(item.source), how.method, self._nodes, how.seed, vars(how.reading), learned]
+        return key_of({"made": json.loads(json.dumps(made, default=str))})
+
+    @cached_property
+    def _nodes(self) -> list[Any]:
+        return [{**own.node, "training": own.training} for own in map(self.how.chosen, (1, 3))]
+
+    @cached_property
+    def _trains(self) -> bool:
+        return self.how.chosen(3).cls.learns == "dataset" and self.how.checkpoint is None
+
+    @cached_property
+    def _learned_from(self) -> str:
+        """All the images of this call, which a method that trains has learned from."""
+        return fingerprint_of(*sorted(_hash_or_name(item.source) for item in self.items))
+
+    # --- The denoiser -------------------------------------------------------------------------------------------------
+
+    def _readable(self, left: Sequence[Item]) -> list[Item]:
+        """Find which files can be read, and so trained on, before a training of hours; the others fail."""
+        bad = set()
+        for item in self.items:
+            try:
+                photo = read_photo(item.source, self.how.reading)
+                self._groups.setdefault(photo.channels, []).append(item.source)
+            except (OSError, PhotoError) as error:
+                bad.add(item.source)
+                if item in left:
+                    self.outcome.failed(item.source, _said(error))
+        return [item for item in left if item.source not in bad]
+
+    def _denoiser(self, channels: int) -> api.Denoiser:
+        if channels not in self._denoisers:
+            self._denoisers[channels] = self._made(channels)
+        return self._denoisers[channels]
+
+    def _made(self, channels: int) -> api.Denoiser:
+        how, chosen = self.how, self.how.chosen(channels)
+        if how.checkpoint is not None:
+            return api.load(how.checkpoint, how.method, channels=channels, **how.settings)
+        if not self._trains:
+            return api.Denoiser(chosen, chosen.make(how.seed))
+        images = Photographs(self._groups[channels], channels, how.reading)
+        key = key_of({"set": images.fingerprint, "node": chosen.node, "training": chosen.training, "seed": how.seed})
+        folder = self.items[0].output.parent / FOLDER / f"training-{key}"
+        return api.trained_on(images, chosen, folder, seed=how.seed)
+
+    # --- One file -----------------------------------------------------------------------------------------------------
+
+    def _one(self, item: Item, fraction: Fraction) -> None:
+        try:
+            photo = read_photo(item.source, self.how.reading)
+            for note in photo.notes:
+                console.print(f"{item.source}: {note}", markup=False)
+            self._write(item, photo.encoded(photo.stored(self._denoised(photo, fraction))))
+            self.outcome.written += 1
+        except Exception as error:  # one file must not stop the others
+            self.outcome.failed(item.source, _said(error))
+
+    def _denoised(self, photo: Photo, fraction: Fraction) -> np.ndarray:
+        """(H, W, C) float32."""
+        denoiser, image = self._denoiser(photo.channels), photo.unit
+        part = self.rooms.part(denoiser, image)
+        if (told := part.told) and told not in self._told:
+            self._told.add(told)
+            console.print(f"{photo.path} and others of its size: {told}", markup=False)
+        if part.piece:
+            return self._in_pieces(denoiser, image, part.piece, fraction)
+        return denoiser(image, seed=self.how.seed, tile=part.tile, on_step=lambda step, total: fraction(0.99 * step / total))
+
+    def _in_pieces(self, denoiser: api.Denoiser, image: np.ndarray, side: int, fraction: Fraction) -> np.ndarray:
+        height, width = image.shape[:2]
+        total, weights = np.zeros_like(image), np.zeros((height, width, 1), np.float32)
+        pieces = [(rows, columns) for rows in windows(height, side) for columns in windows(width, side)]
+        for number, (rows, columns) in enumerate(pieces):
+
+            def report(step: int, steps: int, number: int = number) -> None:
+                fraction(0.99 * (number + step / steps) / len(pieces))
+
+            weight = (ramp(rows, height)[:, None] * ramp(columns, width))[..., None]
+            own = np.ascontiguousarray(image[rows, columns])
+            total[rows, columns] += weight * denoiser(own, seed=self.how.seed, on_step=report)
+            weights[rows, columns] += weight
+            fraction(0.99 * (number + 1) / len(pieces))
+        return total / weights
+
+    def _write(self, item: Item, content: bytes) -> None:
+        with whole_file(item.output) as part:
+            part.write_bytes(content)
+            shutil.copymode(item.source, part)
+            self._records[item.output.parent].add(item.output.name, self._key(item), content)
+
+
+def _hash_or_name(path: Path) -> str:
+    try:
+        return file_hash(path)
+    except OSError:
+        return str(path)
+
+
+def _said(error: BaseException) -> str:
+    """What went wrong with a file, and the way out."""
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "no space is left on the disk: free some, or choose another --out"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            return f"{error.strerror}: {error.filename}; choose a folder that can be written to, --out"
+        return f"{error.strerror}: {error.filename}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "the memory there is does not suffice: give less with --memory, e.g. --memory 2"
+    return str(error) or type(error).__name__

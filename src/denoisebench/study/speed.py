@@ -1,0 +1,223 @@
+"""How fast this machine is with a method: a short measurement, kept for the next time."""
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from denoisebench.batch import Batch
+from denoisebench.denoiser import Denoiser, ImageDenoiser, SupervisedDenoiser
+from denoisebench.job import Job
+from denoisebench.seeding import isolated_rng
+from denoisebench.store.cell import key_of
+from denoisebench.store.files import write_atomic
+from denoisebench.store.manifest import cpu_name
+from denoisebench.study.engines import engine_of
+from denoisebench.training.surroundings import sheltered
+
+SIDES = (48, 96)  # of the images that are timed
+PATCH = 64  # the largest patch that is timed
+REPEATS = 2
+SLOW = 0.5  # seconds: what takes longer is timed once
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of this machine. step: of one training step of the job's batch. image: of denoising, a fixed part and one for
+    each million pixels. None: not known."""
+
+    step: float | None = None
+    image: tuple[float, float] | None = None
+
+    def of_image(self, pixels: int) -> float | None:
+        return None if self.image is None else self.image[0] + self.image[1] * pixels / 1e6
+
+
+def speed_of(job: Job) -> Speed:
+    """Measured in a few seconds, or read where it was measured before."""
+    if (known := known_speed(job)) is not None:
+        return known
+    speed = _measured(job)
+    _keep({**_read(), _key(job): asdict(speed)})
+    return speed
+
+
+def known_speed(job: Job) -> Speed | None:
+    """As it was measured before; None if it was not."""
+    kept = _read().get(_key(job))
+    return kept and Speed(kept["step"], kept["image"] and tuple(kept["image"]))
+
+
+def _key(job: Job) -> str:
+    engine = engine_of(job)
+    device = (
+        torch.cuda.get_device_name()
+        if engine.device == "gpu"
+        else f"{cpu_name()} {job.trainer.threads or torch.get_num_threads()}"
+    )
+    batch = job.learning and (job.learning.training.patch, job.learning.training.batch)
+    return key_of(
+        {
+            "method": job.plain["method"], "batch": batch, "precision": job.precision, "device": device,
+            "channels": job.test_set.channels, "torch": torch.__version__,
+        }
+    )  # fmt: skip
+
+
+# --- Kept ------------------------------------------------------------------------------------------------------------
+
+
+def _file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoisebench" / "speed.json"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        kept = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    items = kept.items() if isinstance(kept, dict) else ()
+    return {key: value for key, value in items if isinstance(value, dict) and {"step", "image"} <= value.keys()}
+
+
+def _keep(measured: dict[str, Any]) -> None:
+    """A home that cannot be written to keeps nothing."""
+    try:
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(_file(), json.dumps(measured, indent=1))
+    except OSError:
+        return
+
+
+# --- Measured --------------------------------------------------------------------------------------------------------
+
+
+def _measured(job: Job) -> Speed:
+    """Of a method that raises nothing is known; what is wrong with it is said when it runs."""
+    device = "cuda" if engine_of(job).device == "gpu" else "cpu"
+    try:
+        with isolated_rng(0), sheltered(), _threads(job.trainer.threads):
+            method = job.method.make().to(device)
+            with torch.autocast(device, torch.bfloat16, enabled=job.precision == "bf16-mixed"):
+                return Speed(_step(job, method), _image(job, method))
+    except Exception:
+        return Speed()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _images(job: Job, method: Denoiser, count: int, side: int) -> Tensor:
+    device = next((p.device for p in method.parameters()), torch.device("cpu"))
+    return torch.rand(count, job.test_set.channels, side, side, device=device)
+
+
+def _step(job: Job, method: Denoiser) -> float | None:
+    """Of one image and of two, in patches that may be smaller; from there to the batch in proportion."""
+    if job.learning is None:
+        return None
+    patch, batch = job.learning.training.patch, job.learning.training.batch
+    side = min(patch, PATCH)
+    optimizer: Any = method.configure_optimizers()
+
+    def seconds(count: int) -> float:
+        return _seconds(functools.partial(_learn, method, optimizer, _images(job, method, count, side)))
+
+    fixed, each = _line(seconds, 1, 2)
+    return fixed + each * batch * (patch / side) ** 2
+
+
+def _line(seconds: Callable[[int], float], small: int, large: int) -> tuple[float, float]:
+    """The fixed part and the one in proportion, from a small amount and a large one; from the small one alone if it is slow."""
+    one = seconds(small)
+    if one > SLOW:
+        return 0.0, one / small
+    other = seconds(large)
+    each = max((other - one) / (large - small), 0.1 * other / large)
+    return max(one - each * small, 0.0), each
+
+
+def _learn(method: Any, optimizer: torch.optim.Optimizer, noisy: Tensor) -> None:
+    method.train()
+    optimizer.zero_grad()
+    loss = method.loss(noisy, noisy, 0.0) if isinstance(method, SupervisedDenoiser) else method.loss(noisy, 0.0)
+    loss.backward()
+    optimizer.step()
+
+
+def _image(job: Job, method: Denoiser) -> tuple[float, float]:
+    """The fixed part and that of a million pixels, from images of two sizes."""
+
+    def seconds(pixels: int) -> float:
+        return _seconds_of_image(method, _images(job, method, 1, round(pixels**0.5)))
+
+    fixed, each = _line(seconds, *(side**2 for side in SIDES))
+    return fixed, 1e6 * each
+
+
+def _seconds_of_image(method: Denoiser, noisy: Tensor) -> float:
+    method.eval()
+    if isinstance(method, ImageDenoiser):
+        return _seconds_of_learning(method, noisy)
+    with torch.no_grad():
+        return _seconds(lambda: method.test_step(Batch(noisy), 0))
+
+
+def _seconds_of_learning(method: ImageDenoiser, noisy: Tensor) -> float:
+    """All steps from a few of them, all passes from one."""
+    method.reset(noisy)
+    step = _seconds(functools.partial(_learn, method, method.configure_optimizers(), noisy))
+    method.eval()
+    with torch.no_grad(), _one_pass(method) as passes:
+        try:
+            return method.num_steps * step + passes * _seconds(lambda: method.predict(noisy))
+        except (AttributeError, AssertionError):  # its result is made while it learns
+            return method.num_steps * step
+
+
+@contextmanager
+def _one_pass(method: Any) -> Iterator[int]:
+    """One pass of a method whose result is the mean of many; yields how many it would have been."""
+    passes = method.__dict__.get("passes")
+    if passes is None:
+        yield 1
+        return
+    method.passes = 1
+    try:
+        yield passes
+    finally:
+        method.passes = passes
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    """The least of a few calls after a first one; of a slow one, the first."""
+    first = _timed(act)
+    return first if first > SLOW else min(_timed(act) for _ in range(REPEATS))
+
+
+def _timed(act: Callable[[], object]) -> float:
+    _wait()
+    began = time.perf_counter()
+    act()
+    _wait()
+    return time.perf_counter() - began
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
