@@ -37,7 +37,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DENOISEBENCH_RUNS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}-cache")
 
 
 @pytest.fixture(autouse=True)

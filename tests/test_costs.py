@@ -73,7 +73,7 @@ def test_images_that_are_done_or_left_to_others_are_not_counted() -> None:
     [whole] = planned(*GRID, "method=nlm", "repeats=2")
     partial = PartialRows(whole.cell.folder)
     whole.cell.folder.mkdir(parents=True)
-    partial.append([{"image": "a", "repeat": 0}])
+    partial.append([{"image": "a", "repeat": 0, "protocol": "default", "psnr_db": 30.0, "seconds": 0.1}])
     assert costs.images_left(whole) == 5
     [part] = planned(*GRID, "method=noisy", "repeats=2", "shard=1/3")
     assert costs.images_left(part) == 2

@@ -60,11 +60,11 @@ def leave_foreign_checkpoint() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_JOB_ID", "7")
         method, data = method_and_data(job_of([*JOBS["neighbor2neighbor"], "seed=9", "trainer=cpu"]))
-        trainer = pl.Trainer(
-            accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, limit_val_batches=0,
-        )  # fmt: skip
         with run_quietly():
+            trainer = pl.Trainer(
+                accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                enable_model_summary=False, limit_val_batches=0,
+            )  # fmt: skip
             trainer.fit(method, data)
         trainer.save_checkpoint("hpc_ckpt_1.ckpt")
 

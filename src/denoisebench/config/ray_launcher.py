@@ -30,7 +30,7 @@ class RayLauncher:
 
         ours = not ray.is_initialized()
         if ours:
-            ray.init(address=self.address, **({} if self.address else {"include_dashboard": False}), configure_logging=False)
+            ray.init(address=self.address, include_dashboard=None if self.address else False, configure_logging=False)
         try:
             yield from self._results(ray, items, run)
         finally:

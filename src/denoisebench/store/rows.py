@@ -22,6 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
 LATER = {"scored_by", *COLUMNS[COLUMNS.index("scene") :]}  # that the rows of older versions lack
+SCORED = {"image", "repeat", "protocol", "psnr_db", "seconds"}  # what the row of a finished image has at the least
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, after any apostrophes
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
@@ -186,7 +187,7 @@ def _whole(line: bytes) -> list[Row] | None:
     """The rows of one image; None for a line that holds none, as one that was torn."""
     try:
         rows = json.loads(line)
-        valid = bool(rows) and isinstance(rows, list) and all({*row} >= {*COLUMNS} - LATER for row in rows)
+        valid = bool(rows) and isinstance(rows, list) and all({*row} >= SCORED for row in rows)
     except (ValueError, TypeError, RecursionError):
         return None
     return rows if valid else None
