@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from rich.console import Console
 
 from denoisebench.cli import main
@@ -79,7 +81,8 @@ def test_a_failed_cell_does_not_stop_the_others_and_shows_in_the_exit_code(
 ) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(pictures / "broken.png")
+    (pictures / "broken.png").write_bytes((pictures / "broken.png").read_bytes()[:45])  # its header is whole
     arguments = ["run", "-m", "method=noisy,nlm", "dataset=folder", f"dataset.noisy={pictures}", "noise=real", "trainer=cpu"]
     assert main(arguments) == 1
     printed = capsys.readouterr()

@@ -28,7 +28,7 @@ from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import Training, no_target
 from denoisebench.denoiser import Denoiser as Network
 from denoisebench.denoiser import ImageDenoiser
-from denoisebench.networks.layout import unwrapped
+from denoisebench.networks.layout import read_file, unwrapped
 from denoisebench.noise import Real
 from denoisebench.report.rows import find_study, read_study
 from denoisebench.scoring.kept import as_stored, in_16_bit, values_of
@@ -36,7 +36,7 @@ from denoisebench.seeding import isolated_rng, seed_from
 from denoisebench.store.files import whole_file
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, Told, trained
-from denoisebench.training.weights import load_weights, told
+from denoisebench.training.weights import load_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,10 +223,10 @@ def load(weights: str | Path, method: str | None = None, *, channels: int | None
 def saved(path: Path) -> Mapping[str, Any]:
     """What a file of `Denoiser.save` says of itself; nothing, where it is another's."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_file(path)
         unwrapped(content)
-    except Exception as error:
-        raise ValueError(f"{path} is not a valid file of weights ({told(error)})") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a valid file of weights ({error})") from error
     return content.get(MARK, {})
 
 

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from denoisebench.denoiser import Denoiser
+from denoisebench.ranges import NonNegative
 
 
 def estimated_std(image: np.ndarray) -> float:
@@ -35,7 +36,7 @@ class ClassicalDenoiser(Denoiser):
     least_side: int = 1
     """Images with a shorter side are extended by mirroring, and cut back."""
 
-    def __init__(self, sigma: float | None = None) -> None:
+    def __init__(self, sigma: NonNegative | None = None) -> None:
         super().__init__()
         if sigma is not None and sigma < 0:
             raise ValueError(f"method.sigma is a standard deviation in grey levels, or null to estimate it; not {sigma}")

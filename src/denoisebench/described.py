@@ -1,4 +1,4 @@
-"""What a method says of itself for people: its family, how many outputs it averages, which of its networks are blind."""
+"""What a method says of itself for people: its family, how many outputs it averages, its blind networks, what it lacks."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Described(nn.Module):
-    """The part of a method that rows, the audit and the report's table of families read."""
+    """The part of a method that rows, the audit, the report's table of families and planning read."""
 
     family: ClassVar[str] = ""
     """Its idea in the field's word: `blind spot`, `masking`, `sub-sampling`, `recorruption`."""
@@ -21,3 +21,7 @@ class Described(nn.Module):
     def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
         """Its networks whose output is not to see the pixel at its own place, with the hole that is used at inference."""
         return [part for part in self.modules() if getattr(part, "blind_spot", False)]
+
+    def lacking(self) -> str | None:
+        """What it needs that this machine has not, and the way out; asked once, before anything runs."""
+        return None

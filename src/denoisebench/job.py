@@ -76,7 +76,8 @@ class Job:
     cell: its label, keys and place. plain: the whole configuration as plain values, as `config.yaml` keeps it.
     overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
-    test instead of training. code: of the classes that compute it. shard: `i/n`, the part of its images that is computed.
+    test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
+    its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
     """
 
     overrides: tuple[str, ...]
@@ -95,11 +96,13 @@ class Job:
     precision: Literal[32, "tf32", "bf16-mixed"]
     tile: int | None
     checkpoint: Path | None
+    init: Path | None
     budget: str
     pictures: int
     force: bool
     shard: str | None
     code: Code
+    lacks: str | None = None
 
     def at(self, root: str, study: str) -> "Job":
         """The same job where its study lies now."""
@@ -110,6 +113,20 @@ class Job:
     def views(self) -> int:
         """How many noisy images the whole test has."""
         return self.repeats * len(self.test_set.names)
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """A cell that no job could be made of, as where its data set is not here. dataset, noise: as they were chosen."""
+
+    label: str
+    dataset: str
+    noise: str
+    seed: int
+    error: OSError | ValueError
+
+    def __str__(self) -> str:
+        return f"{self.label} | {self.dataset} | {self.noise} | seed {self.seed}"
 
 
 @dataclass(frozen=True)

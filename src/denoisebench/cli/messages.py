@@ -22,7 +22,15 @@ def refused() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise typer.Exit(refuse(error)) from None
+        raise typer.Exit(refuse(in_words(error))) from None
+
+
+def in_words(error: Exception) -> str:
+    """An error without the system's number: `/proc/nope: No such file or directory`."""
+    if isinstance(error, OSError) and error.strerror and error.errno is not None:
+        files = " -> ".join(str(file) for file in (error.filename, error.filename2) if file is not None)
+        return f"{files}: {error.strerror}" if files else error.strerror
+    return str(error)
 
 
 @contextmanager

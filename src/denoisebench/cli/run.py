@@ -12,7 +12,7 @@ from denoisebench.streams import outlive_terminal
 
 if TYPE_CHECKING:
     from denoisebench.config import Composed
-    from denoisebench.job import Job
+    from denoisebench.job import Job, Unmade
     from denoisebench.store.cell import Cell
 
 
@@ -71,6 +71,7 @@ def run(
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, [wandb,tensorboard]; results do not depend on a logger
       checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
+      init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
       training.selection=oracle   keep the weights that scored best there (rows say oracle_selected)
       method.KEY=VALUE      a parameter of the method; training.KEY=VALUE of its training, and so on
@@ -79,7 +80,7 @@ def run(
       on_error=stop         end a sweep with the first cell that fails (default: continue)
       shard=1/4             only this quarter of the images; -m shard=1/4,2/4,3/4,4/4 launcher=joblib computes them at once
 
-    A value with any of ( ) = ' , # & { } needs two pairs of quotes: 'study="a (b)"'.
+    A value with any of ( ) = ' , # & { } needs two pairs of quotes: 'dataset.noisy="my photos (1)"'.
 
     A run continues when its output is closed (`| head`) or its terminal is; Ctrl-C or `kill` ends it.
 
@@ -98,12 +99,10 @@ def run(
     return _compute(lambda: _jobs(composed), only_plan=plan)
 
 
-def _jobs(composed: "Sequence[Composed]") -> "list[Job]":
-    from denoisebench.config.jobs import made_of
-    from denoisebench.config.parts import Made
+def _jobs(composed: "Sequence[Composed]") -> "tuple[Sequence[Job], Sequence[Unmade]]":
+    from denoisebench.config.jobs import made_or_not
 
-    made = Made()
-    return [made_of(one, made) for one in composed]
+    return made_or_not(composed)
 
 
 def retry(
@@ -121,11 +120,11 @@ def retry(
         from denoisebench.study.sweep import failed_jobs
 
     with refused():
-        jobs = failed_jobs(find_study(study), settings or ())
-    if not jobs:
+        jobs, unmade = failed_jobs(find_study(study), settings or ())
+    if not jobs and not unmade:
         print(f"nothing failed in {study}")
         return 0
-    return _compute(lambda: jobs)
+    return _compute(lambda: (jobs, unmade))
 
 
 def status(
@@ -145,7 +144,7 @@ def status(
         return max(print_status(find_study(study)) for study in studies)
 
 
-def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) -> int:
+def _compute(made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, only_plan: bool = False) -> int:
     """Plan these jobs, and compute what is not done."""
     from denoisebench.config import LaunchError
 
@@ -154,12 +153,14 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
         from denoisebench.study import costs, finished, planning, sets, sweep
 
     with refused():
-        planned = planning.plan(jobs(), keep=not only_plan)
+        jobs, unmade = made()
+        planned = planning.plan(jobs, keep=not only_plan)
         for line in sets.remarks_on(planned):
             print(f"note: {line}", file=sys.stderr)
         if only_plan:
-            planning.print_plan(planned)
+            planning.print_plan(planned, unmade)
             return 0
+        planning.refuse_if_none(jobs, unmade)
         launch = sweep.launcher(planned)
     costs.warn_of_days(planned)
     cells = [job.cell for job in planned]
@@ -171,6 +172,7 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
         return max(_ended(cells), 1)
     unscored = any(finished.lacks_protocols(job) for job in planned)
     failed = max(_ended(cells), int(unscored))
+    planning.tell_unmade(unmade)
     for note in finished.notes_of(planned):
         print(note, file=sys.stderr)
     return failed

@@ -13,7 +13,7 @@ from denoisebench.datasets.places import roots
 from denoisebench.datasets.prepared import prepare
 from denoisebench.datasets.verify import PREPARED, Verdict, located, verify
 from denoisebench.datasets.verify_folder import verify_folder
-from denoisebench.progress import output_console
+from denoisebench.progress import counted, output_console
 
 SHOWN = 20
 
@@ -78,7 +78,7 @@ def _download_one(name: str, root: Path, archive: str | None) -> int:
     else:
         print(f"{name} cannot be fetched automatically; get it {by_hand(name, root)}")
         return 1
-    print(f"{name}: {len(came)} files came" if came else f"{name}: all of it is here already")
+    print(f"{name}: {counted(len(came), 'file')} came" if came else f"{name}: all of it is here already")
     return _told(name, verify(name, str(root)))
 
 
@@ -101,10 +101,10 @@ def _verify_one(name: str) -> int:
 
 
 def _told(name: str, verdict: Verdict) -> int:
-    state = f"{len(verdict.problems)} problems" if verdict.problems else "whole"
+    state = counted(len(verdict.problems), "problem") if verdict.problems else "whole"
     known = name in CATALOGUE and CATALOGUE[name].parts and not verdict.notes and not verdict.problems
     checked = "; the SHA-256 of each is the recorded one" if known else ""
-    print(f"{name}: {verdict.place}: {verdict.files} files right, {state}{checked}")
+    print(f"{name}: {verdict.place}: {counted(verdict.files, 'file')} right, {state}{checked}")
     for line in (*verdict.notes, *verdict.problems[:SHOWN]):
         print(f"  {line}")
     if len(verdict.problems) > SHOWN:

@@ -1,13 +1,15 @@
 """That a composed configuration holds the keys that are read, with values of the right kind."""
 
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from inspect import Parameter, signature
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from denoisebench.config import quoting
 from denoisebench.config.errors import ConfigError, nearest
+from denoisebench.ranges import Count, Number, Positive, Range
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 PARTS = frozenset(
@@ -31,44 +33,45 @@ class _Settings(typing.TypedDict):
     study: str
     seed: int
     precision: Literal[32, "tf32", "bf16-mixed"]
-    tile: int | None
-    pictures: int
-    repeats: int
+    tile: Count | None
+    pictures: Number
+    repeats: Count
     force: bool
     root: str
     checkpoint: str | None
+    init: str | None
 
 
 class _Trainer(typing.TypedDict):
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: int | str
-    threads: int | None
-    checkpoint_s: float
+    devices: Count | Literal["auto"]
+    threads: Count | None
+    checkpoint_s: Positive
 
 
 class _Training(typing.TypedDict):
-    steps: int
-    patch: int
-    batch: int
+    steps: Number
+    patch: Count
+    batch: Count
     noise: Literal["fresh", "fixed"]
     selection: Literal["last", "oracle"]
 
 
 class _Validation(typing.TypedDict):
-    every: int
-    images: int
+    every: Number
+    images: Count
 
 
 def check_settings(plain: Mapping[str, Any]) -> None:
     """The values of the top level and of `training`, and that no key was added that nothing reads. Raises: ConfigError."""
-    settings = typing.get_type_hints(_Settings)
+    settings = typing.get_type_hints(_Settings, include_extras=True)
     for key in plain:
         if key not in {*settings, *PARTS}:
             raise ConfigError(f"no key {key}; {nearest(key, {*settings, *PARTS})}")
     for key, hint in settings.items():
         check_value(key, plain[key], hint)
     for part, declared in (("training", _Training), ("validation", _Validation), ("trainer", _Trainer)):
-        hints = typing.get_type_hints(declared)
+        hints = typing.get_type_hints(declared, include_extras=True)
         for key, value in plain[part].items():
             if key not in hints:
                 raise ConfigError(f"no key {part}.{key}; {nearest(key, hints)}")
@@ -77,22 +80,10 @@ def check_settings(plain: Mapping[str, Any]) -> None:
 
 
 def _check_ranges(plain: Mapping[str, Any]) -> None:
-    trainer, training, validation = plain["trainer"], plain["training"], plain["validation"]
-    devices, threads, tile = trainer["devices"], trainer["threads"], plain["tile"]
-    if devices != "auto" and (isinstance(devices, str) or devices < 1):
-        raise ConfigError(f"trainer.devices={devices} is not valid; 1 or more, or auto for all GPUs")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"trainer.threads={threads} is not valid; 1 or more, or null for PyTorch's own choice")
-    if tile is not None and tile < 1:
-        raise ConfigError(f"tile={tile} is not valid; pixels, 1 or more, or null for whole images")
-    if plain["repeats"] < 1 or not plain.get("protocols"):
-        raise ConfigError("repeats is 1 or more, and at least one protocol scores: protocol=[default]")
-    if validation["every"] < 0 or validation["images"] < 1:
-        raise ConfigError("validation.every is 0 (never) or a number of steps, validation.images 1 or more")
-    if training["selection"] == "oracle" and not validation["every"]:
+    if not plain.get("protocols"):
+        raise ConfigError("at least one protocol scores: protocol=[default]")
+    if plain["training"]["selection"] == "oracle" and not plain["validation"]["every"]:
         raise ConfigError("training.selection=oracle needs scores to select by: set validation.every to a number of steps")
-    if training["steps"] < 0 or training["batch"] < 1 or training["patch"] < 1:
-        raise ConfigError("training.steps is 0 or more, training.patch and training.batch are 1 or more")
 
 
 def check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
@@ -116,7 +107,7 @@ def check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
 def _hints_of(cls: type) -> dict[str, Any]:
     """The annotations of a constructor; none where they name what is imported for type checkers alone."""
     try:
-        return typing.get_type_hints(cls.__init__)
+        return typing.get_type_hints(cls.__init__, include_extras=True)
     except NameError:
         return {}
 
@@ -125,7 +116,8 @@ def check_value(key: str, value: Any, hint: Any) -> None:
     """Raises: ConfigError if a value does not fit an annotation."""
     if not _fits(value, hint):
         choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
-        expected = nearest(str(value), choices) if choices else f"expected {_spelled(hint)}"
+        named = all(get_origin(part) is Literal or part is types.NoneType for part in _alternatives(hint))
+        expected = nearest(str(value), choices) if named and choices else f"expected {_spelled(hint)}"
         if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
             expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
         raise ConfigError(f"{key}={value!s} is not valid; {expected}")
@@ -141,10 +133,13 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _fits_one(value: Any, hint: Any) -> bool:
     origin = get_origin(hint) or hint
+    if origin is Annotated:
+        base, *others = get_args(hint)
+        return _fits_one(value, base) and all(other.has(value) for other in others if isinstance(other, Range))
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (str, bool):
@@ -157,7 +152,19 @@ def _fits_one(value: Any, hint: Any) -> bool:
     return True  # an annotation that no YAML value is checked against
 
 
+_NAMES = {float: "a number", int: "an integer", str: "a text", bool: "true or false", types.NoneType: "null"}
+
+
 def _spelled(hint: Any) -> str:
-    names = {float: "a number", int: "an integer", str: "a text", bool: "true or false", types.NoneType: "null"}
-    parts = [names.get(part) or ("a list of numbers" if get_origin(part) else str(part)) for part in _alternatives(hint)]
-    return " or ".join(dict.fromkeys(parts))
+    return " or ".join(dict.fromkeys(_spelled_one(part) for part in _alternatives(hint)))
+
+
+def _spelled_one(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        base, *others = get_args(hint)
+        return " ".join([_spelled_one(base), *(f"({other})" for other in others if isinstance(other, Range))])
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if get_origin(hint):
+        return f"a list, each {_spelled(get_args(hint)[0])}" if get_args(hint) else "a list"
+    return _NAMES.get(hint) or str(hint)

@@ -49,6 +49,13 @@ def no_such_key(key: str, overrides: Sequence[str]) -> str:
     """The keys beside it, or all that are near."""
     known = known_keys(overrides)
     parent, _, _ = key.rpartition(".")
+    part = key.partition(".")[0]
+    chosen = [override for override in overrides if override.partition("=")[0] == part]
+    if chosen and part in ("method", "noise", "dataset"):
+        name = chosen[-1].partition("=")[2]
+        beside = [other for other in known if other.startswith(f"{part}.")]
+        hint = nearest(key, beside) if beside else f"{chosen[-1]} has no parameters here"
+        return f"no key {key} of {chosen[-1]}; {hint}; in a sweep {part}.{name}.KEY=VALUE is for {name} alone"
     beside = [other for other in known if parent and other.startswith(f"{parent}.")]
     if parent == "train_noise" and not beside:
         return f"no key {key}: the training noise is the test noise; choose one first, e.g. train_noise=gaussian {key}=..."

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, flag_override
 
-from denoisebench.config import plugins
+from denoisebench.config import paths, plugins
 from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
@@ -29,8 +29,8 @@ class Composed:
     method: YAML name. changed: the settings of method, training and precision in which it differs from YAML and recipe,
     as `regularizer=8`. own_train_set: whether it trains on another set than the data set's default. has_recipe:
     whether its budget says how long it trains; recipe_sets: whether it sets anything at all for its method.
-    launch: overrides of how it is launched, which change no result. shard: `i/n`, the part of its images that this job
-    computes.
+    dataset, noise: the choices of these groups. launch: overrides of how it is launched, which change no result. shard:
+    `i/n`, the part of its images that this job computes.
     """
 
     plain: Mapping[str, Any]
@@ -40,6 +40,8 @@ class Composed:
     own_train_set: bool
     has_recipe: bool
     recipe_sets: bool
+    dataset: str
+    noise: str
     launch: tuple[str, ...] = ()
     shard: str | None = None
 
@@ -96,6 +98,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     check_settings(plain)
+    paths.make_absolute(plain)
     own = own_overrides(overrides)
     plugins.find_classes(own_folders(own))
     named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
@@ -108,7 +111,10 @@ def _compose(overrides: Sequence[str]) -> Composed:
         raise ConfigError(f"no train_set={choices['train_set']}; {nearest(choices['train_set'], groups(overrides)['train_set'])}")
     own_train_set = plain.get("train_set") != unchanged.train_set
     budget = unchanged.has_recipe, unchanged.recipe_sets
-    return Composed(plain, tuple(overrides), choices["method"], tuple(changed), own_train_set, *budget)
+    chosen = choices["dataset"], choices["noise"]
+    return Composed(
+        plain, tuple(map(paths.absolute, overrides)), choices["method"], tuple(changed), own_train_set, *budget, *chosen
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ class ConfigError(ValueError):
     """A setting that is not valid; its text is for the user, without a traceback."""
 
 
+class DataError(ConfigError):
+    """A set of images that cannot be had as it is asked for: other cells of a sweep can."""
+
+
 class LaunchError(Exception):
     """A sweep ended before all its cells were computed."""
 

@@ -1,7 +1,7 @@
 """A command line -> the overrides of each job of its sweep."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Glob, Override
@@ -9,8 +9,9 @@ from hydra.core.override_parser.types import Glob, Override
 from denoisebench.config import hydra_internals
 from denoisebench.config.compose import composed, user_errors
 from denoisebench.config.errors import ConfigError
-from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups
+from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups, own_overrides
 
+SCOPED = ("method", "noise", "dataset")
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
 
 
@@ -48,14 +49,47 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
     """
     with user_errors(overrides):
         parsed = hydra_internals.parse(overrides)
+        if multirun and any((o.get_key_element() or "") == "experiment" and o.is_sweep_override() for o in parsed):
+            raise ConfigError(
+                "presets cannot be swept together: each is a grid of its own; run one experiment=NAME after the other"
+            )
         named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(GRIDS)]
         if not multirun:
             if any(line.startswith("experiment=") for line in named) and _grid_of(named):
                 raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
-            return [list(overrides)]
+            return [list(_of_its_own(overrides))]
         given = {o.get_key_element() for o in parsed}
         grid = [o for o in hydra_internals.parse(_grid_of(named)) if o.get_key_element() not in given]
-        return [list(job) for job in itertools.product(*(_values(override) for override in [*grid, *parsed]))]
+        every = itertools.product(*(_values(override) for override in [*grid, *parsed]))
+        return [list(job) for job in dict.fromkeys(_of_its_own(job) for job in every)]
+
+
+def _of_its_own(job: Sequence[str]) -> tuple[str, ...]:
+    """The overrides of a job with `method.nlm.strength=1` as `method.strength=1` where its method is nlm, and without it
+    elsewhere; the same of noises and data sets."""
+    names = groups(job)
+    scoped = {line: _scope(line, names) for line in job}
+    if not any(scoped.values()):
+        return tuple(job)
+    chosen = composed([line for line in job if not scoped[line] and _is_choice(line, names)])[1].runtime.choices
+    own = []
+    for line, scope in scoped.items():
+        if scope is None:
+            own.append(line)
+        elif chosen.get(scope[0]) == scope[1]:
+            own.append(line.replace(f"{scope[0]}.{scope[1]}.", f"{scope[0]}.", 1))
+    return tuple(own)
+
+
+def _scope(line: str, names: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """(group, choice) of `group.choice.key=value`."""
+    group, _, rest = line.partition("=")[0].partition(".")
+    choice, dot, _ = rest.partition(".")
+    return (group, choice) if group in SCOPED and dot and choice in names.get(group, ()) else None
+
+
+def _is_choice(line: str, names: Mapping[str, Sequence[str]]) -> bool:
+    return line.partition("=")[0] in names or line in own_overrides([line])
 
 
 def _grid_of(named: Sequence[str]) -> list[str]:

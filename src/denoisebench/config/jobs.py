@@ -14,12 +14,12 @@ from omegaconf import OmegaConf
 
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
-from denoisebench.config.errors import ConfigError
+from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.parts import TARGET, Made, arguments_of, class_of, instantiate
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
-from denoisebench.job import Job, Learning, Method, Trainer, Validation
+from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
@@ -34,6 +34,18 @@ def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
     """
     made = Made()
     return [made_of(one, made) for one in compose_all(overrides, multirun=multirun)]
+
+
+def made_or_not(composed: Sequence[Composed]) -> tuple[list[Job], list[Unmade]]:
+    """The jobs of these configurations, and the cells that lack a file or a set of images. Raises: ConfigError."""
+    made, found, not_made = Made(), [], []
+    for one in composed:
+        try:
+            found.append(made_of(one, made))
+        except (OSError, DataError) as error:
+            label = one.method + (f"[{','.join(one.changed)}]" if one.changed else "")
+            not_made.append(Unmade(label, one.dataset, one.noise, one.plain["seed"], error))
+    return found, not_made
 
 
 def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:
@@ -54,7 +66,8 @@ def made_of(one: Composed, made: Made) -> Job:
         protocols=tuple(made.object(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()),
         loggers=tuple(made.object(node, f"loggers.{name}", Logger) for name, node in plain["loggers"].items()),
         trainer=Trainer(**plain["trainer"]), seed=plain["seed"], repeats=plain["repeats"], precision=plain["precision"],
-        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_checkpoint_of(plain), budget=plain["budget"],
+        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_file_of(plain, "checkpoint"),
+        init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))),
     )  # fmt: skip
@@ -112,12 +125,12 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
     return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]))
 
 
-def _checkpoint_of(plain: Mapping[str, Any]) -> Path | None:
-    if plain["checkpoint"] is None:
+def _file_of(plain: Mapping[str, Any], key: str) -> Path | None:
+    if plain.get(key) is None:
         return None
-    path = Path(plain["checkpoint"]).expanduser()
+    path = Path(plain[key]).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint={plain['checkpoint']}: no such file")
+        raise FileNotFoundError(f"{key}={plain[key]}: no such file")
     return path
 
 
@@ -152,14 +165,19 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
     oracle = {} if job.learning.training.selection == "last" else {
         "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
     }  # fmt: skip
-    return oracle | {
-        "method": job.plain["method"],
-        "training": job.plain["training"],
-        "set": job.learning.images.name,
-        "images": made.fingerprint(job.learning.images),
-        "noise": job.plain["train_noise"],
-        "precision": job.precision,
-    }
+    start = {} if job.init is None else {"init": file_hash(job.init)}
+    return (
+        oracle
+        | start
+        | {
+            "method": job.plain["method"],
+            "training": job.plain["training"],
+            "set": job.learning.images.name,
+            "images": made.fingerprint(job.learning.images),
+            "noise": job.plain["train_noise"],
+            "precision": job.precision,
+        }
+    )
 
 
 def _label_of(job: Job, one: Composed) -> str:
@@ -167,6 +185,8 @@ def _label_of(job: Job, one: Composed) -> str:
     changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
     if job.checkpoint is not None:
         changed.append(f"checkpoint={job.checkpoint.name}")
+    if job.learning and job.init is not None:
+        changed.append(f"init={job.init.name}")
     if job.tile:
         changed.append(f"tile={job.tile}")
     if job.learning and one.own_train_set:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from denoisebench.config.checks import check_arguments
-from denoisebench.config.errors import ConfigError
+from denoisebench.config.errors import ConfigError, DataError
+from denoisebench.datasets.images import ImageSet
 
 TARGET = "_target_"
 
@@ -47,9 +48,15 @@ def instantiate(node: Mapping[str, Any], key: str, kind: type = object) -> Any:
     try:
         return cls(**arguments)
     except FileNotFoundError as error:
-        raise FileNotFoundError(str(error).replace("dataset.", f"{key}.") if key == "train_set" else str(error)) from error
+        raise FileNotFoundError(_with_own_key(str(error), key)) from error
     except ValueError as error:
-        raise ConfigError(str(error).replace("dataset.", f"{key}.") if key == "train_set" else str(error)) from error
+        raise (DataError if kind is ImageSet else ConfigError)(_with_own_key(str(error), key)) from error
+
+
+def _with_own_key(text: str, key: str) -> str:
+    """What a class says of its keys: the same class may be the test set or the training set."""
+    group = {"train_set": "dataset", "train_noise": "noise"}.get(key.partition(".")[0])
+    return text.replace(f"{group}.", f"{key}.") if group else text
 
 
 class Made:

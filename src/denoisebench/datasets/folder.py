@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import Files, ImageSet, Look, fingerprint_of, look_at
 from denoisebench.datasets.listing import list_images, passed_over, shown
 from denoisebench.datasets.reading import Reading, image_size, middle
@@ -146,6 +147,13 @@ class Folder(ImageSet):
     @property
     def files(self) -> tuple[Path, ...]:
         return self._files.paths
+
+    def damaged(self) -> list[str]:
+        """By their headers, and only where those are right by all of their content."""
+        sides = [{name: files[name] for name in self.names} for files in (self._clean, self._noisy, self._second) if files]
+        if told := damaged_files(sides, self._how):
+            return told
+        return [look for side in self.looks().values() for _, look in side.values() if isinstance(look, str)]
 
     @property
     def fingerprint(self) -> str:

@@ -48,6 +48,10 @@ class ImageSet(ABC):
         height, width = (self.clean if self.has_clean else self.noisy)(index).shape[:2]
         return height, width
 
+    def damaged(self) -> list[str]:
+        """What is wrong with its files, as far as their headers tell: a line for each, naming it."""
+        return []
+
     def scene(self, index: int) -> str:
         """The photograph that an image was cut from, as far as the set tells: what one image says of a method, another of
         the same photograph says again."""

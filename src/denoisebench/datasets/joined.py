@@ -50,6 +50,9 @@ class Joined(ImageSet):
         images, own = self._at(index)
         return images.size(own)
 
+    def damaged(self) -> list[str]:
+        return [*self._sets[0].damaged(), *self._sets[1].damaged()]
+
     @property
     def files(self) -> tuple[Path, ...]:
         return (*self._sets[0].files, *self._sets[1].files)

@@ -78,7 +78,9 @@ def image_size(path: Path) -> tuple[int, int]:
             if head in TIFF_MARKS:
                 return tiff_size(file)
             with Image.open(file) as image:
-                turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+                # A PNG's EXIF is asked for only where its header has one: Pillow would read the whole image to look for it.
+                exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+                turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
                 return image.size if turned else (image.height, image.width)
         except Exception as error:  # whatever a decoder raises on a damaged file
             raise ValueError(f"{shown(path)}: cannot be read as an image ({error}); replace it or take it away") from error

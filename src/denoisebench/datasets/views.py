@@ -70,15 +70,19 @@ def no_target(images: ImageSet, target: Literal["clean", "noisy"] | None) -> str
     return None
 
 
-def too_small(images: ImageSet, patch: int) -> str | None:
-    """Which image is smaller than a training patch, and the way out; None if none is. Reads sizes only, where it can."""
+def first_smaller(images: ImageSet, side: int) -> str | None:
+    """The first image with a shorter side, and its size; None if there is none. Reads sizes only, where it can."""
     for index, name in enumerate(images.names):
         height, width = images.size(index)
-        if min(height, width) < patch:
-            return (
-                f"{images.name}, {name}: {height} x {width} is smaller than training.patch={patch}: "
-                "lower it, or take the image out of the training set"
-            )
+        if min(height, width) < side:
+            return f"{images.name}, {name}: {height} x {width}"
+    return None
+
+
+def too_small(images: ImageSet, patch: int) -> str | None:
+    """Which image is smaller than a training patch, and the way out; None if none is."""
+    if found := first_smaller(images, patch):
+        return f"{found} is smaller than training.patch={patch}: lower it, or take the image out of the training set"
     return None
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.ranges import Count, Positive
 from denoisebench.sampling import pixel_shuffle_down, pixel_shuffle_up, random_dihedral
 from denoisebench.tiling import in_tiles, pad_to_multiple
 
@@ -43,13 +44,13 @@ class AMSNet(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        init_gain: float = 0.1,
-        pd_train: int = 5,
-        pd: int = 2,
+        channels: Count = 3,
+        features: Count = 128,
+        init_gain: Positive = 0.1,
+        pd_train: Count = 5,
+        pd: Count = 2,
         refine: bool = False,
-        lr: float = 1e-4,
+        lr: Positive = 1e-4,
         lr_decay: Literal["constant", "linear"] = "constant",
     ) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from typing import Literal
 
 from denoisebench.networks.dbsn import DBSN
 from denoisebench.pixel_shuffled import PixelShuffledDenoiser
+from denoisebench.ranges import Count, Positive
 
 
 class APBSN(PixelShuffledDenoiser):
@@ -30,14 +31,14 @@ class APBSN(PixelShuffledDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        modules: int = 9,
+        channels: Count = 3,
+        features: Count = 128,
+        modules: Count = 9,
         init: Literal["default", "he"] = "default",
-        pd_train: int = 5,
-        pd: int = 2,
+        pd_train: Count = 5,
+        pd: Count = 2,
         refine: bool = True,
-        lr: float = 1e-4,
+        lr: Positive = 1e-4,
         lr_decay: Literal["steps", "linear"] = "steps",
     ) -> None:
         network = DBSN(channels, features, modules, init=init)

@@ -12,6 +12,7 @@ from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks import skip_unet
 from denoisebench.networks.laine_unet import LEVELS, MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach, rows_down
 from denoisebench.networks.layout import Layout, layers
+from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
 from denoisebench.tiling import in_tiles, pad_by_reflection
 
@@ -73,22 +74,22 @@ class ATBSN(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
+        channels: Count = 3,
+        features: Count = 48,
         init: Init = "leaky_he",
-        hole_train: int = 9,
-        hole: int = 3,
-        pad: int = 0,
+        hole_train: Number = 9,
+        hole: Number = 3,
+        pad: Number = 0,
         distill: bool = True,
-        switch: float = 0.8,
-        distill_holes: Sequence[int] = (0, 1, 3, 5, 7, 9, 11),
-        distill_patch: int = 128,
+        switch: Between = 0.8,
+        distill_holes: Sequence[Number] = (0, 1, 3, 5, 7, 9, 11),
+        distill_patch: Count = 128,
         student: Literal["at_bsn", "tm_bsn"] = "at_bsn",
         student_activation: bool = True,
         recharge: bool = False,
-        apr: float | None = None,
-        value_range: int | None = None,
-        lr: float = 3e-4,
+        apr: NonNegative | None = None,
+        value_range: Count | None = None,
+        lr: Positive = 3e-4,
         lr_decay: Literal["cosine", "linear"] = "cosine",
     ) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.masking import collected, grid_phases, neighbor_mean
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, Init, LaineUNet
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
 from denoisebench.tiling import in_tiles
 
@@ -43,15 +44,15 @@ class Blind2Unblind(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
+        channels: Count = 3,
+        features: Count = 48,
         init: Init = "default",
-        visibility_start: float = 2.0,
-        visibility_end: float = 20.0,
-        ramp_start: float = 0.8,
-        blind_weight: float = 1.0,
+        visibility_start: NonNegative = 2.0,
+        visibility_end: NonNegative = 20.0,
+        ramp_start: NonNegative = 0.8,
+        blind_weight: NonNegative = 1.0,
         output: Literal["visible", "mid", "blind"] = "visible",
-        lr: float = 3e-4,
+        lr: Positive = 3e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
     ) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.classical import ClassicalDenoiser
+from denoisebench.ranges import NonNegative
 
 
 class BM3D(ClassicalDenoiser):
@@ -29,7 +30,7 @@ class BM3D(ClassicalDenoiser):
     family = "similar patches"
     least_side = 16
 
-    def __init__(self, sigma: float | None = None, profile: Literal["np", "lc"] = "np") -> None:
+    def __init__(self, sigma: NonNegative | None = None, profile: Literal["np", "lc"] = "np") -> None:
         super().__init__(sigma)
         self._library()
         self.profile = profile

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.sampling import draw_pixels, pixel_shuffle_down, pixel_shuffle_up, pixel_subsample, random_dihedral
 from denoisebench.tiling import in_tiles
 
@@ -45,14 +46,14 @@ class CBSN(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        modules: int = 9,
+        channels: Count = 3,
+        features: Count = 128,
+        modules: Count = 9,
         init: Literal["default", "he"] = "he",
-        stride_blind: int = 5,
-        stride_invariance: int = 2,
-        invariance: float = 2.0,
-        lr: float = 1e-4,
+        stride_blind: Count = 5,
+        stride_invariance: Count = 2,
+        invariance: NonNegative = 2.0,
+        lr: Positive = 1e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
     ) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.skip_net import SMALLEST, SkipNet
+from denoisebench.ranges import Count, NonNegative, Positive
 
 INPUTS = 32
 INPUT_MAX = 0.1
@@ -123,15 +124,15 @@ class DIP(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        input_std: float = 1 / 30,
+        channels: Count = 3,
+        features: Count = 128,
+        input_std: NonNegative = 1 / 30,
         stop: Stop = "es_wmv",
-        window: int = 100,
-        patience: int = 1000,
+        window: Count = 100,
+        patience: Count = 1000,
         average: Literal["ema", "last"] = "ema",
-        steps: int = 5000,
-        lr: float = 0.01,
+        steps: Count = 5000,
+        lr: Positive = 0.01,
     ) -> None:
         super().__init__()
         if stop not in ("es_wmv", "es_emv", "steps"):

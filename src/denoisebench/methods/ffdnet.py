@@ -11,6 +11,7 @@ from denoisebench.classical import estimated_std
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.ffdnet import FFDNetwork
 from denoisebench.networks.layout import Layout
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.tiling import in_tiles
 
 
@@ -39,12 +40,12 @@ class FFDNet(SupervisedDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 96,
-        layers: int = 12,
-        init_gain: float = 0.2,
-        sigma: float | None = None,
-        lr: float = 1e-4,
+        channels: Count = 3,
+        features: Count = 96,
+        layers: Count = 12,
+        init_gain: Positive = 0.2,
+        sigma: NonNegative | None = None,
+        lr: Positive = 1e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
     ) -> None:
         super().__init__()

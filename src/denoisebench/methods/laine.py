@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, Init, LaineUNet, blind_reach
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.tiling import in_tiles
 
 LEAST_LEVEL = 1e-3
@@ -48,16 +49,16 @@ class Laine(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
+        channels: Count = 3,
+        features: Count = 48,
         init: Init = "he",
         estimate: Literal["pme", "mu"] = "pme",
         noise_model: Literal["gaussian", "poisson"] = "gaussian",
-        sigma: float | None = None,
-        lam: float | Sequence[float] | None = None,
+        sigma: NonNegative | None = None,
+        lam: Positive | Sequence[Positive] | None = None,
         unknown: Literal["per_image", "global"] = "per_image",
         covariance: Literal["full", "diagonal"] = "full",
-        lr: float = 3e-4,
+        lr: Positive = 3e-4,
         lr_decay: Literal["ramps", "linear"] = "ramps",
     ) -> None:
         super().__init__()

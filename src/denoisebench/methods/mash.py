@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.noise2noise_unet import FEATURES, Noise2NoiseUNet
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.sampling import bernoulli_mask, check_size, draw_permutations, merge_subsamples, random_subsamples
 
 TILE = 4
@@ -50,15 +51,15 @@ class MASH(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = FEATURES,
-        steps: int = 800,
-        passes: int = 10,
+        channels: Count = 3,
+        features: Count = FEATURES,
+        steps: Count = 800,
+        passes: Count = 10,
         rule: Literal["released", "paper"] = "released",
         shuffle: bool = True,
-        shuffle_at: float = 51 / 800,
-        flatness: float = 0.5,
-        lr: float = 4e-4,
+        shuffle_at: NonNegative = 51 / 800,
+        flatness: NonNegative = 0.5,
+        lr: Positive = 4e-4,
     ) -> None:
         super().__init__()
         if rule not in RULES:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisebench.networks.mmbsn import MultiMaskBSN
 from denoisebench.pixel_shuffled import PixelShuffledDenoiser, zeros_to_multiple
+from denoisebench.ranges import Count, Fraction, Number, Positive
 
 
 class MMBSN(PixelShuffledDenoiser):
@@ -39,17 +40,17 @@ class MMBSN(PixelShuffledDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        modules: int = 7,
+        channels: Count = 3,
+        features: Count = 128,
+        modules: Number = 7,
         init: Literal["default", "he"] = "default",
         masks_d2: Sequence[str] = ("centre", "antidiagonal"),
         masks_d3: Sequence[str] = ("centre", "antidiagonal"),
-        pd_train: int = 5,
-        pd: int = 2,
-        blend: float = 0.0,
+        pd_train: Count = 5,
+        pd: Count = 2,
+        blend: Fraction = 0.0,
         refine: bool = True,
-        lr: float = 1e-4,
+        lr: Positive = 1e-4,
         lr_decay: Literal["steps", "linear"] = "steps",
     ) -> None:
         if not 0 <= blend <= 1:

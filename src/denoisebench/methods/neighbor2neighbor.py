@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.ranges import Count, NonNegative, Positive
 from denoisebench.sampling import draw_neighbors, neighbor_subsample
 from denoisebench.schedules import EPOCHS, HALVED_AFTER, finished_epochs
 from denoisebench.tiling import in_tiles
@@ -36,12 +37,12 @@ class Neighbor2Neighbor(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
-        init_gain: float = 0.1,
-        regularizer: float = 2.0,
+        channels: Count = 3,
+        features: Count = 48,
+        init_gain: Positive = 0.1,
+        regularizer: NonNegative = 2.0,
         regularizer_ramp: bool = True,
-        lr: float = 3e-4,
+        lr: Positive = 3e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
     ) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ import numpy as np
 from skimage.restoration import denoise_nl_means
 
 from denoisebench.classical import ClassicalDenoiser
+from denoisebench.ranges import Count, NonNegative, Odd, Positive
 
 
 class NLM(ClassicalDenoiser):
@@ -20,7 +21,9 @@ class NLM(ClassicalDenoiser):
 
     family = "similar patches"
 
-    def __init__(self, sigma: float | None = None, strength: float = 0.8, patch_size: int = 5, patch_distance: int = 6) -> None:
+    def __init__(
+        self, sigma: NonNegative | None = None, strength: Positive = 0.8, patch_size: Odd = 5, patch_distance: Count = 6
+    ) -> None:
         super().__init__(sigma)
         self.strength = strength
         self.patch_size = patch_size

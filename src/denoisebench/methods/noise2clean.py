@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import SupervisedDenoiser
 from denoisebench.networks.unet import MULTIPLE, REACH, UNet
+from denoisebench.ranges import Count, Positive
 from denoisebench.tiling import in_tiles
 
 
@@ -26,10 +27,10 @@ class Noise2Clean(SupervisedDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
-        init_gain: float = 0.1,
-        lr: float = 3e-4,
+        channels: Count = 3,
+        features: Count = 48,
+        init_gain: Positive = 0.1,
+        lr: Positive = 3e-4,
         lr_decay: Literal["halving", "linear"] = "halving",
     ) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from torch import Tensor
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.conv_stack import ConvStack
 from denoisebench.networks.pair_loss import pair_loss
+from denoisebench.ranges import Count, Number, Positive
 from denoisebench.sampling import check_size, diagonal_pair, pixel_shuffle_down, pixel_shuffle_up
 from denoisebench.tiling import pad_to_multiple
 
@@ -34,7 +35,7 @@ class Noise2Detail(ImageDenoiser):
     smallest = 2
     replayed = True
 
-    def __init__(self, channels: int = 3, features: int = 48, steps: int = 2000, lr: float = 1e-3) -> None:
+    def __init__(self, channels: Count = 3, features: Count = 48, steps: Number = 2000, lr: Positive = 1e-3) -> None:
         super().__init__()
         if steps < 0:
             raise ValueError(f"method.steps must be 0 or more, got {steps}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.conv_stack import ConvStack
+from denoisebench.ranges import Count, Positive
 from denoisebench.sampling import check_size, chequerboard_halves
 
 KEPT_BEFORE = 4
@@ -78,13 +79,13 @@ class Noise2Fast(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 64,
+        channels: Count = 3,
+        features: Count = 64,
         networks: Literal["each", "joint"] = "each",
         objective: Literal["squared_error", "cross_entropy"] = "squared_error",
-        patience: int = 100,
-        steps: int = 5000,
-        lr: float = 1e-3,
+        patience: Count = 100,
+        steps: Count = 5000,
+        lr: Positive = 1e-3,
     ) -> None:
         super().__init__()
         if networks not in ("each", "joint") or objective not in ("squared_error", "cross_entropy"):

@@ -11,6 +11,7 @@ from denoisebench.masking import grid_phases, neighbor_mean
 from denoisebench.networks import laine_unet
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.laine_unet import Init, LaineUNet
+from denoisebench.ranges import Count, Positive
 from denoisebench.tiling import in_tiles
 
 DNCNN_MODULES = 6
@@ -43,15 +44,15 @@ class Noise2Self(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
+        channels: Count = 3,
         network: Literal["laine", "dncnn"] = "laine",
-        features: int | None = None,
+        features: Count | None = None,
         init: Init = "default",
-        cell: int = 4,
+        cell: Count = 4,
         replacement: Literal["neighbors", "zero"] = "neighbors",
         mask_channel: bool = False,
         output: Literal["blind", "visible"] = "blind",
-        lr: float = 1e-3,
+        lr: Positive = 1e-3,
         lr_decay: Literal["constant", "linear"] = "constant",
     ) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from denoisebench.masking import Marks, beside, draw_marks, draw_neighbor_values
 from denoisebench.networks import laine_unet, n2v_unet
 from denoisebench.networks.laine_unet import Init, LaineUNet
 from denoisebench.networks.n2v_unet import N2VUNet
+from denoisebench.ranges import Count, Positive
 from denoisebench.tiling import in_tiles
 
 
@@ -45,20 +46,20 @@ class Noise2Void(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
+        channels: Count = 3,
         network: Literal["laine", "paper", "n2v2"] = "laine",
-        features: int | None = None,
+        features: Count | None = None,
         init: Init = "default",
         residual: bool = False,
-        box: int = 8,
-        radius: int = 5,
+        box: Count = 8,
+        radius: Count = 5,
         replacement: Literal["uniform", "other", "mean", "median"] = "uniform",
         joint_channels: bool = False,
         structure: Literal["none", "rows", "columns", "both"] = "none",
-        structure_radius: int = 5,
+        structure_radius: Count = 5,
         norm: Literal["square", "absolute"] = "square",
         ensemble: bool = False,
-        lr: float = 4e-4,
+        lr: Positive = 4e-4,
         lr_decay: Literal["cosine", "linear"] = "cosine",
     ) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from denoisebench.classical import estimated_std
 from denoisebench.denoiser import ImageDenoiser
+from denoisebench.ranges import Count, NonNegative, Number, Positive
 from denoisebench.tiling import pad_by_reflection
 
 WINDOW = 40
@@ -101,8 +102,8 @@ class Pixel2Pixel(ImageDenoiser):
     smallest = 24  # below, the window's border would be reflected more than once
 
     def __init__(
-        self, channels: int = 3, features: int = 64, neighbours: int | None = None, sigma: float | None = None,
-        distance: Distance = "l1", sigmoid: bool = True, steps: int = 3000, lr: float = 1e-3,
+        self, channels: Count = 3, features: Count = 64, neighbours: Count | None = None, sigma: NonNegative | None = None,
+        distance: Distance = "l1", sigmoid: bool = True, steps: Number = 3000, lr: Positive = 1e-3,
     ) -> None:  # fmt: skip
         super().__init__()
         if neighbours is not None and not 2 <= neighbours <= WINDOW**2:

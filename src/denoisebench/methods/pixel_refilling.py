@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.dbsn import DBSN
+from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import bernoulli_mask, mosaic_down, mosaic_up
 from denoisebench.tiling import pad_to_multiple
 
@@ -75,15 +76,15 @@ class PixelRefilling(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 64,
-        modules: int = 4,
-        refill: float = 0.7,
-        pd: int = 2,
-        consistency: float = 0.2,
-        steps: int = 2001,
-        passes: int = 10,
-        lr: float = 1e-4,
+        channels: Count = 3,
+        features: Count = 64,
+        modules: Count = 4,
+        refill: Between = 0.7,
+        pd: Count = 2,
+        consistency: NonNegative = 0.2,
+        steps: Number = 2001,
+        passes: Count = 10,
+        lr: Positive = 1e-4,
     ) -> None:
         super().__init__()
         if not 0 < refill < 1:

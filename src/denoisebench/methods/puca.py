@@ -6,6 +6,7 @@ from torch import Tensor
 
 from denoisebench.networks.puca import PUCANetwork
 from denoisebench.pixel_shuffled import PixelShuffledDenoiser
+from denoisebench.ranges import Count, Positive
 
 
 class PUCA(PixelShuffledDenoiser):
@@ -39,14 +40,14 @@ class PUCA(PixelShuffledDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        modules: int = 4,
+        channels: Count = 3,
+        features: Count = 128,
+        modules: Count = 4,
         init: Literal["default", "he"] = "default",
-        pd_train: int = 4,
-        pd: int = 2,
+        pd_train: Count = 4,
+        pd: Count = 2,
         refine: bool = True,
-        lr: float = 1e-4,
+        lr: Positive = 1e-4,
         lr_decay: Literal["steps", "linear"] = "steps",
     ) -> None:
         network = PUCANetwork(channels, features, modules, init)

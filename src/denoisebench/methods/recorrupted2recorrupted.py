@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dncnn import DnCNN
+from denoisebench.ranges import Count, NonNegative, Number, Positive
 from denoisebench.tiling import in_tiles, pad_to_multiple
 
 TENTH_AFTER = 30 / 50
@@ -45,15 +46,15 @@ class Recorrupted2Recorrupted(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 64,
-        modules: int = 15,
+        channels: Count = 3,
+        features: Count = 64,
+        modules: Count = 15,
         init: Literal["released", "default"] = "released",
         target: Literal["recorrupted", "noisy"] = "recorrupted",
-        sigma: float | None = None,
-        alpha: float = 0.5,
-        passes: int = 50,
-        lr: float = 1e-3,
+        sigma: NonNegative | None = None,
+        alpha: Positive = 0.5,
+        passes: Number = 50,
+        lr: Positive = 1e-3,
         lr_decay: Literal["step", "linear"] = "step",
     ) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.laine_unet import MULTIPLE, REACH, BlindLaineUNet, LaineUNet
 from denoisebench.networks.lan import LAN
+from denoisebench.ranges import Count, NonNegative, Number, Positive
 from denoisebench.sampling import random_dihedral
 from denoisebench.tiling import in_tiles, pad_by_reflection
 
@@ -49,13 +50,13 @@ class SASL(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
+        channels: Count = 3,
+        features: Count = 48,
         init: Literal["default", "he", "leaky_he"] = "leaky_he",
-        hole: int = 9,
-        flat: float = 1.0,
-        textured: float = 5.0,
-        lr: float = 3e-4,
+        hole: Number = 9,
+        flat: NonNegative = 1.0,
+        textured: NonNegative = 5.0,
+        lr: Positive = 3e-4,
     ) -> None:
         super().__init__()
         if not 0 <= flat <= textured:

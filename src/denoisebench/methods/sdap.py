@@ -6,6 +6,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.dbsn import DBSN
+from denoisebench.ranges import Count, Positive
 from denoisebench.sampling import draw_permutations, pixel_shuffle_down, pixel_shuffle_up, random_dihedral, random_subsamples
 from denoisebench.tiling import in_tiles, pad_to_multiple
 
@@ -39,14 +40,14 @@ class SDAP(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 128,
-        modules: int = 9,
+        channels: Count = 3,
+        features: Count = 128,
+        modules: Count = 9,
         init: Literal["default", "he"] = "default",
-        subsample: int = 5,
-        pd: int = 2,
+        subsample: Count = 5,
+        pd: Count = 2,
         enhance: bool = False,
-        lr: float = 1e-4,
+        lr: Positive = 1e-4,
         lr_decay: Literal["constant", "linear", "two_stages"] = "constant",
     ) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.noise2noise_unet import PartialUNet, Ratio
+from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import bernoulli_mask
 
 BYTES_PER_PIXEL = 8192  # of one pass, 48 features, float32, as in Self2Self+
@@ -50,17 +51,17 @@ class Self2Self(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
-        drop: float = 0.3,
+        channels: Count = 3,
+        features: Count = 48,
+        drop: NonNegative = 0.3,
         ratio: Ratio = "usual",
-        mask_drop: float = 0.3,
-        photons: float | None = None,
+        mask_drop: Between = 0.3,
+        photons: Positive | None = None,
         result: Literal["passes", "training"] = "passes",
-        steps: int = 150_000,
-        passes: int = 100,
-        passes_per_batch: int | None = None,
-        lr: float = 1e-4,
+        steps: Number = 150_000,
+        passes: Count = 100,
+        passes_per_batch: Count | None = None,
+        lr: Positive = 1e-4,
         lr_decay: Literal["constant", "linear"] = "constant",
     ) -> None:
         super().__init__()

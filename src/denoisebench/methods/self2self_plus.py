@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.gated_autoencoder import GatedAutoencoder
+from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
 
@@ -47,16 +49,16 @@ class Self2SelfPlus(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
+        channels: Count = 3,
+        features: Count = 48,
         init: Literal["released", "he"] = "released",
-        drop: float = 0.4,
-        steps: int = 4000,
-        passes: int = 500,
-        passes_per_batch: int | None = None,
+        drop: Between = 0.4,
+        steps: Number = 4000,
+        passes: Count = 500,
+        passes_per_batch: Count | None = None,
         iqa: Literal["paq2piq"] | None = "paq2piq",
-        iqa_weight: float = 2e-8,
-        lr: float = 4e-4,
+        iqa_weight: NonNegative = 2e-8,
+        lr: Positive = 4e-4,
         lr_decay: Literal["constant", "linear"] = "constant",
     ) -> None:
         super().__init__()
@@ -85,6 +87,15 @@ class Self2SelfPlus(ImageDenoiser):
     @property
     def averaged(self) -> int:
         return self.passes
+
+    def lacking(self) -> str | None:
+        if self.iqa is None or _paq2piq_is_here():
+            return None
+        try:
+            paq2piq(torch.device("cpu"))  # fetches its weights where they can be had
+        except RuntimeError as error:
+            return str(error)
+        return None
 
     def reset(self, noisy: Tensor) -> None:
         self.network.reset()
@@ -127,6 +138,18 @@ class Self2SelfPlus(ImageDenoiser):
         return max(1, room // (BYTES_PER_PIXEL * noisy.shape[-2] * noisy.shape[-1]))
 
 
+def _paq2piq_files() -> tuple[Path, Path]:
+    hub = Path(torch.hub.get_dir())
+    return (
+        hub / "checkpoints" / "resnet18-f37072fd.pth",
+        hub / "pyiqa" / "P2P_RoIPoolModel-fit.10.bs.120-ca69882e.pth",
+    )
+
+
+def _paq2piq_is_here() -> bool:
+    return find_spec("pyiqa") is not None and all(file.is_file() for file in _paq2piq_files())
+
+
 def paq2piq(device: torch.device) -> Callable[[Tensor], Tensor]:
     """PaQ-2-PiQ (Ying et al., CVPR 2020) from pyiqa, frozen and in eval mode.
 
@@ -139,11 +162,7 @@ def paq2piq(device: torch.device) -> Callable[[Tensor], Tensor]:
             "method.iqa=paq2piq needs pyiqa: install the extra, `denoisebench[iqa]` (its licence is for non-commercial use), "
             "or leave the term out with method.iqa=null"
         ) from error
-    hub = Path(torch.hub.get_dir())
-    files = (
-        hub / "checkpoints" / "resnet18-f37072fd.pth",
-        hub / "pyiqa" / "P2P_RoIPoolModel-fit.10.bs.120-ca69882e.pth",
-    )
+    files = _paq2piq_files()
     try:
         # Its random first weights must not shift our masks, nor its messages get among our output.
         with isolated_rng(0), redirect_stdout(sys.stderr):

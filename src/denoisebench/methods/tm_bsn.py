@@ -11,6 +11,7 @@ from torch import Tensor
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.skip_unet import MULTIPLE, REACH, RELEASED, SkipUNet
 from denoisebench.networks.triangular import TriangularBSN
+from denoisebench.ranges import Between, Count, NonNegative, Number, Positive
 from denoisebench.sampling import draw_recharged, draw_window_pairs, random_dihedral, recharged, window_pairs
 from denoisebench.tiling import in_tiles, pad_by_reflection
 
@@ -52,19 +53,19 @@ class TMBSN(DatasetDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
-        modules: int = 5,
-        hole_train: int = 5,
-        hole: int = 2,
-        pad: int = 16,
+        channels: Count = 3,
+        features: Count = 48,
+        modules: Count = 5,
+        hole_train: Number = 5,
+        hole: Number = 2,
+        pad: Number = 16,
         distill: bool = True,
-        switch: float = 0.5,
-        distill_holes: Sequence[int] = (2, 3, 4, 5, 6),
+        switch: Between = 0.5,
+        distill_holes: Sequence[Number] = (2, 3, 4, 5, 6),
         recharge: bool = True,
-        apr: float | None = None,
-        value_range: int | None = None,
-        lr: float = 1e-4,
+        apr: NonNegative | None = None,
+        value_range: Count | None = None,
+        lr: Positive = 1e-4,
         lr_decay: Literal["cosine", "linear"] = "cosine",
     ) -> None:
         super().__init__()

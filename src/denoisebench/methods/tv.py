@@ -4,6 +4,7 @@ import numpy as np
 from skimage.restoration import denoise_tv_chambolle
 
 from denoisebench.classical import ClassicalDenoiser
+from denoisebench.ranges import Count, NonNegative, Positive
 
 
 class TV(ClassicalDenoiser):
@@ -23,7 +24,7 @@ class TV(ClassicalDenoiser):
     family = "smoothness"
 
     def __init__(
-        self, sigma: float | None = None, strength: float = 0.7, tolerance: float = 2e-4, max_iterations: int = 200
+        self, sigma: NonNegative | None = None, strength: Positive = 0.7, tolerance: Positive = 2e-4, max_iterations: Count = 200
     ) -> None:
         super().__init__(sigma)
         self.strength = strength

@@ -7,6 +7,7 @@ import pywt
 from skimage.restoration import denoise_wavelet
 
 from denoisebench.classical import ClassicalDenoiser
+from denoisebench.ranges import NonNegative
 
 
 class Wavelet(ClassicalDenoiser):
@@ -27,7 +28,7 @@ class Wavelet(ClassicalDenoiser):
 
     def __init__(
         self,
-        sigma: float | None = None,
+        sigma: NonNegative | None = None,
         shrinkage: Literal["BayesShrink", "VisuShrink"] = "BayesShrink",
         threshold: Literal["soft", "hard"] = "soft",
         wavelet: str = "db1",

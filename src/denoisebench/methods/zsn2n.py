@@ -8,6 +8,7 @@ from torch import Tensor
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.networks.conv_stack import ConvStack
 from denoisebench.networks.pair_loss import pair_loss
+from denoisebench.ranges import Between, Count, Number, Positive
 from denoisebench.sampling import check_size, diagonal_pair
 
 
@@ -37,11 +38,11 @@ class ZSN2N(ImageDenoiser):
 
     def __init__(
         self,
-        channels: int = 3,
-        features: int = 48,
-        steps: int = 2000,
-        halvings: Sequence[float] = (0.75,),
-        lr: float = 1e-3,
+        channels: Count = 3,
+        features: Count = 48,
+        steps: Number = 2000,
+        halvings: Sequence[Between] = (0.75,),
+        lr: Positive = 1e-3,
     ) -> None:
         super().__init__()
         if steps < 0:

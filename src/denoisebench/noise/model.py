@@ -6,7 +6,7 @@ given as a pair (low, high) is drawn uniformly for each image. Noisy images are 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +62,11 @@ class NoiseModel(ABC):
     @abstractmethod
     def kind(self) -> str:
         """The name, but for clipping and quantisation."""
+
+    @property
+    def true_level(self) -> Mapping[str, Level]:
+        """What a method can be told of it that says all of its strength, by the key it is told with; empty: no one number."""
+        return {}
 
     @abstractmethod
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor: ...

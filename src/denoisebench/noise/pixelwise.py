@@ -1,6 +1,6 @@
 """Noise that is drawn for each pixel on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,10 @@ class Gaussian(NoiseModel):
     def kind(self) -> str:
         return f"gaussian{shown(self.sigma)}"
 
+    @property
+    def true_level(self) -> Mapping[str, Level]:
+        return {"sigma": self.sigma}
+
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
         std = drawn(self.sigma, clean, generator) / 255
         return clean + std * normal(clean, generator)
@@ -41,6 +45,10 @@ class Poisson(NoiseModel):
     @property
     def kind(self) -> str:
         return f"poisson{shown(self.lam)}"
+
+    @property
+    def true_level(self) -> Mapping[str, Level]:
+        return {"lam": self.lam}
 
     def corrupt(self, clean: Tensor, generator: Generator) -> Tensor:
         lam = drawn(self.lam, clean, generator)

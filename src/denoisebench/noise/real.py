@@ -1,10 +1,11 @@
 """Noise that a data set brings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from denoisebench.noise.model import NoiseModel
+from denoisebench.noise.model import Level, NoiseModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +36,7 @@ class Stored(Real):
     @property
     def kind(self) -> str:
         return f"stored{self.level}"
+
+    @property
+    def true_level(self) -> Mapping[str, Level]:
+        return {"sigma": self.level}

@@ -149,10 +149,8 @@ def health_section(report: Report) -> Markup:
             status = cell.status()
             title = element("strong", f"{STATES[cell.state]} ")
             told = joined(title, f"{cell}: {status.get('reason', '')}")
-            trace = status.get("traceback")
-            parts.append(
-                element("details", element("summary", told), element("pre", str(trace))) if trace else element("p", told)
-            )
+            trace = cell.traceback if cell.state == "failed" else ""
+            parts.append(element("details", element("summary", told), element("pre", trace)) if trace else element("p", told))
     missing = [str(cell) for cell in report.cells if cell.state in ("planned", "running")]
     if missing:
         items = [element("li", text) for text in missing]

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from denoisebench.progress import output_console
+from denoisebench.progress import counted, output_console
 from denoisebench.report.rows import runs_root
-from denoisebench.store.cell import Cell, study_folder
+from denoisebench.store.cell import TRACEBACK, Cell, study_folder
 from denoisebench.store.code import changed_since
 from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
@@ -23,7 +23,7 @@ STYLES = {"failed": "red", "skipped": "yellow", "done": "green"}
 def counts(cells: Sequence[Cell]) -> str:
     """`5 done, 1 failed` of cells."""
     found = Counter(STATES[cell.state] for cell in cells)
-    return f"{len(cells)} cells: " + ", ".join(f"{found[name]} {name}" for name in STATES.values() if found[name])
+    return f"{counted(len(cells), 'cell')}: " + ", ".join(f"{found[name]} {name}" for name in STATES.values() if found[name])
 
 
 def explained(cells: Sequence[Cell]) -> list[str]:
@@ -60,7 +60,8 @@ def print_counts(cells: Sequence[Cell], console: Console) -> int:
     for cell in cells:
         if cell.state == "failed":
             console.print(f"failed {cell}: {cell.status().get('reason', '')}", style="red", markup=False)
-            console.print(f"       traceback: {cell.folder / 'status.json'}", markup=False)
+            if (cell.folder / TRACEBACK).is_file():
+                console.print(f"       traceback: {cell.folder / TRACEBACK}", markup=False)
     study = study_folder(cells[0].root, cells[0].study)
     known = study.name if study.parent == runs_root() else str(study)
     console.print(f"{counts(cells)}. Next: denoisebench report {shlex.quote(known)}", markup=False)

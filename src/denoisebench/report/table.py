@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.progress import duration
+from denoisebench.progress import counted, duration
 from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
@@ -14,6 +14,8 @@ TAG_TEXTS = {
     "second_view": "trained on pairs of independent noisy views",
     "oracle_sigma": "told the true noise level",
     "oracle_selected": "its weights were chosen by clean images",
+    "sigma_given": "told a noise level that is not the true one",
+    "weights_given": "tested with weights whose training is not known here",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
@@ -98,7 +100,7 @@ class Grid:
 
 
 def size_text(images: int, photographs: int) -> str:
-    return f"{images} images" + (f" of {photographs} photographs" if photographs not in (0, images) else "")
+    return counted(images, "image") + (f" of {counted(photographs, 'photograph')}" if photographs not in (0, images) else "")
 
 
 def tags_of(result: Result, images: frozenset[str]) -> list[str]:
@@ -107,7 +109,7 @@ def tags_of(result: Result, images: frozenset[str]) -> list[str]:
     tags += result.tags.split()
     tags += ["per image"] if result.learns == "image" else []
     tags += ["scored by server"] if result.scored_by == "server" else []
-    tags += [f"{result.images} images only"] if result.names != images else []
+    tags += [f"{counted(result.images, 'image')} only"] if result.names != images else []
     tags += [f"precision {result.precision}"] if result.precision not in ("", "32") else []
     tags += [f"{result.repeats} repeats"] if result.repeats > 1 else []
     return tags + ([f"{result.seeds} seeds"] if result.seeds > 1 else [])

@@ -16,6 +16,9 @@ from denoisebench.store.files import write_atomic
 from denoisebench.store.finished import damage
 from denoisebench.store.status import State, read_status
 
+LONGEST_NAME = 80
+TRACEBACK = "traceback.txt"  # of a cell that failed
+
 
 def _canonical(value: Any) -> Any:
     """Equal settings as equal JSON: 25 and 25.0 are one number."""
@@ -31,9 +34,9 @@ def key_of(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(_canonical(identity), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """A readable name that no file system minds; the key beside it keeps it unique."""
-    return re.sub(r"[^\w\-.,=\[\]+]", "_", text)[:80].strip(".") or "_"
+    return re.sub(r"[^\w\-.,=\[\]+]", "_", text)[:LONGEST_NAME].strip(".") or "_"
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,13 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        parts = map(_file_name, (self.study, self.label, self.dataset, self.noise, f"seed{self.seed}-{self.key}"))
+        parts = map(file_name, (self.study, self.label, self.dataset, self.noise, f"seed{self.seed}-{self.key}"))
         return Path(self.root).joinpath(*parts)
 
     @property
     def inputs(self) -> Path:
         """Noisy and clean test images, shared by the cells of a study and named by their hash."""
-        return Path(self.root) / _file_name(self.study) / ".inputs"
+        return Path(self.root) / file_name(self.study) / ".inputs"
 
     @property
     def training(self) -> Path:
@@ -74,13 +77,21 @@ class Cell:
         return read_status(self.folder)
 
     @property
+    def traceback(self) -> str:
+        """Of what made it fail; empty if there is none."""
+        path = self.folder / TRACEBACK
+        return path.read_text(encoding="utf-8") if path.is_file() else str(self.status().get("traceback", ""))
+
+    @property
     def state(self) -> State:
         state = self.status()["state"]
         return "planned" if state == "done" and damage(self.folder) else state
 
     def set_status(self, state: State, **details: Any) -> None:
+        if state != "failed":
+            (self.folder / TRACEBACK).unlink(missing_ok=True)
         write_atomic(self.folder / "status.json", json.dumps({"state": state, **details}, indent=1))
 
 
 def study_folder(root: str, study: str) -> Path:
-    return Path(root) / _file_name(study)
+    return Path(root) / file_name(study)

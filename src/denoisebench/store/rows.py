@@ -18,6 +18,7 @@ COLUMNS = (
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
     "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
+    "weights",
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
 LATER = {"scored_by", *COLUMNS[COLUMNS.index("scene") :]}  # that the rows of older versions lack

@@ -20,6 +20,7 @@ from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import again, finished
+from denoisebench.study.deaths import watched
 from denoisebench.study.failures import fail, failure_of
 from denoisebench.study.limits import impossible_reason, smaller
 from denoisebench.study.ownership import gate, network_free, own
@@ -50,7 +51,7 @@ def _attempt(job: Job) -> Outcome:
         with own(cell, job.shard), network_free(cell):
             if ended := _begun(job):
                 return ended
-            with opened(job.loggers, finished.about(job)) as log, _memory_advice(job):
+            with opened(job.loggers, finished.about(job)) as log, _memory_advice(job), watched(cell, job.shard):
                 rows = computed(job, log)
     except BusyError:
         return "busy"

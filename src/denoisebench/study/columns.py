@@ -3,47 +3,71 @@
 from collections.abc import Mapping
 from typing import Any
 
+from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
 from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
+from denoisebench.training.origin import Origin, origin_of
 
 
 def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | None) -> dict[str, Any]:
     """training: what its `training.json` says, for a method that was trained here."""
-    cell, given = job.cell, job.checkpoint is not None
-    selection = "given" if given else job.learning.training.selection if job.learning else ""
+    cell = job.cell
     return {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
-        "learns": method.learns, "trained_on": _trained_on(job), "train_noise": _train_noise(job),
-        "train_steps": job.learning.training.steps if job.learning else None,
-        "train_seconds": training["seconds"] if training else None, "selection": selection,
-        "budget": job.budget if method.learns != "nothing" and not given else "",
-        "tags": " ".join([*method.tags, *_training_tags(job, training)]),
-        "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
+        "learns": method.learns, **_training_columns(job, training),
+        "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
+        "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(), "weights": _weights(job),
         **cost(method, job.test_set.channels, job.seed).columns, "family": method.family, "averaged": method.averaged,
     }  # fmt: skip
 
 
-def _trained_on(job: Job) -> str:
+def _training_columns(job: Job, training: Mapping[str, Any] | None) -> dict[str, Any]:
     if job.checkpoint is not None:
-        return "unknown: weights given"
-    return job.learning.images.name if job.learning else ""
+        origin = origin_of(job.checkpoint)
+        known = origin or Origin(trained_on="unknown: weights given")
+        return {
+            "trained_on": known.trained_on, "train_noise": known.train_noise, "train_steps": known.steps,
+            "train_seconds": known.seconds, "selection": "given", "budget": known.budget,
+        }  # fmt: skip
+    own = job.learning
+    return {
+        "trained_on": own.images.name if own else "", "train_noise": train_noise(job), "train_steps": own and own.training.steps,
+        "train_seconds": training["seconds"] if training else None, "selection": own.training.selection if own else "",
+        "budget": job.budget if job.method.learns != "nothing" else "",
+    }  # fmt: skip
 
 
-def _train_noise(job: Job) -> str:
+def train_noise(job: Job) -> str:
     if job.learning is None:
         return ""
     own = job.learning
     return own.noise.name + ("" if own.images.has_noisy else f" {own.training.noise}")
 
 
+def _weights(job: Job) -> str:
+    """The file of weights that was tested or trained on from, with the beginning of its SHA-256."""
+    file = job.checkpoint or job.init
+    return f"{file.name} {file_hash(file)[:12]}" if file else ""
+
+
+def _method_tags(job: Job, method: Denoiser) -> list[str]:
+    """Those of the method; a level that it was told is an oracle's only where it is the noise's own."""
+    key = "lam" if job.method.settings.get("noise_model") == "poisson" else "sigma"
+    true = job.noise.true_level.get(key) == job.method.settings.get(key)
+    return [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
+
+
 def _training_tags(job: Job, training: Mapping[str, Any] | None) -> list[str]:
-    if job.learning is None:
-        return []
+    """Those of what trained its weights, here or where they come from."""
+    given = job.checkpoint or job.init
+    origin, own = origin_of(given) if given else None, job.learning
     tags = {
-        "transductive": bool(job.learning.images.sources & job.test_set.sources),
-        "oracle_selected": job.learning.training.selection == "oracle",
+        "transductive": bool(own and own.images.sources & job.test_set.sources)
+        or bool(origin and origin.sources and origin.shares_photographs(job.test_set.sources)),
+        "oracle_selected": bool(own and own.training.selection == "oracle") or bool(origin and origin.selection == "oracle"),
         "stale_training": bool(training and training["stale"]),
+        "weights_given": bool(given and origin is None),
     }
     return [tag for tag, holds in tags.items() if holds]

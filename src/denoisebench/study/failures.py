@@ -4,7 +4,8 @@ import traceback
 from pathlib import Path
 
 from denoisebench.progress import console
-from denoisebench.store.cell import Cell
+from denoisebench.store.cell import TRACEBACK, Cell
+from denoisebench.store.files import write_atomic
 from denoisebench.study.ownership import part_name
 
 
@@ -15,10 +16,11 @@ def failure_of(cell: Cell, shard: str) -> Path:
 
 def fail(cell: Cell, error: Exception, shard: str | None) -> None:
     """Note that a cell, or a shard of it, failed."""
-    console.print(f"failed   {cell}: {error}", style="red", markup=False)
+    console.print(f"failed   {cell}", style="red", markup=False)  # the reason is told at the end of the run
     try:
+        write_atomic(cell.folder / TRACEBACK, traceback.format_exc())
         if shard:
             failure_of(cell, shard).touch()
-        cell.set_status("failed", reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        cell.set_status("failed", reason=f"{type(error).__name__}: {error}")
     except OSError as unwritten:  # as on a full disk: the cell then counts as unfinished
         console.print(f"         and could not note it: {unwritten}", style="red", markup=False)

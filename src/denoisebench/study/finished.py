@@ -17,6 +17,8 @@ from denoisebench.tracking.log import lacking, opened
 
 def is_left(job: Job) -> bool:
     """Whether there is something to do: the cell is not done, or not scored or logged as its job asks for."""
+    if job.lacks:
+        return False
     if job.cell.state != "done" or job.force or again.is_done_again(job):
         return True
     return lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)

@@ -3,18 +3,25 @@
 from collections.abc import Iterator
 
 from denoisebench.config import SEVERAL_DEVICES, ConfigError
-from denoisebench.datasets.views import impossible, no_target
+from denoisebench.datasets.views import first_smaller, impossible, no_target
 from denoisebench.job import Job
 from denoisebench.study.engines import engine_of
 
 
 def impossible_reason(job: Job) -> str | None:
     """Why this cell is impossible, and the way out; None for a possible one."""
-    if reason := impossible(job.test_set, job.noise):
+    if reason := job.lacks or impossible(job.test_set, job.noise):
         return reason
-    if job.learning is None:
-        return None
+    smallest = job.method.cls.smallest
+    if smallest > 1 and (found := first_smaller(job.test_set, smallest)):
+        return f"{job.method.name} takes images of at least {smallest} x {smallest}, and {found}: take it out, or crop larger"
+    return _no_training(job) if job.learning else None
+
+
+def _no_training(job: Job) -> str | None:
+    """Why it cannot be trained as it is asked for."""
     own = job.learning
+    assert own is not None
     if own.training.selection == "oracle" and not job.test_set.has_clean:
         return f"training.selection=oracle needs clean images, and {job.test_set.name} has none: use training.selection=last"
     if reason := impossible(own.images, own.noise, "train_noise"):
@@ -43,10 +50,14 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"{name} learns from no data set, and its recipe for budget={job.budget} sets training.steps")
     if learns == "image" and job.budget != "paper" and not job.method.recipe_sets:
         raise ConfigError(f"{name} learns from each image, and budget={job.budget} has no recipe for it: choose another budget")
+    channels = job.method.settings.get("channels", job.test_set.channels)
+    if channels != job.test_set.channels:
+        raise ConfigError(f"method.channels={channels}, and the images of {job.test_set.name} have {job.test_set.channels}")
     if job.shard and job.checkpoint is None and learns == "dataset":
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
+    _check_weights(job)
     if job.checkpoint is not None:
         if learns != "dataset":
             raise ConfigError(f"checkpoint={job.checkpoint}: {name} has no weights to load")
@@ -54,6 +65,24 @@ def _check_method(job: Job) -> None:
         raise ConfigError(
             f"{name} learns from a data set, and training.steps is 0: budget={job.budget} has no recipe for it, "
             "or it was set so; set training.steps or choose another budget"
+        )
+
+
+OF_TRAINING = ("training", "train_set", "train_noise", "validation")
+
+
+def _check_weights(job: Job) -> None:
+    """That what is asked of a training is asked of one."""
+    if job.init is not None and job.checkpoint is not None:
+        raise ConfigError("checkpoint=FILE tests weights as they are, init=FILE trains on from them: give one of the two")
+    if job.init is not None and job.method.learns != "dataset":
+        raise ConfigError(f"init={job.init}: {job.method.name} learns from no data set, and starts from no weights")
+    keys = [override.partition("=")[0].lstrip("+") for override in job.overrides]
+    asked = [key for key in keys if key.partition(".")[0] in OF_TRAINING]
+    if job.checkpoint is not None and asked:
+        raise ConfigError(
+            f"checkpoint={job.checkpoint} is tested as it is, and {', '.join(asked)} would be of a training: leave one of them "
+            f"out, or train on from these weights with init={job.checkpoint}"
         )
 
 

@@ -68,7 +68,7 @@ def changed_since_planned(job: Job) -> ChangedError:
 
 def remarks_on(jobs: Sequence[Job]) -> Iterator[str]:
     """What is odd about the images and noises of the cells that are left, each once."""
-    left = [job for job in jobs if job.cell.state != "done" or job.force]
+    left = [job for job in jobs if not job.lacks and (job.cell.state != "done" or job.force)]
     told = [line for job in {(id(job.test_set), id(job.noise)): job for job in left}.values() for line in _of_test(job)]
     told += [line for job in left if job.learning for line in level_remarks(job.learning.noise)]
     return iter(dict.fromkeys(told))

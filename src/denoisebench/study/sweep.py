@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from denoisebench.config import Launcher, quoted
-from denoisebench.config.jobs import job_of
-from denoisebench.job import Job, Work
+from denoisebench.config import Launcher, compose_one, quoted
+from denoisebench.config.jobs import job_of, made_or_not
+from denoisebench.job import Job, Unmade, Work
 from denoisebench.progress import console, roughly
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
@@ -18,6 +18,7 @@ from denoisebench.streams import steady_output
 from denoisebench.study import again
 from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.costs import expected_of, seconds_of_little
+from denoisebench.study.deaths import died, forget, last_words
 from denoisebench.study.failures import fail
 from denoisebench.study.finished import is_left
 from denoisebench.study.outlook import Outlook
@@ -43,11 +44,12 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     process waits for another's network. Raises: ConfigError; the result raises LaunchError.
     """
     first = planned[0].cell
-    left = [job for job in planned if is_left(job)]
+    left = sorted((job for job in planned if is_left(job) and (job.force or not died(job.cell))), key=_was_begun)
     launch = Launcher([*_place(first), *_settings(planned[0].launch, left)], work)
     items: dict[tuple[object, ...], list[Cell]] = {}
     for job in planned:
-        again.tell(job)
+        if not job.lacks:
+            again.tell(job)
     for job in left:
         own = None if launch.in_this_process else job.cell.train_key or job.cell.key
         items.setdefault((job.cell.root, job.cell.study, job.shard, own), []).append(job.cell)
@@ -57,6 +59,11 @@ def launcher(planned: Sequence[Job]) -> Callable[[], None]:
     (study_folder(first.root, first.study) / STOP).unlink(missing_ok=True)
     work_items = [[*_item(cells, shard, expected), *common] for (_, _, shard, _), cells in items.items()]
     return lambda: launch(work_items) if work_items else None
+
+
+def _was_begun(job: Job) -> bool:
+    """Those come last that a process was computing when it ended: they may end this one too."""
+    return job.cell.state == "running"
 
 
 def _settings(launch: Sequence[str], left: Sequence[Job]) -> list[str]:
@@ -94,10 +101,14 @@ def _number(seconds: float | None) -> str:
     return "null" if seconds is None else f"{seconds:.3f}"
 
 
-def failed_jobs(study: Path, settings: Sequence[str]) -> list[Job]:
-    """The jobs of a study's failed cells, to be tried again."""
-    failed = [cell for cell in read_plan(study).values() if cell.state == "failed"]
-    return [_job(cell, [*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
+def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[Unmade]]:
+    """The jobs of a study's failed cells, to be tried again, and the cells that lack a file or a set of images."""
+    failed = [cell for cell in read_plan(study).values() if cell.state == "failed" or last_words(cell)]
+    for cell in failed:
+        forget(cell)
+    composed = [compose_one([*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
+    jobs, unmade = made_or_not(composed)
+    return [job.at(str(study.parent), study.name) for job in jobs], unmade
 
 
 def _job(cell: Cell, overrides: Sequence[str]) -> Job:

@@ -24,7 +24,7 @@ from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import again
-from denoisebench.study.columns import identity_columns
+from denoisebench.study.columns import identity_columns, train_noise
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
 from denoisebench.study.making import method_and_data
@@ -33,6 +33,7 @@ from denoisebench.tracking.about import about_training
 from denoisebench.tracking.log import Log, Shared
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, Told, quiet, trained, trainer_for
+from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import sheltered
 from denoisebench.training.weights import load_weights
 
@@ -84,8 +85,8 @@ def _of_others(job: Job) -> set[tuple[str, int]]:
 
 def _made(job: Job, log: Log, skip: set[tuple[str, int]]) -> Made:
     engine, (method, data) = engine_of(job), method_and_data(job, skip)
-    if job.checkpoint is not None:
-        load_weights(method, job.checkpoint)
+    if weights := job.checkpoint or job.init:
+        load_weights(method, weights)
     return Made(method, data, engine, _training(job, method, data, engine, log) if job.learning else None)
 
 
@@ -99,7 +100,10 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
     code = {name: one for name, one in job.code.items() if name.partition(".")[0] in ("method", "train_noise")}
-    course = Course(job.seed, engine, own.validation.every, again.trains_again(job), again.asked_by(cell), code)
+    selection = own.training.selection
+    origin = Origin.of(own.images.name, train_noise(job), job.budget, selection, own.images.sources)
+    about = (again.trains_again(job), again.asked_by(cell), code, origin)
+    course = Course(job.seed, engine, own.validation.every, *about)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
     return about

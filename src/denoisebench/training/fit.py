@@ -18,7 +18,9 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from denoisebench.datasets.datamodule import DataModule
+from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
+from denoisebench.networks.layout import read_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
@@ -29,6 +31,7 @@ from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
 from denoisebench.training.engine import Engine
+from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
 from denoisebench.training.weights import load_weights, source_hash
 
@@ -67,7 +70,8 @@ def quiet() -> Iterator[None]:
 @dataclass(frozen=True)
 class Course:
     """How a training goes: all that it draws follows `seed`. validate_every: steps between scores of clean images; 0: never.
-    force: train again what is done already. asked_by: the command that forced it last. code: what computes it."""
+    force: train again what is done already. asked_by: the command that forced it last. code: what computes it.
+    origin: what is kept of it beside its weights."""
 
     seed: int
     engine: Engine = field(default_factory=Engine)
@@ -75,6 +79,7 @@ class Course:
     force: bool = False
     asked_by: str = ""
     code: Code = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
     if not checkpoint.is_file():
         return None, 0
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        stored = read_file(checkpoint)
         if lacking := NEEDED_TO_RESUME - stored.keys():
             raise ValueError(f"it has no {', '.join(sorted(lacking))}")
         return checkpoint, int(stored["global_step"])
@@ -222,5 +227,7 @@ def _keep(
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     seconds = log.seconds - validation.seconds
     about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices, "forced": course.asked_by}
+    if course.origin:
+        about |= {"origin": course.origin.told(), "weights": file_hash(folder / "weights.pt")}
     about |= {"source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))

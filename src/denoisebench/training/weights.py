@@ -1,17 +1,15 @@
 """Weights of a method: read from a file, and whether the code that made them is still the same."""
 
 import hashlib
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from denoisebench import sampling, tiling
 from denoisebench.denoiser import Denoiser
-from denoisebench.networks.layout import found, unwrapped
+from denoisebench.networks.layout import found, read_file, unwrapped
 
 
 def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that such a method saved") -> None:
@@ -20,9 +18,9 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
     Raises: ValueError naming the file and what does not fit.
     """
     try:
-        weights = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise ValueError(f"{path} is not a valid file of weights ({told(error)}); {way_out}") from error
+        weights = unwrapped(read_file(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a valid file of weights ({error}); {way_out}") from error
     if wrong := _misfits(method, weights):
         try:
             released = method.released(weights)
@@ -35,14 +33,6 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
         weights = released
         assert not _misfits(method, weights)
     method.load_state_dict({**method.state_dict(), **weights})
-
-
-def told(error: Exception) -> str:
-    """What an unpickler says of a file, without its advice: nobody should load a foreign file less safely."""
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    if "weights_only" in text:
-        return "it would run code when it is loaded"
-    return text[:200] if isinstance(error, OSError | ValueError) else "it is damaged, or of another kind"
 
 
 def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:

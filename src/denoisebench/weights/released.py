@@ -24,7 +24,7 @@ from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
 from denoisebench.methods.tm_bsn import TMBSN
-from denoisebench.networks.layout import found, unwrapped
+from denoisebench.networks.layout import found, read_file, unwrapped
 from denoisebench.store.files import whole_file
 
 KNOW_LAYOUTS: dict[str, type[Denoiser]] = {"tm_bsn": TMBSN, "at_bsn": ATBSN}
@@ -113,12 +113,9 @@ def _listed(names: list[str]) -> str:
 def _from_pytorch(file: Path) -> dict[str, Tensor]:
     """The tensors of a state dict, out of what trainers wrap it in, without buffers of the mask."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever a damaged file makes the restricted unpickler raise
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file} is no PyTorch file of plain tensors ({said})") from error
+        content = read_file(file)
+    except ValueError as error:
+        raise ValueError(f"{file} is no PyTorch file of plain tensors: {error}") from error
     for key in ("model_weight", "denoiser"):  # as AP-BSN's trainer saves it
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -140,9 +137,10 @@ def _from_tensorflow(file: Path) -> dict[str, Tensor]:
                 raise ValueError("it holds other things than arrays")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, MemoryError) as error:
+        said = "an array of it would not fit into memory" if isinstance(error, MemoryError) else error
         raise ValueError(
-            f"{file} is no .npz of C-BSN's variables ({error}); make one where TensorFlow is installed, with:\n"
+            f"{file} is no .npz of C-BSN's variables ({said}); make one where TensorFlow is installed, with:\n"
             + "\n".join((__doc__ or "").strip().splitlines()[-3:])
         ) from error
     weights = {name: array for name, array in arrays.items() if not name.endswith(TENSORFLOW_REST)}

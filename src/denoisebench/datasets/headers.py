@@ -1,0 +1,67 @@
+"""What the headers of image files tell, before any of them is read: what is no image, gray among colour, of another size."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tifffile
+from PIL import Image
+
+from denoisebench.datasets.listing import shown
+from denoisebench.datasets.reading import Reading, image_size
+from denoisebench.datasets.tiff import TIFF_MARKS
+
+GRAY_MODES = frozenset(("1", "L", "LA", "I;16", "I;16B", "I", "F"))
+COLOUR_MODES = frozenset(("P", "RGB", "RGBA"))
+KINDS = {1: "gray", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """height, width: as it is read, turned as its EXIF says. channels: 1 or 3 without alpha; None where the header leaves it
+    open."""
+
+    height: int
+    width: int
+    channels: int | None
+
+
+def header_of(path: Path) -> Header:
+    """Raises: ValueError, naming the file, for what is no image."""
+    return Header(*image_size(path), _channels(path))
+
+
+def _channels(path: Path) -> int | None:
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in TIFF_MARKS
+        file.seek(0)
+        if is_tiff:
+            with tifffile.TiffFile(file) as tiff:
+                return {1: 1, 2: 1, 3: 3, 4: 3}.get(tiff.pages.first.samplesperpixel)
+        with Image.open(file) as image:
+            return 1 if image.mode in GRAY_MODES else 3 if image.mode in COLOUR_MODES else None
+
+
+def damaged_files(sides: Sequence[Mapping[str, Path]], how: Reading) -> list[str]:
+    """A line for each file, by the name of its image, that cannot be read so, or whose partner has another size."""
+    return list(_damaged(sides, how))
+
+
+def _damaged(sides: Sequence[Mapping[str, Path]], how: Reading) -> Iterator[str]:
+    first: dict[str, tuple[Path, Header]] = {}
+    readable = (None, 1, 3) if how.to_gray else (None, how.channels)
+    for name, path in ((name, path) for side in sides for name, path in side.items()):
+        try:
+            header = header_of(path)
+        except (OSError, ValueError) as error:
+            yield str(error)
+            continue
+        if header.channels not in readable:
+            yield f"{shown(path)}: is {KINDS[header.channels or 0]}, and this data set is read as {KINDS[how.channels]}"
+        partner, other = first.setdefault(name, (path, header))
+        if (header.height, header.width) != (other.height, other.width):
+            yield f"{shown(path)} is {_size(header)}, its partner {shown(partner)} {_size(other)}"
+
+
+def _size(header: Header) -> str:
+    return f"{header.height} x {header.width}"
