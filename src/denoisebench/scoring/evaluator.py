@@ -20,6 +20,7 @@ from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.files import whole_file
 from denoisebench.store.pictures import output_name, strip, write_png
 from denoisebench.store.rows import PartialRows, Row, chosen_text
+from denoisebench.versions import protocol_version
 
 WARM_UP_SIDE = 64
 
@@ -148,7 +149,7 @@ class Evaluator(pl.Callback):
         sha = image_hash(batch.noisy[i])
         output, noisy = _channels_last(denoised), _channels_last(batch.noisy[i])
         clean = None if batch.clean is None else _channels_last(batch.clean[i])
-        write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
+        output_sha = write_png(self.folder / "images" / output_name(image, batch.repeat), output, bits=16)
         clean_sha = "" if batch.clean is None else image_hash(batch.clean[i])
         self._keep_input(f"{sha}-noisy.png", noisy, 8)
         if clean is not None and batch.clean is not None:
@@ -161,6 +162,7 @@ class Evaluator(pl.Callback):
         rows: list[Row] = [
             {**self.identity, "repeat": batch.repeat, "image": image, "protocol": protocol.name, **value,
              "scored_by": "local", **told, "noisy_sha": sha, "clean_sha": clean_sha,
+             "output_sha": output_sha, "protocol_version": protocol_version(protocol),
              "status": "unscored" if clean is None else "done"}
             for protocol, value in zip(self.protocols, values, strict=True)
         ]  # fmt: skip

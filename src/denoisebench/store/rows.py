@@ -18,9 +18,10 @@ COLUMNS = (
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
     "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
+    "output_sha", "weights_sha", "dataset_version", "noise_version", "protocol_version",
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
-LATER = {"scored_by", "scene", "chosen"}  # that the rows of older versions lack
+LATER = {"scored_by", *COLUMNS[COLUMNS.index("scene") :]}  # that the rows of older versions lack
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, after any apostrophes
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"

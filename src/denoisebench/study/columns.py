@@ -7,6 +7,8 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
 from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
+from denoisebench.training.weights import weights_sha
+from denoisebench.versions import version_of
 
 
 def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -22,6 +24,8 @@ def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | N
         "tags": " ".join([*method.tags, *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(),
         **cost(method, job.test_set.channels, job.seed).columns, "family": method.family, "averaged": method.averaged,
+        "weights_sha": weights_sha(method) if given or job.learning else "",
+        "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
     }  # fmt: skip
 
 
