@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from denoisebench.packs.read import opened_study
 from denoisebench.scoring import measures
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import changed_since
@@ -23,11 +24,13 @@ def runs_root() -> Path:
 
 
 def find_study(name: str) -> Path:
-    """The folder of a study, given its name or its path.
+    """The folder of a study, given its name or its path, or the path of a pack, which is unpacked below `runs/.packs`.
 
-    Raises: FileNotFoundError naming the studies that are there.
+    Raises: FileNotFoundError naming the studies that are there; ValueError for what is no pack.
     """
     root = runs_root()
+    if Path(name).suffix == ".zip":
+        return opened_study(Path(name).expanduser(), root)
     for path in (Path(name).expanduser(), root / name):
         if (path / "plan.json").is_file() or any(path.glob("*/*/*/seed*/rows.csv")):
             return path.resolve() if path.name in ("", "..") else path

@@ -49,7 +49,12 @@ def _number_or_text(text: str) -> float | str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV file in one atomic step; None is written as nothing, floats so that they read back the same.
+    """A CSV file in one atomic step: `csv_text`."""
+    write_atomic(path, csv_text(columns, rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A CSV; None is written as nothing, floats so that they read back the same.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front, which `read_csv` takes away again.
     """
@@ -57,7 +62,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
-    write_atomic(path, text.getvalue())
+    return text.getvalue()
 
 
 def inert(value: object) -> object:
@@ -96,8 +101,11 @@ def _as_given(text: str) -> str:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """The rows of a cell: its columns, and after them those of further measures."""
-    rows = list(rows)
-    write_csv(path, tuple(dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))), rows)
+    write_atomic(path, rows_text(list(rows)))
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    return csv_text(tuple(dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))), rows)
 
 
 def read_server_rows(folder: Path) -> list[Row]:
