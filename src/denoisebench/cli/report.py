@@ -18,7 +18,10 @@ def _count(text: str) -> int:
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names under runs/, or paths.", show_default=False)],
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY", help="Names under runs/, paths, packs or results.csv files.", show_default=False),
+    ],
     protocol: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Score the stored outputs under this protocol too; may be repeated.")
     ] = None,
@@ -43,6 +46,7 @@ def report(
       denoisebench report demo
       denoisebench report classical quick --baseline bm3d
       denoisebench report demo --protocol apbsn
+      denoisebench report demo other-lab.pack.zip     one cell of two labs: both, and their difference
 
     report.html opens from disk and fetches nothing. It links the images of the study, so move it with them.
     """
@@ -114,4 +118,4 @@ def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
     with loading():
         from denoisebench.study.finished import rescore
 
-    return rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
+    return rescore([cell for study in studies if study.is_dir() for cell in read_plan(study).values()], _protocols(names))

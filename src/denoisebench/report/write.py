@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from denoisebench.packs.read import ORIGIN
 from denoisebench.progress import output_console
 from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
 from denoisebench.report.plain import print_tables, write_results
-from denoisebench.report.study import build, comparison_columns
+from denoisebench.report.rows import runs_root
+from denoisebench.report.study import build, comparison_columns, name_of
 from denoisebench.report.viewer import write_pictures
 from denoisebench.store.files import write_atomic
 
@@ -34,6 +36,9 @@ def write_report(
     print_tables(report.results, console)
     for note in report.notes:
         console.print(f"mind: {note}", markup=False)
+    for one in report.twice:
+        told = f"{one.labs[0]} {one.psnr_db[0]:.4f} dB, {one.labs[1]} {one.psnr_db[1]:.4f} dB, {one.difference_db:+.4f}"
+        console.print(f"twice: {one.cell}, {one.protocol}: {told}", markup=False)
     for choice in report.choices:
         console.print(f"chosen: {choice}", markup=False)
     write_results(report.results, place / "results.csv", comparison_columns(report))
@@ -45,7 +50,12 @@ def write_report(
 
 
 def default_folder(studies: Sequence[Path]) -> Path:
-    """A study's own folder; of several, one beside the first: `a+b`."""
-    if len(studies) == 1:
+    """A study's own folder; of several, one beside the first: `a+b`. What came as a file is reported below `runs/`."""
+    if len(studies) == 1 and not _is_foreign(studies[0]):
         return studies[0]
-    return studies[0].resolve().parent / "+".join(study.resolve().name for study in studies)
+    own = next((study for study in studies if not _is_foreign(study)), None)
+    return (own.resolve().parent if own else runs_root()) / "+".join(map(name_of, studies))
+
+
+def _is_foreign(study: Path) -> bool:
+    return study.suffix == ".csv" or (study / ORIGIN).is_file()

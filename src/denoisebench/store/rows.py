@@ -26,6 +26,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, af
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
 SERVER_COLUMNS = (*COLUMNS, "images", "computation")
+MEANS = ("server", "results.csv")  # `scored_by` of rows that are means of images, which they do not name
 Row = dict[str, Any]
 
 
