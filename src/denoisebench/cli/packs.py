@@ -1,13 +1,17 @@
 """`denoisebench pack` and `verify-pack`: results that others can check."""
 
+import json
 import secrets
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from denoisebench.cli.messages import loading, refused
+
+if TYPE_CHECKING:
+    from denoisebench.verify.pack import Draw, Verdict
 
 STYLES = {"verified": "green", "consistent": None, "contradicted": "red"}
 
@@ -55,6 +59,8 @@ def verify_pack(
     recompute: Annotated[int, typer.Option(min=0, metavar="N", help="Compute this many cells again.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Which cells are drawn (default: drawn now).", show_default=False)] = None,
     most_seconds: Annotated[float, typer.Option(metavar="S", help="Draw among cells that took so long at most.")] = 120.0,
+    record: Annotated[bool, typer.Option("--record", help="Keep what was found in FILE.verified.json, for the site.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON (docs/json.md).")] = False,
 ) -> int:
     """Check a pack without trusting it, and say of each cell whether it is verified, consistent or contradicted.
 
@@ -69,22 +75,30 @@ def verify_pack(
     Exit code: 0 if nothing is contradicted, 1 if something is, 2 if it is no pack.
     """
     with loading():
-        from denoisebench.progress import output_console
-        from denoisebench.verify.finding import Finding
+        from denoisebench.packs.record import write_record
         from denoisebench.verify.pack import Draw, verify
-    console = output_console()
+    draw = Draw(recompute, secrets.randbelow(2**32) if seed is None else seed, most_seconds)
+    with refused():
+        verdict = verify(file, draw)
+    if record:
+        print(f"wrote {write_record(file, verdict.record(draw))}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(verdict.record(draw), indent=1))
+    else:
+        _print_verdict(verdict, draw)
+    return int(not verdict.holds)
 
-    def told(finding: Finding) -> None:
+
+def _print_verdict(verdict: "Verdict", draw: "Draw") -> None:
+    from denoisebench.progress import output_console
+
+    console = output_console()
+    for finding in verdict.findings:
         console.print(f"{finding.word:12} {finding.cell}", style=STYLES[finding.word], markup=False)
         for line in finding.lines():
             console.print(f"             {line}", markup=False)
-
-    drawn = secrets.randbelow(2**32) if seed is None else seed
-    with refused():
-        verdict = verify(file, Draw(recompute, drawn, most_seconds), told)
     for fault in verdict.faults:
         console.print(f"contradicted {fault}", style="red", markup=False)
-    if recompute:
-        console.print(f"{len(verdict.drawn)} cells computed again, drawn with --seed {drawn}", markup=False)
+    if draw.count:
+        console.print(f"{len(verdict.drawn)} cells computed again, drawn with --seed {draw.seed}", markup=False)
     console.print(verdict.counts, markup=False)
-    return int(not verdict.holds)

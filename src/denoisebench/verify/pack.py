@@ -2,10 +2,13 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import denoisebench
 from denoisebench.config.parts import Made
 from denoisebench.job import Job
 from denoisebench.packs.read import Pack, cell_of, put
@@ -32,7 +35,24 @@ class Verdict:
 
     findings: list[Finding]
     faults: list[str]
+    digest: str
     drawn: list[Finding] = field(default_factory=list)
+
+    def record(self, draw: Draw) -> dict[str, Any]:
+        """For programs, and for the site: docs/json.md describes it."""
+        cells = {
+            f.cell.key: {
+                "cell": str(f.cell), "word": f.word, "contradictions": f.contradictions, "checked": f.checked,
+                "unchecked": f.unchecked,
+            }
+            for f in self.findings
+        }  # fmt: skip
+        return {
+            "schema": "denoisebench/verify-pack/1", "digest": self.digest,
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "denoisebench": denoisebench.__version__, "counts": self.counts, "faults": self.faults, "cells": cells,
+            "recomputed": [f.cell.key for f in self.drawn], "seed": draw.seed,
+        }  # fmt: skip
 
     @property
     def holds(self) -> bool:
@@ -44,11 +64,11 @@ class Verdict:
         return ", ".join(f"{found[word]} {word}" for word in WORDS)
 
 
-def verify(path: Path, draw: Draw, told: Callable[[Finding], None] = lambda finding: None) -> Verdict:
-    """Every check that can be made here. told: of each cell, once it is looked at. Raises: ValueError for what is no pack."""
+def verify(path: Path, draw: Draw) -> Verdict:
+    """Every check that can be made here. Raises: ValueError for what is no pack."""
     made = Made()
     with Pack(path) as pack, tempfile.TemporaryDirectory(prefix="denoisebench-") as root:
-        verdict = Verdict([Finding(cell) for cell in pack.head.cells], list(pack.faults()))
+        verdict = Verdict([Finding(cell) for cell in pack.head.cells], list(pack.faults()), pack.digest)
         rows, jobs = {}, {}
         for finding in verdict.findings:
             own = _read(pack, finding, Path(root))
@@ -60,8 +80,6 @@ def verify(path: Path, draw: Draw, told: Callable[[Finding], None] = lambda find
                 jobs[finding.cell.key] = job
         if draw.count:
             verdict.drawn = recompute(verdict.findings, jobs, rows, draw.count, draw.seed, draw.most_s)
-        for finding in verdict.findings:
-            told(finding)
     return verdict
 
 
