@@ -1,8 +1,11 @@
 """A method's paper, code and deviations, read from its class's docstring; and papers as BibTeX."""
 
+import ast
 import inspect
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 PAPER = re.compile(r"(?P<authors>[^:;]+?): (?P<title>[^;]+?), (?:(?P<venue>[A-Z][A-Za-z ]*?) )?(?P<year>\d{4})\b(?!\.\d)")
 PREPRINT = re.compile(r"(?P<authors>[^:;]+?): (?P<title>[^;]+?), arXiv \d{4}\.\d{4,5}")
@@ -63,7 +66,8 @@ class Described:
         return self._paper((), found) if found else None
 
     def _paper(self, authors: tuple[str, ...], found: re.Match[str]) -> Paper:
-        arxiv = ARXIV.search(self.told)
+        own = re.split(r"[;(]|\. ", self.told[found.start() :][len(found["title"]) + len(", ".join(authors)) :])[0]
+        arxiv = ARXIV.search(own)
         said = found.groupdict()
         year = said.get("year") or (f"20{arxiv[1][:2]}" if arxiv else "")
         title = re.sub(r" \([^)]*\)$", "", found["title"])
@@ -76,9 +80,26 @@ class Described:
 
 def described(cls: type) -> Described:
     """What a class's docstring says: its first line, the paragraph that cites, and its deviations."""
-    what, *parts = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+    return _described(cls.__doc__ or "")
+
+
+def described_at(target: str) -> Described:
+    """The same of `package.module.Class`, read as a file: PyTorch is not loaded. Raises: ValueError where there is none."""
+    module, _, name = target.rpartition(".")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"{target}: no source file of it is here")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    if not classes:
+        raise ValueError(f"{target}: {spec.origin} has no such class")
+    return _described(ast.get_docstring(classes[0]) or "")
+
+
+def _described(docstring: str) -> Described:
+    what, *parts = inspect.cleandoc(docstring).split("\n\n")
     flat = [" ".join(part.split()) for part in parts]
-    cites = flat[0] if flat and re.search(r"\b(19|20)\d\d\b", flat[0]) else ""
+    cites = flat[0] if flat and (re.search(r"\b(19|20)\d\d\b", flat[0]) or ARXIV.search(flat[0])) else ""
     deviations = next((part for part in flat if part.startswith("Deviations")), "")
     return Described(" ".join(what.split()), cites, deviations)
 

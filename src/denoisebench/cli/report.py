@@ -37,6 +37,7 @@ def report(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all results as JSON (docs/json.md).")] = False,
 ) -> int:
     """Print the tables of one or several studies; write report.html, report.md, results.csv and table.tex.
 
@@ -56,7 +57,7 @@ def report(
     with refused():
         folders = [find_study(name) for name in dict.fromkeys(studies)]
         failures = _rescored(folders, protocol) if protocol else 0
-        written = write_report(folders, out, baseline=baseline, pictures=pictures)
+        written = write_report(folders, out, baseline=baseline, pictures=pictures, as_json=as_json)
     return max(written, int(failures > 0))
 
 

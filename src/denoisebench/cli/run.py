@@ -1,5 +1,6 @@
 """`denoisebench run`, `retry` and `status`: the commands that compute a study, and the one that looks at it."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="List the cells and the trainings that they share; compute nothing.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: print it as JSON (docs/json.md).")] = False,
     config_dir: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,6 +89,8 @@ def run(
     """
     from denoisebench import config
 
+    if as_json and not plan:
+        raise typer.BadParameter("--json goes with --plan: `denoisebench report STUDY --json` prints results")
     folders = [part for folder in config_dir or () for part in ("--config-dir", folder)]
     arguments = [*(settings or ()), *folders, *(["-m"] if multirun else ()), *(["--cfg", cfg] if cfg else ())]
     with refused():
@@ -95,7 +99,7 @@ def run(
             config.hydra_flags(arguments)
             return 0
         composed = config.compose_all(overrides, multirun=multirun)
-    return _compute(lambda: _jobs(composed), only_plan=plan)
+    return _compute(lambda: _jobs(composed), only_plan=plan, as_json=as_json)
 
 
 def _jobs(composed: "Sequence[Composed]") -> "list[Job]":
@@ -130,6 +134,7 @@ def retry(
 
 def status(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names under runs/, or paths.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON (docs/json.md).")] = False,
 ) -> int:
     """List every planned cell of a study and its state.
 
@@ -139,13 +144,20 @@ def status(
       denoisebench status demo
     """
     from denoisebench.report.rows import find_study
-    from denoisebench.report.status import print_status
+    from denoisebench.report.status import exit_code, print_status
+    from denoisebench.store.plan import read_plan
 
     with refused():
-        return max(print_status(find_study(study)) for study in studies)
+        folders = list(map(find_study, studies))
+        if as_json:
+            from denoisebench.report.as_json import status_plain
+
+            print(json.dumps(status_plain(folders), indent=1))
+            return max(exit_code(list(read_plan(folder).values())) for folder in folders)
+        return max(map(print_status, folders))
 
 
-def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) -> int:
+def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False, as_json: bool = False) -> int:
     """Plan these jobs, and compute what is not done."""
     from denoisebench.config import LaunchError
 
@@ -158,7 +170,7 @@ def _compute(jobs: "Callable[[], Sequence[Job]]", *, only_plan: bool = False) ->
         for line in sets.remarks_on(planned):
             print(f"note: {line}", file=sys.stderr)
         if only_plan:
-            planning.print_plan(planned)
+            print(json.dumps(planning.plan_plain(planned), indent=1)) if as_json else planning.print_plan(planned)
             return 0
         launch = sweep.launcher(planned)
     costs.warn_of_days(planned)

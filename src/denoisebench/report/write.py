@@ -1,10 +1,14 @@
 """`denoisebench report`: every format of one report, from one reading of the rows."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from denoisebench.packs.read import ORIGIN
 from denoisebench.progress import output_console
+from denoisebench.report.as_json import report_plain
 from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
@@ -18,22 +22,33 @@ FILES = ("report.html", "report.md", "results.csv", "table.tex")
 
 
 def write_report(
-    studies: Sequence[Path], folder: Path | None = None, *, baseline: str = "noisy", pictures: int | None = None
+    studies: Sequence[Path],
+    folder: Path | None = None,
+    *,
+    baseline: str = "noisy",
+    pictures: int | None = None,
+    as_json: bool = False,
 ) -> int:
     """Print the tables of studies and write their report; 1 if there is no finished cell.
 
-    folder: where to write; a single study's own, or one beside the first study named after all of them.
+    as_json: print all results as JSON instead. folder: where to write; a single study's own, or one beside the first study
+    named after all of them.
     """
-    console = output_console()
+    console = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else output_console()
     report = build(studies, baseline)
     if not report.rows:
+        if as_json:
+            print(json.dumps(report_plain(report, folder or default_folder(studies)), indent=1))
         for study in studies:
             for note in report.notes:
                 console.print(f"mind: {note}", markup=False)
             console.print(f"{study}: no finished cell yet; `denoisebench status {study.name}` says why", markup=False)
         return 1
     place = folder or default_folder(studies)
-    print_tables(report.results, console)
+    if as_json:
+        print(json.dumps(report_plain(report, place), indent=1, allow_nan=False))
+    else:
+        print_tables(report.results, console)
     for note in report.notes:
         console.print(f"mind: {note}", markup=False)
     for one in report.twice:

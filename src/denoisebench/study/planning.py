@@ -1,7 +1,8 @@
 """Jobs -> the cells of a study, checked before anything runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -65,6 +66,27 @@ def print_plan(planned: Sequence[Job]) -> None:
     for line in _trainings([job.cell for job in planned]):
         out.print(line, markup=False)
     out.print(str(left_of(planned, Costs(study_rows(planned), speed_of))), markup=False)
+
+
+def plan_plain(planned: Sequence[Job]) -> dict[str, Any]:
+    """What `print_plan` says, for programs: docs/json.md describes it."""
+    left = left_of(planned, Costs(study_rows(planned), speed_of))
+    shared: dict[str, list[Cell]] = {}
+    for job in planned:
+        if job.cell.train_key:
+            shared.setdefault(job.cell.train_key, []).append(job.cell)
+    trainings = [
+        {"key": key, "done": (own[0].training / "training.json").is_file(), "cells": [cell.key for cell in own]}
+        for key, own in shared.items()
+    ]
+    return {
+        "schema": "denoisebench/plan/1", "cells": list(map(_cell_plain, planned)), "trainings": trainings, "left": asdict(left),
+    }  # fmt: skip
+
+
+def _cell_plain(job: Job) -> dict[str, Any]:
+    reason = impossible_reason(job) if job.cell.state != "done" else None
+    return {**job.cell.plain, "impossible": reason, "training": job.cell.train_key}
 
 
 def _trainings(cells: Sequence[Cell]) -> Iterator[str]:
