@@ -14,13 +14,13 @@ COPY src src
 # PyTorch's default wheels bring the CUDA libraries; for a CPU a smaller build is asked for.
 RUN python -m venv /opt/denoisebench \
  && /opt/denoisebench/bin/pip install --no-cache-dir "$(grep '^uv==' constraints.txt || echo uv)" \
- && case "$BACKEND" in cpu) wheels="--torch-backend=cpu" ;; cuda) wheels="" ;; *) echo "BACKEND is cpu or cuda" && exit 1 ;; esac \
- && /opt/denoisebench/bin/uv pip install --no-cache --python /opt/denoisebench/bin/python $wheels -c constraints.txt .
+ && case "$BACKEND" in cpu) set -- --torch-backend=cpu ;; cuda) set -- ;; *) echo "BACKEND is cpu or cuda" && exit 1 ;; esac \
+ && /opt/denoisebench/bin/uv pip install --no-cache --python /opt/denoisebench/bin/python "$@" -c constraints.txt .
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=built /opt/denoisebench /opt/denoisebench
 RUN useradd --create-home --uid 1000 denoisebench && mkdir /work /data && chown denoisebench /work /data
-USER denoisebench
+USER 1000
 WORKDIR /work
 ENV PATH=/opt/denoisebench/bin:$PATH DENOISEBENCH_DATA=/data
 VOLUME ["/data"]
