@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e
 
-.PHONY: help demo test test-slow bench lint audit format methods wheel constraints clean
+.PHONY: help demo test test-slow bench site docs smoke lint audit format methods wheel constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -20,6 +20,15 @@ test-slow: .venv/dev  ## run the learning and kill tests
 
 bench: .venv/dev  ## speed against the released procedures, about 10 minutes on 2 cores (ARGS=--scale: against image size)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+site: .venv/core  ## write the site of the committed packs: public/index.html
+	$(BIN)/denoisebench site experiments/*/*.pack.zip experiments/quick/results.csv --to public
+
+docs: .venv/docs  ## build the documentation site: build/site/index.html
+	$(BIN)/python docs/build.py
+
+smoke: .venv/dev  ## build wheel and sdist, and try both in bare environments of each Python that is here
+	.ci/smoke dist
 
 lint: .venv/dev  ## ruff, pyright, import layers, advisories on dependencies
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -60,3 +69,7 @@ clean:  ## remove the environment, caches and builds (results in runs/ stay)
 .venv/dev: .venv/uv pyproject.toml constraints.txt
 	$(INSTALL) '.[dev]'
 	@touch $@ .venv/core
+
+.venv/docs: .venv/dev
+	$(INSTALL) '.[docs]'
+	@touch $@

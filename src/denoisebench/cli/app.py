@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from denoisebench.cli import check, completion, data, denoise, report, run, submit, weights
+from denoisebench.cli import check, completion, data, denoise, packs, papers, report, run, site, submit, weights
 from denoisebench.cli.messages import refuse
 from denoisebench.streams import steady_output
 
@@ -38,6 +38,11 @@ app.command()(run.status)
 app.command(context_settings={"ignore_unknown_options": True})(run.retry)
 app.command()(check.check)
 app.command()(report.dashboard)
+app.command()(packs.pack)
+app.command()(packs.verify_pack)
+app.command()(site.site)
+app.command()(papers.cite)
+app.command()(papers.card)
 app.command()(submit.submit)
 app.add_typer(data.app, name="data")
 app.command()(weights.import_weights)

@@ -30,12 +30,14 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data se
 
 
 @app.command("list")
-def list_() -> int:
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON (docs/json.md).")] = False,
+) -> int:
     """List the data sets: which of them are here, sizes and licences."""
     from denoisebench.cli import sets
 
     with refused():
-        return sets.list_sets()
+        return sets.list_as_json() if as_json else sets.list_sets()
 
 
 @app.command()

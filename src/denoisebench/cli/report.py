@@ -18,7 +18,10 @@ def _count(text: str) -> int:
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names under runs/, or paths.", show_default=False)],
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY", help="Names under runs/, paths, packs or results.csv files.", show_default=False),
+    ],
     protocol: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Score the stored outputs under this protocol too; may be repeated.")
     ] = None,
@@ -34,6 +37,7 @@ def report(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all results as JSON (docs/json.md).")] = False,
 ) -> int:
     """Print the tables of one or several studies; write report.html, report.md, results.csv and table.tex.
 
@@ -43,6 +47,7 @@ def report(
       denoisebench report demo
       denoisebench report classical quick --baseline bm3d
       denoisebench report demo --protocol apbsn
+      denoisebench report demo other-lab.pack.zip     one cell of two labs: both, and their difference
 
     report.html opens from disk and fetches nothing. It links the images of the study, so move it with them.
     """
@@ -52,7 +57,7 @@ def report(
     with refused():
         folders = [find_study(name) for name in dict.fromkeys(studies)]
         failures = _rescored(folders, protocol) if protocol else 0
-        written = write_report(folders, out, baseline=baseline, pictures=pictures)
+        written = write_report(folders, out, baseline=baseline, pictures=pictures, as_json=as_json)
     return max(written, int(failures > 0))
 
 
@@ -114,4 +119,4 @@ def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
     with loading():
         from denoisebench.study.finished import rescore
 
-    return rescore([cell for study in studies for cell in read_plan(study).values()], _protocols(names))
+    return rescore([cell for study in studies if study.is_dir() for cell in read_plan(study).values()], _protocols(names))

@@ -1,5 +1,6 @@
 """`denoisebench run`, `retry` and `status`: the commands that compute a study, and the one that looks at it."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="List the cells and the trainings that they share; compute nothing.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: print it as JSON (docs/json.md).")] = False,
     config_dir: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,6 +90,8 @@ def run(
     """
     from denoisebench import config
 
+    if as_json and not plan:
+        raise typer.BadParameter("--json goes with --plan: `denoisebench report STUDY --json` prints results")
     folders = [part for folder in config_dir or () for part in ("--config-dir", folder)]
     arguments = [*(settings or ()), *folders, *(["-m"] if multirun else ()), *(["--cfg", cfg] if cfg else ())]
     with refused():
@@ -96,7 +100,7 @@ def run(
             config.hydra_flags(arguments)
             return 0
         composed = config.compose_all(overrides, multirun=multirun)
-    return _compute(lambda: _jobs(composed), only_plan=plan)
+    return _compute(lambda: _jobs(composed), only_plan=plan, as_json=as_json)
 
 
 def _jobs(composed: "Sequence[Composed]") -> "tuple[Sequence[Job], Sequence[Unmade]]":
@@ -129,6 +133,7 @@ def retry(
 
 def status(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names under runs/, or paths.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON (docs/json.md).")] = False,
 ) -> int:
     """List every planned cell of a study and its state.
 
@@ -138,13 +143,22 @@ def status(
       denoisebench status demo
     """
     from denoisebench.report.rows import find_study
-    from denoisebench.report.status import print_status
+    from denoisebench.report.status import exit_code, print_status
+    from denoisebench.store.plan import read_plan
 
     with refused():
-        return max(print_status(find_study(study)) for study in studies)
+        folders = list(map(find_study, studies))
+        if as_json:
+            from denoisebench.report.as_json import status_plain
+
+            print(json.dumps(status_plain(folders), indent=1))
+            return max(exit_code(list(read_plan(folder).values())) for folder in folders)
+        return max(map(print_status, folders))
 
 
-def _compute(made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, only_plan: bool = False) -> int:
+def _compute(
+    made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, only_plan: bool = False, as_json: bool = False
+) -> int:
     """Plan these jobs, and compute what is not done."""
     from denoisebench.config import LaunchError
 
@@ -158,7 +172,10 @@ def _compute(made: "Callable[[], tuple[Sequence[Job], Sequence[Unmade]]]", *, on
         for line in sets.remarks_on(planned):
             print(f"note: {line}", file=sys.stderr)
         if only_plan:
-            planning.print_plan(planned, unmade)
+            if as_json:
+                print(json.dumps(planning.plan_plain(planned, unmade), indent=1))
+            else:
+                planning.print_plan(planned, unmade)
             return 0
         planning.refuse_if_none(jobs, unmade)
         launch = sweep.launcher(planned)

@@ -1,5 +1,6 @@
 """What the actions of `denoisebench data` do: each prints, and returns the exit code."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,22 @@ def list_sets() -> int:
     console = output_console()
     console.print(table)
     console.print(f"\nlooked for in {', '.join(map(str, roots(_root())))} (DENOISEBENCH_DATA is searched before data/)")
+    return 0
+
+
+def list_as_json() -> int:
+    """The same for programs: docs/json.md describes it."""
+    found = []
+    for name, entry in CATALOGUE.items():
+        here, way = _here(name), "automatic" if entry.fetched else "by hand" if entry.parts else "comes with it"
+        is_damaged = here.startswith("damaged")
+        place = None if here == "no" or is_damaged else here
+        found.append({
+            "name": name, "here": place, "problem": here if is_damaged else None, "bytes": entry.size, "licence": entry.licence,
+            "download": way, "what": entry.what, "page": entry.page,
+        })  # fmt: skip
+    told = {"schema": "denoisebench/data-list/1", "roots": list(map(str, roots(_root()))), "sets": found}
+    print(json.dumps(told, indent=1))
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
 from denoisebench.report.families import HEAD, family_rows
+from denoisebench.report.labs import labs_markdown
 from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
@@ -77,6 +78,7 @@ def write_markdown(report: Report, path: Path) -> None:
     sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
     sections += ["## Beside the published numbers", _published(report)]
     sections += [
+        labs_markdown(report.twice),
         f"### Published numbers: {counted(report.standings)}",
         standing_table(report.standings, ("reproduced", "differs")),
     ]

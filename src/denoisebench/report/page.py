@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from denoisebench.progress import counted
+from denoisebench.report.labs import labs_section
 from denoisebench.report.markup import Markup, element, joined, with_code
 from denoisebench.report.overview import overview_section
 from denoisebench.report.sections import grid_section, health_section, standings_section, tags_in
@@ -30,7 +31,7 @@ def write_page(report: Report, viewer: Sequence[Mapping[str, Any]], notes: str, 
         tags=joined(*(_chip(tag) for tag in tags_in(report))),
         overview=overview_section(report.grids),
         tables=joined(*(grid_section(report, grid, number) for number, grid in enumerate(report.grids))),
-        published=standings_section(report.standings),
+        published=joined(standings_section(report.standings), labs_section(report.twice)),
         health=health_section(report),
         notes=joined(*(element("p", with_code(part)) for part in notes.strip().split("\n\n"))),
         data=_embedded(viewer),

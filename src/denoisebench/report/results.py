@@ -11,7 +11,7 @@ from denoisebench.report.network import Network
 from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import MEANS, Row
 
 LINE = ("dataset", "noise", "protocol", "scored_by", "method", "budget")
 
@@ -69,6 +69,11 @@ class Result:
         return " | ".join((self.method, self.budget, self.dataset, self.noise, self.protocol, self.setup))
 
     @property
+    def is_mean(self) -> bool:
+        """Whether only its means are known: a server's answer, or a line of a `results.csv`."""
+        return self.scored_by in MEANS
+
+    @property
     def psnr_db(self) -> float | None:
         return self.scores["psnr_db"].mean
 
@@ -85,13 +90,13 @@ class Result:
 
     def scored(self, measure: Measure) -> frozenset[str]:
         """The images that it has scores of."""
-        if self.scored_by == "server":
+        if self.is_mean:
             return self.names if self.scores[measure.column].mean is not None else frozenset()
         return frozenset(row["image"] for row in self.rows if row.get(measure.column) is not None)
 
     def goodness_over(self, images: frozenset[str], measure: Measure) -> float | None:
         """What methods are ranked by, over some of the images: the greater the better; None without a score."""
-        own = [row.get(measure.column) for row in self.rows if self.scored_by == "server" or row["image"] in images]
+        own = [row.get(measure.column) for row in self.rows if self.is_mean or row["image"] in images]
         value = mean(own)
         return None if value is None else measure.goodness(value)
 
@@ -102,8 +107,8 @@ class Result:
 
     @property
     def names(self) -> frozenset[str]:
-        """The images it is over; of a server's answer, which names none, their numbers."""
-        if self.scored_by == "server":
+        """The images it is over; of a mean, which names none, their numbers."""
+        if self.is_mean:
             return frozenset(map(str, range(self.images)))
         return frozenset(row["image"] for row in self.rows)
 
@@ -154,7 +159,7 @@ def summarise(rows: Sequence[Row]) -> list[Result]:
 def _asked(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
     """Protocols in the order in which they were asked for: as cells hold them, servers' answers last."""
     found = dict.fromkeys((row["protocol"], row["scored_by"]) for row in rows)
-    return {key: place for place, key in enumerate(sorted(found, key=lambda key: key[1] == "server"))}
+    return {key: place for place, key in enumerate(sorted(found, key=lambda key: key[1] in MEANS))}
 
 
 def measures_in(results: Iterable[Result]) -> list[Measure]:
@@ -170,8 +175,10 @@ def measures_in(results: Iterable[Result]) -> list[Measure]:
 
 
 def all_images(results: Iterable[Result]) -> frozenset[str]:
-    """The images that any of these results is over: what each must be over to be compared."""
-    return frozenset().union(*(result.names for result in results))
+    """The images that any of these results is over: what each must be over to be compared. Means name none of their own."""
+    own = list(results)
+    naming = [result for result in own if not result.is_mean] or own
+    return frozenset().union(*(result.names for result in naming))
 
 
 def scored_by_all(results: Iterable[Result], measure: Measure) -> frozenset[str]:
@@ -190,13 +197,13 @@ def _rank(result: Result) -> tuple[int, float, str]:
 
 def _images(rows: Sequence[Row]) -> int:
     """How many distinct images a mean is over: rows of a server are means already, and say of how many."""
-    if rows[0]["scored_by"] == "server":
+    if rows[0]["scored_by"] in MEANS:
         return max(int(row["images"]) for row in rows)
     return len(_distinct(rows, "image"))
 
 
 def _photographs(rows: Sequence[Row]) -> int:
-    return 0 if rows[0]["scored_by"] == "server" else len(_distinct(rows, "scene"))
+    return 0 if rows[0]["scored_by"] in MEANS else len(_distinct(rows, "scene"))
 
 
 def _distinct(rows: Sequence[Row], column: str) -> set[str]:

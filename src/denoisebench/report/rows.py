@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from denoisebench.packs.read import opened_study
+from denoisebench.report.labs import lab_of, read_means, told_apart_by_lab
 from denoisebench.scoring import measures
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import changed_since
@@ -13,7 +15,7 @@ from denoisebench.store.finished import damage, read_finished
 from denoisebench.store.rows import Row, computation_of, read_server_rows
 from denoisebench.store.status import read_status
 
-VIEW = ("key", "image", "repeat", "protocol", "scored_by")
+VIEW = ("lab", "key", "image", "repeat", "protocol", "scored_by")
 COSTS = ("seconds", "peak_mib", "train_seconds")
 
 
@@ -23,11 +25,16 @@ def runs_root() -> Path:
 
 
 def find_study(name: str) -> Path:
-    """The folder of a study, given its name or its path.
+    """The folder of a study, given its name or its path, or the path of a pack, which is unpacked below `runs/.packs`; or a
+    `results.csv` as it is.
 
-    Raises: FileNotFoundError naming the studies that are there.
+    Raises: FileNotFoundError naming the studies that are there; ValueError for what is no pack.
     """
     root = runs_root()
+    if Path(name).suffix == ".zip":
+        return opened_study(Path(name).expanduser(), root)
+    if Path(name).suffix == ".csv" and Path(name).is_file():
+        return Path(name)
     for path in (Path(name).expanduser(), root / name):
         if (path / "plan.json").is_file() or any(path.glob("*/*/*/seed*/rows.csv")):
             return path.resolve() if path.name in ("", "..") else path
@@ -37,8 +44,12 @@ def find_study(name: str) -> Path:
 
 
 def read_study(study: Path) -> list[Row]:
-    """All rows of the finished cells of a study, numbers as floats, empty ones None, `cell` their folder."""
-    return [row for folder in _finished(study) if not damage(folder) for row in read_rows(folder)]
+    """All rows of the finished cells of a study, or of a `results.csv`: numbers as floats, empty ones None, `cell` their
+    folder, `lab` who made them, if that was somebody else."""
+    if study.suffix == ".csv":
+        return read_means(study)
+    lab = lab_of(study)
+    return [{**row, "lab": lab} for folder in _finished(study) if not damage(folder) for row in read_rows(folder)]
 
 
 def _finished(study: Path) -> list[Path]:
@@ -63,7 +74,7 @@ def _damaged_answers(folder: Path) -> str | None:
 
 
 def read_studies(studies: Sequence[Path]) -> tuple[list[Row], list[str]]:
-    """The rows of several studies, a cell that lies in two of them once; and what a reader must know of that.
+    """The rows of several studies, a cell that lies in two of one lab's once; and what a reader must know of that.
 
     The first study named wins. Where a later one scored the same view of the same cell differently, a note says so.
     """
@@ -77,7 +88,9 @@ def read_studies(studies: Sequence[Path]) -> tuple[list[Row], list[str]]:
             )
     left_out = [note for study in studies for note in damaged(study)]
     notes = [f"{cell}: {count} scores differ between the studies; the first study's count" for cell, count in differing.items()]
-    return list(seen.values()), left_out + [note for note, count in zip(notes, differing.values(), strict=True) if count]
+    return told_apart_by_lab(list(seen.values())), left_out + [
+        note for note, count in zip(notes, differing.values(), strict=True) if count
+    ]
 
 
 def read_cells(cells: Iterable[Cell]) -> list[Row]:

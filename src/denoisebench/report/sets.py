@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import MEANS, Row
 
 Seen = Mapping[tuple[str, ...], str]
 
@@ -16,7 +16,7 @@ def told_apart(rows: Sequence[Row]) -> list[Row]:
     """
     cells: dict[tuple[str, str], dict[tuple[str, ...], str]] = {}
     for row in rows:
-        if row["scored_by"] != "server":
+        if row["scored_by"] not in MEANS:
             cells.setdefault((row["dataset"], row["key"]), {}).update(_seen(row))
     names = _names(cells)
     return [{**row, "dataset": names.get((row["dataset"], row["key"]), row["dataset"])} for row in rows]

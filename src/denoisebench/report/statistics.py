@@ -194,6 +194,8 @@ def too_few(photographs: int) -> str:
 
 def paired(result: Result, other: Result, terms: Terms) -> Paired | str:
     """The differences, photographs in the order of `other`'s; or why there are none."""
+    if result.is_mean or other.is_mean:
+        return "means, which cannot be paired"
     ours, theirs = _views(result, terms.measure), _views(other, terms.measure)
     images = {image for image, _, _ in theirs}
     if {image for image, _, _ in ours} != images:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.choices import choices
+from denoisebench.report.labs import Twice, twice
 from denoisebench.report.published import Beside, beside
 from denoisebench.report.results import Result, summarise
 from denoisebench.report.rows import read_studies
@@ -38,6 +39,7 @@ class Report:
     cells: list[Cell]
     notes: list[str]
     choices: list[str]
+    twice: list[Twice]
 
     def at(self, place: Place) -> list[Result]:
         """The results of one data set, noise and protocol."""
@@ -46,6 +48,11 @@ class Report:
     @property
     def commits(self) -> list[str]:
         return sorted({commit for result in self.results for commit in result.commits.split()})
+
+
+def name_of(study: Path) -> str:
+    """Of a folder its name; of a `results.csv` that of its folder."""
+    return (study.resolve().parent if study.suffix == ".csv" else study.resolve()).name
 
 
 def place_of(result: Result) -> Place:
@@ -61,13 +68,13 @@ def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
         raise ValueError(f"no method {baseline} to compare with; there are: {', '.join(sorted(methods))}")
     places = list(dict.fromkeys(place_of(r) for r in results))
     grouped = {place: [r for r in results if place_of(r) == place] for place in places}
-    cells = {cell.key: cell for study in studies for cell in read_plan(study).values()}
+    cells = {cell.key: cell for study in studies if study.is_dir() for cell in read_plan(study).values()}
     return Report(
-        title=" + ".join(study.resolve().name for study in studies), studies=tuple(studies), rows=rows, results=results,
+        title=" + ".join(map(name_of, studies)), studies=tuple(studies), rows=rows, results=results,
         grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
         published=beside(results), standings=standings(results), audits={r.id: audit(r) for r in results},
         cells=list(cells.values()),
-        notes=[*notes, *_warnings(results)], choices=choices(results),
+        notes=[*notes, *_warnings(results)], choices=choices(results), twice=twice(rows),
     )  # fmt: skip
 
 

@@ -109,10 +109,15 @@ def tags_of(result: Result, images: frozenset[str]) -> list[str]:
     tags += result.tags.split()
     tags += ["per image"] if result.learns == "image" else []
     tags += ["scored by server"] if result.scored_by == "server" else []
-    tags += [f"{counted(result.images, 'image')} only"] if result.names != images else []
+    tags += ["means only"] if result.scored_by == "results.csv" else []
+    tags += [f"{counted(result.images, 'image')} only"] if _is_part(result, images) else []
     tags += [f"precision {result.precision}"] if result.precision not in ("", "32") else []
     tags += [f"{result.repeats} repeats"] if result.repeats > 1 else []
     return tags + ([f"{result.seeds} seeds"] if result.seeds > 1 else [])
+
+
+def _is_part(result: Result, images: frozenset[str]) -> bool:
+    return result.images != len(images) if result.is_mean else result.names != images
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:

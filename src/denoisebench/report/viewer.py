@@ -22,7 +22,7 @@ from denoisebench.report.study import Report
 from denoisebench.report.table import tags_of
 from denoisebench.store.cell import key_of
 from denoisebench.store.pictures import output_name, read_png, write_png
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import MEANS, Row
 
 CROP_SIDE = 64
 CROPS = 3
@@ -55,15 +55,25 @@ class Group:
 def groups_of(report: Report) -> list[Group]:
     """A group for each data set and noise, scored under the first protocol that the studies hold."""
     places = {(r.dataset, r.noise): r.protocol for r in reversed(report.results) if r.scored_by == "local"}
-    return [_group(report, dataset, noise, places[dataset, noise]) for dataset, noise in reversed(places)]
+    found = [_group(report, dataset, noise, places[dataset, noise]) for dataset, noise in reversed(places)]
+    return [group for group in found if group.views]
 
 
 def _group(report: Report, dataset: str, noise: str, protocol: str) -> Group:
-    results = report.at((dataset, noise, protocol))
-    seed = min((row["seed"] for r in results for row in r.rows), key=lambda text: (len(text), text))
-    at = [{row["image"]: row for row in r.rows if row["repeat"] == "0" and row["seed"] == seed} for r in results]
+    results = [r for r in report.at((dataset, noise, protocol)) if any(map(_is_kept, r.rows))]
+    seed = min((row["seed"] for r in results for row in r.rows), key=lambda text: (len(text), text), default="0")
+    at = [
+        {row["image"]: row for row in r.rows if row["repeat"] == "0" and row["seed"] == seed and _is_kept(row)} for r in results
+    ]
     images = dict.fromkeys(image for rows in at for image in rows)
     return Group(dataset, noise, protocol, results, [_view(image, [rows.get(image) for rows in at]) for image in images])
+
+
+def _is_kept(row: Row) -> bool:
+    """Whether images are here: a pack has no inputs, and a mean has nothing."""
+    if row["scored_by"] in MEANS:
+        return False
+    return not row.get("lab") or (output_of(row).is_file() and (inputs_of(row) / f"{row['noisy_sha']}-noisy.png").is_file())
 
 
 def _view(image: str, rows: Sequence[Row | None]) -> View:

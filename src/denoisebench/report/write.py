@@ -1,15 +1,21 @@
 """`denoisebench report`: every format of one report, from one reading of the rows."""
 
 import errno
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
+from denoisebench.packs.read import ORIGIN
 from denoisebench.progress import output_console
+from denoisebench.report.as_json import report_plain
 from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
 from denoisebench.report.plain import print_tables, write_results
-from denoisebench.report.study import Report, build, comparison_columns
+from denoisebench.report.rows import runs_root
+from denoisebench.report.study import Report, build, comparison_columns, name_of
 from denoisebench.report.viewer import write_pictures
 from denoisebench.store.files import BusyError, held, sweep, write_atomic
 from denoisebench.store.plan import REPORT_LOCK as LOCK
@@ -19,24 +25,38 @@ FILES = ("report.html", "report.md", "results.csv", "table.tex")
 
 
 def write_report(
-    studies: Sequence[Path], folder: Path | None = None, *, baseline: str = "noisy", pictures: int | None = None
+    studies: Sequence[Path],
+    folder: Path | None = None,
+    *,
+    baseline: str = "noisy",
+    pictures: int | None = None,
+    as_json: bool = False,
 ) -> int:
     """Print the tables of studies and write their report; 1 if there is no finished cell.
 
-    folder: where to write; a single study's own, or one beside the first study named after all of them.
+    as_json: print all results as JSON instead. folder: where to write; a single study's own, or one beside the first study
+    named after all of them.
     """
-    console = output_console()
+    console = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else output_console()
     report = build(studies, baseline)
     if not report.rows:
+        if as_json:
+            print(json.dumps(report_plain(report, folder or default_folder(studies)), indent=1))
         for study in studies:
             for note in report.notes:
                 console.print(f"mind: {note}", markup=False)
             console.print(f"{study}: no finished cell yet; `denoisebench status {study.name}` says why", markup=False)
         return 1
     place = folder or default_folder(studies)
-    print_tables(report.results, console)
+    if as_json:
+        print(json.dumps(report_plain(report, place), indent=1, allow_nan=False))
+    else:
+        print_tables(report.results, console)
     for note in report.notes:
         console.print(f"mind: {note}", markup=False)
+    for one in report.twice:
+        told = f"{one.labs[0]} {one.psnr_db[0]:.4f} dB, {one.labs[1]} {one.psnr_db[1]:.4f} dB, {one.difference_db:+.4f}"
+        console.print(f"twice: {one.cell}, {one.protocol}: {told}", markup=False)
     for choice in report.choices:
         console.print(f"chosen: {choice}", markup=False)
     try:
@@ -62,7 +82,12 @@ def _write(report: Report, place: Path, pictures: int | None) -> None:
 
 
 def default_folder(studies: Sequence[Path]) -> Path:
-    """A study's own folder; of several, one beside the first: `a+b`."""
-    if len(studies) == 1:
+    """A study's own folder; of several, one beside the first: `a+b`. What came as a file is reported below `runs/`."""
+    if len(studies) == 1 and not _is_foreign(studies[0]):
         return studies[0]
-    return studies[0].resolve().parent / "+".join(study.resolve().name for study in studies)
+    own = next((study for study in studies if not _is_foreign(study)), None)
+    return (own.resolve().parent if own else runs_root()) / "+".join(map(name_of, studies))
+
+
+def _is_foreign(study: Path) -> bool:
+    return study.suffix == ".csv" or (study / ORIGIN).is_file()

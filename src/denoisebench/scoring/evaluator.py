@@ -20,6 +20,7 @@ from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, strip, write_png
 from denoisebench.store.rows import PartialRows, Row, chosen_text
+from denoisebench.versions import protocol_version
 
 WARM_UP_SIDE = 64
 BEHIND = 4  # images whose files may still be on their way on a GPU; a CPU writes none while a method is timed
@@ -154,13 +155,14 @@ class Evaluator(pl.Callback):
         return denoised
 
     def _finish_image(self, one: _Scored) -> None:
-        noisy_sha, clean_sha = one.kept.hashes()
+        noisy_sha, clean_sha, output_sha = one.kept.hashes()
         image, psnr_db = one.told["image"], one.values[0][PSNR.column]
         if one.panels:
             self._draw(image, one.told["repeat"], *one.panels, psnr_db)
         rows: list[Row] = [
             {**self.identity, **one.told, "protocol": protocol.name, **value, "scored_by": "local", "noisy_sha": noisy_sha,
-             "clean_sha": clean_sha, "status": "done" if clean_sha else "unscored"}
+             "clean_sha": clean_sha, "output_sha": output_sha, "protocol_version": protocol_version(protocol),
+             "status": "done" if clean_sha else "unscored"}
             for protocol, value in zip(self.protocols, one.values, strict=True)
         ]  # fmt: skip
         self.partial.append(rows)

@@ -33,14 +33,13 @@ class Keeping:
 class Kept:
     """One image on its way to the disk. Waiting for it raises what writing it raised."""
 
-    output: Future[None]
+    output: Future[str]
     noisy: Future[str]
     clean: Future[str] | None
 
-    def hashes(self) -> tuple[str, str]:
-        """Of the noisy and the clean image (empty without one), once all of it is on the disk."""
-        self.output.result()
-        return self.noisy.result(), "" if self.clean is None else self.clean.result()
+    def hashes(self) -> tuple[str, str, str]:
+        """Of the noisy image, the clean one (empty without one) and the output, once all of it is on the disk."""
+        return self.noisy.result(), "" if self.clean is None else self.clean.result(), self.output.result()
 
 
 class Keeper:

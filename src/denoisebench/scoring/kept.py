@@ -13,6 +13,7 @@ from denoisebench.scoring.measures import columns
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, read_png
 from denoisebench.store.rows import Row
+from denoisebench.versions import protocol_version
 
 
 def in_16_bit(image: Tensor) -> Tensor:
@@ -42,7 +43,8 @@ def rescored(rows: Sequence[Row], protocol: Protocol, folder: Path, inputs: Path
     """
     if not protocol.clip:
         raise ValueError(f"protocol {protocol.name} does not clip, and outputs are kept clipped")
-    return [{**row, "protocol": protocol.name, **_rescored(row, protocol, folder, inputs)} for row in rows]
+    told = {"protocol": protocol.name, "protocol_version": protocol_version(protocol)}
+    return [{**row, **told, **_rescored(row, protocol, folder, inputs)} for row in rows]
 
 
 def _rescored(row: Row, protocol: Protocol, folder: Path, inputs: Path) -> dict[str, float | None]:

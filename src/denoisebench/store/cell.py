@@ -14,7 +14,7 @@ from typing import Any
 
 from denoisebench.store.files import write_atomic
 from denoisebench.store.finished import damage
-from denoisebench.store.status import State, read_status
+from denoisebench.store.status import STATES, State, read_status
 
 LONGEST_NAME = 80
 TRACEBACK = "traceback.txt"  # of a cell that failed
@@ -86,6 +86,14 @@ class Cell:
     def state(self) -> State:
         state = self.status()["state"]
         return "planned" if state == "done" and damage(self.folder) else state
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For programs: docs/json.md describes it."""
+        return {
+            "key": self.key, "method": self.label, "dataset": self.dataset, "noise": self.noise, "seed": self.seed,
+            "state": STATES[self.state], "reason": self.status().get("reason"), "folder": str(self.folder),
+        }  # fmt: skip
 
     def set_status(self, state: State, **details: Any) -> None:
         if state != "failed":

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def manifest(**durations_s: float) -> dict[str, Any]:
     """Versions, commit and hardware of this process, and the given durations in seconds."""
     return {
         "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "hardware": {
             "platform": platform.platform(),

@@ -35,8 +35,11 @@ def output_name(image: str, repeat: int) -> str:
     return name + end
 
 
-def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
-    """Write (H, W, C) in [0, 1], C of 1 or 3 (RGB), clipped and rounded, as a PNG that is there whole or not at all."""
+def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> str:
+    """Write (H, W, C) in [0, 1], C of 1 or 3 (RGB), clipped and rounded, as a PNG that is there whole or not at all.
+
+    Returns the `stored_sha` of what it holds.
+    """
     white = 2**bits - 1
     stored: np.ndarray = np.empty(image.shape, np.uint8 if bits == 8 else np.uint16)
     for start in range(0, len(image), ROWS_AT_ONCE):  # in float64, a large photograph would take gigabytes
@@ -47,16 +50,37 @@ def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> None:
         raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")
     with whole_file(path) as part:
         part.write_bytes(encoded.tobytes())
+    return stored_sha(stored)
+
+
+def stored_sha(stored: np.ndarray) -> str:
+    """SHA-256 of an image's size and integer levels (H, W, C), however its file is compressed."""
+    little = np.ascontiguousarray(stored).astype(stored.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(f"{stored.shape} {stored.dtype.name}".encode() + little.tobytes()).hexdigest()
 
 
 def read_png(path: Path) -> np.ndarray:
     """What `write_png` wrote: (H, W, C) float64 in [0, 1]."""
+    return from_levels(read_stored(path))
+
+
+def read_stored(path: Path) -> np.ndarray:
+    """The same as its integer levels."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: this kept image is gone; compute its cell again with force=true")
-    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        raise ValueError(f"{path}: not a whole PNG file")
-    stored = stored[..., None] if stored.ndim == 2 else stored[..., ::-1]
+    return decoded(path.read_bytes(), str(path))
+
+
+def decoded(content: bytes, name: str) -> np.ndarray:
+    """The integer levels (H, W, C) of a PNG file's content. Raises: ValueError naming the file."""
+    stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if stored is None or stored.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{name}: not a whole PNG file")
+    return stored[..., None] if stored.ndim == 2 else stored[..., ::-1]
+
+
+def from_levels(stored: np.ndarray) -> np.ndarray:
+    """Integer levels as float64 in [0, 1]."""
     return stored / np.float64(65535 if stored.dtype == np.uint16 else 255)
 
 

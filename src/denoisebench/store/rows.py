@@ -18,7 +18,7 @@ COLUMNS = (
     "peak_mib", "learns", "trained_on", "train_noise", "train_steps", "train_seconds", "selection", "budget", "tags",
     "precision", "noisy_sha", "clean_sha", "status", "key", "setup", "commit",
     "scene", "chosen", "parameters", "gmacs_per_mpix", "weights_bytes", "family", "averaged",
-    "weights",
+    "weights", "output_sha", "weights_sha", "dataset_version", "noise_version", "protocol_version",
 )  # fmt: skip
 RECORD_AGAIN = "delete it and record the server's answers again (`denoisebench submit --result`)"
 LATER = {"scored_by", *COLUMNS[COLUMNS.index("scene") :]}  # that the rows of older versions lack
@@ -27,6 +27,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet takes for one, af
 # What a benchmark's server answered to a cell's outputs: beside `rows.csv`, so that no rescoring or new run loses it.
 SERVER_ROWS = "server.csv"
 SERVER_COLUMNS = (*COLUMNS, "images", "computation")
+MEANS = ("server", "results.csv")  # `scored_by` of rows that are means of images, which they do not name
 Row = dict[str, Any]
 
 
@@ -50,7 +51,12 @@ def _number_or_text(text: str) -> float | str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV file in one atomic step; None is written as nothing, floats so that they read back the same.
+    """A CSV file in one atomic step: `csv_text`."""
+    write_atomic(path, csv_text(columns, rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A CSV; None is written as nothing, floats so that they read back the same.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front, which `read_csv` takes away again.
     """
@@ -58,7 +64,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
-    write_atomic(path, text.getvalue())
+    return text.getvalue()
 
 
 def inert(value: object) -> object:
@@ -97,8 +103,11 @@ def _as_given(text: str) -> str:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """The rows of a cell: its columns, and after them those of further measures."""
-    rows = list(rows)
-    write_csv(path, tuple(dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))), rows)
+    write_atomic(path, rows_text(list(rows)))
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    return csv_text(tuple(dict.fromkeys((*COLUMNS, *(name for row in rows for name in row)))), rows)
 
 
 def read_server_rows(folder: Path) -> list[Row]:

@@ -9,34 +9,54 @@ from denoisebench.job import Job
 from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
 from denoisebench.training.origin import Origin, origin_of
+from denoisebench.training.weights import weights_sha
+from denoisebench.versions import version_of
 
 
 def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | None) -> dict[str, Any]:
     """training: what its `training.json` says, for a method that was trained here."""
-    cell = job.cell
+    learned = job.checkpoint is not None or job.learning
     return {
-        "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
-        "learns": method.learns, **_training_columns(job, training),
-        "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
-        "precision": job.precision, "key": cell.key, "setup": cell.setup, "commit": commit(), "weights": _weights(job),
-        **cost(method, job.test_set.channels, job.seed).columns, "family": method.family, "averaged": method.averaged,
+        "study": job.cell.study, **claimed_columns(job, method, training), "commit": commit(),
+        "train_seconds": _train_seconds(job, training),
+        **cost(method, job.test_set.channels, job.seed).columns, "weights_sha": weights_sha(method) if learned else "",
     }  # fmt: skip
 
 
-def _training_columns(job: Job, training: Mapping[str, Any] | None) -> dict[str, Any]:
+def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those of them that follow from the job and what trained its weights, before anything is computed."""
+    cell = job.cell
+    return {
+        "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
+        "learns": method.learns, **_training_columns(job),
+        "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
+        "precision": job.precision, "key": cell.key, "setup": cell.setup, "weights": _weights(job),
+        "family": method.family, "averaged": method.averaged,
+        "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
+    }  # fmt: skip
+
+
+def _training_columns(job: Job) -> dict[str, Any]:
     if job.checkpoint is not None:
         origin = origin_of(job.checkpoint)
         known = origin or Origin(trained_on="unknown: weights given")
         return {
             "trained_on": known.trained_on, "train_noise": known.train_noise, "train_steps": known.steps,
-            "train_seconds": known.seconds, "selection": "given", "budget": known.budget,
+            "selection": "given", "budget": known.budget,
         }  # fmt: skip
     own = job.learning
     return {
         "trained_on": own.images.name if own else "", "train_noise": train_noise(job), "train_steps": own and own.training.steps,
-        "train_seconds": training["seconds"] if training else None, "selection": own.training.selection if own else "",
+        "selection": own.training.selection if own else "",
         "budget": job.budget if job.method.learns != "nothing" else "",
     }  # fmt: skip
+
+
+def _train_seconds(job: Job, training: Mapping[str, Any] | None) -> float | None:
+    if job.checkpoint is not None:
+        origin = origin_of(job.checkpoint)
+        return origin.seconds if origin else None
+    return training["seconds"] if training else None
 
 
 def train_noise(job: Job) -> str:

@@ -1,7 +1,8 @@
 """Jobs -> the cells of a study, checked before anything runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,7 @@ from denoisebench.store.cell import LONGEST_NAME, Cell, file_name, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
 from denoisebench.study import again
-from denoisebench.study.costs import Costs, left_of, study_rows
+from denoisebench.study.costs import Costs, Left, left_of, study_rows
 from denoisebench.study.lacking import Here
 from denoisebench.study.limits import check, impossible_reason
 from denoisebench.study.sets import check_sets
@@ -121,8 +122,33 @@ def print_plan(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> None:
     out.print(table)
     for line in _trainings([job.cell for job in planned]):
         out.print(line, markup=False)
+    out.print(str(_left(planned, unmade)), markup=False)
+
+
+def _left(planned: Sequence[Job], unmade: Sequence[Unmade]) -> Left:
     left = left_of(planned, Costs(study_rows(planned), speed_of))
-    out.print(str(replace(left, cells=left.cells + len(unmade), impossible=left.impossible + len(unmade))), markup=False)
+    return replace(left, cells=left.cells + len(unmade), impossible=left.impossible + len(unmade))
+
+
+def plan_plain(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> dict[str, Any]:
+    """What `print_plan` says, for programs: docs/json.md describes it."""
+    left = _left(planned, unmade)
+    shared: dict[str, list[Cell]] = {}
+    for job in planned:
+        if job.cell.train_key:
+            shared.setdefault(job.cell.train_key, []).append(job.cell)
+    trainings = [
+        {"key": key, "done": (own[0].training / "training.json").is_file(), "cells": [cell.key for cell in own]}
+        for key, own in shared.items()
+    ]
+    return {
+        "schema": "denoisebench/plan/1", "cells": list(map(_cell_plain, planned)), "trainings": trainings, "left": asdict(left),
+    }  # fmt: skip
+
+
+def _cell_plain(job: Job) -> dict[str, Any]:
+    reason = impossible_reason(job) if job.cell.state != "done" else None
+    return {**job.cell.plain, "impossible": reason, "training": job.cell.train_key}
 
 
 def _trainings(cells: Sequence[Cell]) -> Iterator[str]:

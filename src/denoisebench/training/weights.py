@@ -12,6 +12,17 @@ from denoisebench.denoiser import Denoiser
 from denoisebench.networks.layout import found, read_file, unwrapped
 
 
+def weights_sha(method: Denoiser) -> str:
+    """SHA-256 of a method's weights: names, shapes, types and values, whatever file they lie in; empty without any."""
+    digest = hashlib.sha256()
+    state = method.state_dict()
+    for name in sorted(state):
+        values = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data if values.numel() else b"")
+    return digest.hexdigest() if state else ""
+
+
 def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that such a method saved") -> None:
     """Give `method` the weights of a file: a training's `weights.pt`, a Lightning checkpoint, or what authors released.
 

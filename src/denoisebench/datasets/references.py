@@ -1,0 +1,37 @@
+"""The papers of data sets."""
+
+from denoisebench.citations import Paper
+
+BERKELEY = Paper(
+    ("Martin", "Fowlkes", "Tal", "Malik"),
+    "A Database of Human Segmented Natural Images and its Application to Evaluating Segmentation Algorithms and Measuring "
+    "Ecological Statistics",
+    "ICCV",
+    "2001",
+)
+SIDD = Paper(("Abdelhamed", "Lin", "Brown"), "A High-Quality Denoising Dataset for Smartphone Cameras", "CVPR", "2018")
+REFERENCES: dict[str, Paper] = {
+    "photos": Paper(("van der Walt", "others"), "scikit-image: image processing in Python", "PeerJ", "2014"),
+    "cbsd68": BERKELEY,
+    "bsd300": BERKELEY,
+    "bsds500": Paper(
+        ("Arbelaez", "Maire", "Fowlkes", "Malik"), "Contour Detection and Hierarchical Image Segmentation", "TPAMI", "2011"
+    ),
+    "kodak": Paper(("Franzen",), "Kodak Lossless True Color Image Suite", "", "1999", url="http://r0k.us/graphics/kodak/"),
+    "set14": Paper(
+        ("Zeyde", "Elad", "Protter"), "On Single Image Scale-Up Using Sparse-Representations", "Curves and Surfaces", "2010"
+    ),
+    "polyu": Paper(
+        ("Xu", "Li", "Liang", "Zhang", "Zhang"), "Real-world Noisy Image Denoising: A New Benchmark", "", "2018", "1804.02603"
+    ),
+    "cc": Paper(
+        ("Nam", "Hwang", "Matsushita", "Kim"),
+        "A Holistic Approach to Cross-Channel Image Noise Modeling and its Application to Image Denoising",
+        "CVPR",
+        "2016",
+    ),
+    "sidd_validation": SIDD,
+    "sidd_benchmark": SIDD,
+    "sidd_medium": SIDD,
+    "dnd": Paper(('Pl{\\"o}tz', "Roth"), "Benchmarking Denoising Algorithms with Real Photographs", "CVPR", "2017"),
+}

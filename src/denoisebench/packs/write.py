@@ -1,0 +1,107 @@
+"""A study -> one zip: the same study gives the same bytes, on every machine (nothing in it is compressed or dated)."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import denoisebench
+from denoisebench.packs.contents import HEAD, IDENTITY, Author, Head, Packed, portable, without_machine
+from denoisebench.store.cell import Cell
+from denoisebench.store.code import FILE as CODE
+from denoisebench.store.code import kept_code
+from denoisebench.store.files import read_json, whole_file
+from denoisebench.store.finished import read_finished
+from denoisebench.store.pictures import output_name, read_stored, stored_sha
+from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import SERVER_ROWS, Row, csv_text, read_server_rows, rows_text
+
+Content = bytes | Path
+
+
+def write_pack(study: Path, to: Path, author: Author, *, images: bool = False) -> Head:
+    """Write the finished cells of a study to a zip, whole or not at all. images: with their outputs.
+
+    Raises: ValueError if nothing is finished, or a kept output is not the one that was scored; FileNotFoundError for an
+    output that is gone.
+    """
+    planned = sorted(read_plan(study).values(), key=lambda cell: cell.key)
+    done = [cell for cell in planned if cell.state == "done"]
+    if not done:
+        raise ValueError(f"{study}: no finished cell to pack; `denoisebench status {study.name}` says why")
+    content = {name: one for cell in done for name, one in _members(cell, images=images)}
+    head = Head(
+        study.resolve().name, author, denoisebench.__version__, tuple(map(_packed, done)),
+        tuple(_left_out(cell) for cell in planned if cell.state != "done"), images,
+        {name: _sha(content[name]) for name in sorted(content)},
+    )  # fmt: skip
+    with whole_file(to) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        _add(archive, HEAD, json.dumps(head.plain, indent=1, sort_keys=True).encode())
+        for name in sorted(content):
+            _add(archive, name, content[name])
+    return head
+
+
+def _packed(cell: Cell) -> Packed:
+    views = len({(row["image"], row["repeat"]) for row in read_finished(cell.folder)})
+    return Packed(
+        cell.key, cell.setup, cell.label, cell.dataset, cell.noise, cell.seed, cell.train_key, portable(cell.overrides), views
+    )
+
+
+def _left_out(cell: Cell) -> dict[str, Any]:
+    return {"label": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "state": cell.state}
+
+
+def _members(cell: Cell, *, images: bool) -> Iterator[tuple[str, Content]]:
+    place, rows = f"cells/{cell.key}", _with_hashes(cell)
+    yield f"{place}/rows.csv", rows_text([{**row, "study": cell.study} for row in rows]).encode()
+    yield f"{place}/config.yaml", _config(cell.folder / "config.yaml").encode()
+    yield f"{place}/manifest.json", _json(read_json(cell.folder / "manifest.json"))
+    if code := kept_code(cell.folder):
+        yield f"{place}/{CODE}", _json({name: one for name, one in code.items() if not one["root"]})
+    if answers := read_server_rows(cell.folder):
+        yield f"{place}/{SERVER_ROWS}", csv_text(tuple(answers[0]), answers).encode()
+    for name in sorted({output_name(row["image"], int(row["repeat"])) for row in rows}) if images else ():
+        yield f"{place}/images/{name}", cell.folder / "images" / name
+
+
+def _config(path: Path) -> str:
+    plain = without_machine(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return yaml.safe_dump({name: plain[name] for name in IDENTITY if name in plain}, sort_keys=True, allow_unicode=True)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _with_hashes(cell: Cell) -> list[Row]:
+    """The rows, each with the hash of its kept output, which rows of older versions lack. Raises: ValueError."""
+    rows, hashes = read_finished(cell.folder), {}
+    for name in {output_name(row["image"], int(row["repeat"])) for row in rows}:
+        path = cell.folder / "images" / name
+        hashes[name] = stored_sha(read_stored(path))
+    found = [{**row, "output_sha": hashes[output_name(row["image"], int(row["repeat"]))]} for row in rows]
+    wrong = [
+        row["image"] for row, own in zip(rows, found, strict=True) if row.get("output_sha") not in (None, "", own["output_sha"])
+    ]
+    if wrong:
+        raise ValueError(f"{cell}: the kept output of {wrong[0]} is not the one that was scored; force=true computes it again")
+    return found
+
+
+def _sha(content: Content) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
+    about = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    about.create_system, about.external_attr = 3, 0o644 << 16
+    archive.writestr(about, content if isinstance(content, bytes) else content.read_bytes())

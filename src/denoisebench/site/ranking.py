@@ -1,0 +1,109 @@
+"""Methods over many tables: mean ranks with a critical difference, and performance profiles.
+
+A table is a data set under a noise and a protocol; a method's score in it is its mean. Mean ranks over tables are compared by
+Friedman's test and Nemenyi's critical difference, and pairs by Wilcoxon's signed-rank test, corrected by Holm (Demsar:
+Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 2006). Profiles are those of Dolan and More (2002), of
+differences in dB.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from denoisebench.report.results import Result
+from denoisebench.report.statistics import ERROR, holm, signed_rank
+from denoisebench.report.study import Place, place_of
+
+FEWEST_METHODS = 3
+FEWEST_TABLES = 2
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """scores: (tables, methods), all of them there. ranks: mean rank of each method, 1 the best. p: Friedman's.
+
+    critical: ranks that differ by less are not told apart (Nemenyi, 5 %). pairs: of two methods, the p value corrected by Holm.
+    """
+
+    methods: tuple[str, ...]
+    tables: tuple[Place, ...]
+    scores: np.ndarray
+    ranks: tuple[float, ...]
+    p: float
+    critical: float
+    pairs: Mapping[tuple[str, str], float]
+
+    @property
+    def ordered(self) -> list[tuple[str, float]]:
+        return sorted(zip(self.methods, self.ranks, strict=True), key=lambda one: one[1])
+
+    @property
+    def cliques(self) -> list[tuple[float, float]]:
+        """Stretches of ranks that are not told apart, each as long as it can be."""
+        ranks = sorted(self.ranks)
+        spans = [(low, max(high for high in ranks if high - low < self.critical)) for low in ranks]
+        spans = [span for span in spans if span[1] > span[0]]
+        return [s for s in spans if not any(o != s and o[0] <= s[0] and s[1] <= o[1] for o in spans)]
+
+
+def ranking(results: Sequence[Result]) -> Ranking | None:
+    """Of rivals alone, over the methods and tables that fill the largest grid without a gap; None where that is too small."""
+    scores: dict[Place, dict[str, float]] = {}
+    for result in results:
+        if not result.saw_clean and result.goodness is not None and math.isfinite(result.goodness):
+            own = scores.setdefault(place_of(result), {})
+            own[result.method] = max(own.get(result.method, -math.inf), result.goodness)
+    methods, tables = _grid(scores)
+    if len(methods) < FEWEST_METHODS or len(tables) < FEWEST_TABLES:
+        return None
+    grid = np.array([[scores[table][method] for method in methods] for table in tables])
+    return _ranked(methods, tables, grid)
+
+
+def _grid(scores: Mapping[Place, Mapping[str, float]]) -> tuple[tuple[str, ...], tuple[Place, ...]]:
+    """The methods and tables of the largest grid without a gap, one protocol for each data set and noise."""
+    tables = {(table[0], table[1]): table for table in sorted(scores, key=lambda t: (t[2] == "default", t[2]))}.values()
+    best: tuple[int, tuple[str, ...], tuple[Place, ...]] = (0, (), ())
+    sets = {frozenset(scores[table]) for table in tables}
+    sets |= {a & b for a, b in itertools.combinations(sets, 2)}
+    for methods in sorted(sets, key=sorted):
+        having = tuple(sorted(table for table in tables if methods <= scores[table].keys()))
+        if len(methods) >= FEWEST_METHODS and len(having) >= FEWEST_TABLES and len(methods) * len(having) > best[0]:
+            best = len(methods) * len(having), tuple(sorted(methods)), having
+    return best[1], best[2]
+
+
+def _ranked(methods: tuple[str, ...], tables: tuple[Place, ...], grid: np.ndarray) -> Ranking:
+    ranks = stats.rankdata(-grid, axis=1).mean(axis=0)
+    return Ranking(
+        methods, tables, grid, tuple(map(float, ranks)), friedman(grid), critical_difference(*grid.shape), _pairs(methods, grid)
+    )
+
+
+def friedman(grid: np.ndarray) -> float:
+    """The p value of Friedman's test that all methods are equal; 1 where nothing differs."""
+    if not np.ptp(grid, axis=1).any():
+        return 1.0
+    return float(stats.friedmanchisquare(*grid.T).pvalue)
+
+
+def critical_difference(tables: int, methods: int) -> float:
+    """Nemenyi's, at 5 %: how far apart two mean ranks must be."""
+    quantile = float(stats.studentized_range.ppf(1 - ERROR, methods, np.inf))  # pyright: ignore[reportAttributeAccessIssue]
+    return quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * tables))
+
+
+def _pairs(methods: Sequence[str], grid: np.ndarray) -> dict[tuple[str, str], float]:
+    pairs = list(itertools.combinations(range(len(methods)), 2))
+    p = holm(np.array([signed_rank(grid[:, a] - grid[:, b]) for a, b in pairs]))
+    return {(methods[a], methods[b]): float(value) for (a, b), value in zip(pairs, p, strict=True)}
+
+
+def profile(found: Ranking, method: str) -> list[tuple[float, float]]:
+    """The part of tables in which a method is at most so many dB below the best: steps (dB, part)."""
+    behind = np.sort(found.scores.max(axis=1) - found.scores[:, found.methods.index(method)])
+    return [(float(value), (number + 1) / len(behind)) for number, value in enumerate(behind)]

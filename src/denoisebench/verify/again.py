@@ -1,0 +1,81 @@
+"""Some cells computed again, drawn by a seed that their author could not know."""
+
+import random
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from denoisebench.job import Job
+from denoisebench.store.finished import read_finished
+from denoisebench.store.rows import Row
+from denoisebench.study.cell import compute
+from denoisebench.study.planning import plan
+from denoisebench.verify.finding import Finding
+
+TOLERANCE_DB = {"nothing": 1e-3, "image": 0.1, "dataset": 0.1}
+"""How far the mean PSNR may be off, by what a method learns from: rounding of another machine, which training amplifies."""
+OF_ONE_IMAGE = 10
+"""So many times as far may one image be off."""
+
+
+def needed_s(rows: Sequence[Row]) -> float:
+    """The seconds that a cell took, as it says itself."""
+    first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
+    return sum(float(row["seconds"]) for row in first) + float(rows[0]["train_seconds"] or 0)
+
+
+def recompute(
+    findings: Sequence[Finding], jobs: Mapping[str, Job], rows: Mapping[str, Sequence[Row]], count: int, seed: int, most_s: float
+) -> list[Finding]:
+    """Compute `count` of the cells again that took `most_s` seconds at most; returns which."""
+    able = [one for one in findings if one.cell.key in jobs and rows.get(one.cell.key) and not one.contradictions]
+    little = [one for one in able if needed_s(rows[one.cell.key]) <= most_s]
+    drawn = random.Random(seed).sample(little, min(count, len(little)))
+    with tempfile.TemporaryDirectory(prefix="denoisebench-") as root:
+        for finding in drawn:
+            _again(finding, jobs[finding.cell.key], rows[finding.cell.key], Path(root))
+    return drawn
+
+
+def _again(finding: Finding, job: Job, rows: Sequence[Row], root: Path) -> None:
+    [planned] = plan([job.at(str(root), "verify")])
+    if compute(planned) != "done":
+        finding.unchecked.append(f"computing it again failed: {planned.cell.status().get('reason', 'no reason given')}")
+        return
+    ours = read_finished(planned.cell.folder)
+    told = _compared(ours, rows, TOLERANCE_DB[job.method.learns])
+    if told is None:
+        finding.recomputed = True
+        finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[job.method.learns])}")
+    else:
+        finding.contradictions.append(f"computed again, {told}")
+
+
+def _scores(rows: Sequence[Row]) -> dict[tuple[str, ...], float]:
+    return {(row["image"], row["repeat"], row["protocol"]): float(row["psnr_db"]) for row in rows if row["psnr_db"]}
+
+
+def _compared(ours: Sequence[Row], theirs: Sequence[Row], tolerance: float) -> str | None:
+    """What differs by more than the tolerance; None if nothing does."""
+    own, said = _scores(ours), _scores(theirs)
+    common = own.keys() & said.keys()
+    if not common:
+        same = {row["image"]: row.get("output_sha") for row in ours} == {row["image"]: row.get("output_sha") for row in theirs}
+        return None if same else "its outputs, which have no score, are others"
+    means = (statistics.fmean(one[key] for key in common) for one in (own, said))
+    here, there = means
+    if here != there and not abs(here - there) <= tolerance:
+        return f"its mean is {here:.4f} dB, and the pack says {there:.4f}: more than {tolerance:g} dB apart"
+    far = [key for key in sorted(common) if own[key] != said[key] and not abs(own[key] - said[key]) <= OF_ONE_IMAGE * tolerance]
+    if far:
+        key = far[0]
+        return (
+            f"{key[0]} has {own[key]:.4f} dB, and the pack says {said[key]:.4f}: more than {OF_ONE_IMAGE * tolerance:g} dB apart"
+        )
+    return None
+
+
+def _closeness(ours: Sequence[Row], theirs: Sequence[Row], tolerance: float) -> str:
+    shas = [{(row["image"], row["repeat"]): row.get("output_sha") for row in rows} for rows in (ours, theirs)]
+    return "the same pixels" if shas[0] == shas[1] else f"within {tolerance:g} dB"
