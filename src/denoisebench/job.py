@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from denoisebench.datasets.views import Training
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
+    from denoisebench.scoring.further import Further
     from denoisebench.scoring.protocol import Protocol
     from denoisebench.tracking.about import Logger
 
@@ -77,6 +78,7 @@ class Job:
     overrides: what gave it, all that another process needs to have the same job. launch: those that say how it is
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
     test instead of training. code: of the classes that compute it. shard: `i/n`, the part of its images that is computed.
+    measures: scored beside PSNR and SSIM.
     """
 
     overrides: tuple[str, ...]
@@ -100,6 +102,7 @@ class Job:
     force: bool
     shard: str | None
     code: Code
+    measures: "tuple[Further, ...]" = ()
 
     def at(self, root: str, study: str) -> "Job":
         """The same job where its study lies now."""

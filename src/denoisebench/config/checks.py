@@ -34,6 +34,7 @@ class _Settings(typing.TypedDict):
     tile: int | None
     pictures: int
     repeats: int
+    measures: list[str]
     force: bool
     root: str
     checkpoint: str | None
@@ -159,5 +160,9 @@ def _fits_one(value: Any, hint: Any) -> bool:
 
 def _spelled(hint: Any) -> str:
     names = {float: "a number", int: "an integer", str: "a text", bool: "true or false", types.NoneType: "null"}
-    parts = [names.get(part) or ("a list of numbers" if get_origin(part) else str(part)) for part in _alternatives(hint)]
+    parts = [names.get(part) or (_list_spelled(part) if get_origin(part) else str(part)) for part in _alternatives(hint)]
     return " or ".join(dict.fromkeys(parts))
+
+
+def _list_spelled(hint: Any) -> str:
+    return "a list of names, e.g. [psnr,ssim]" if get_args(hint)[:1] == (str,) else "a list of numbers"

@@ -21,6 +21,7 @@ from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning, Method, Trainer, Validation
 from denoisebench.noise import NoiseModel
+from denoisebench.scoring.further import Further, further_of
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
 from denoisebench.store.code import code_of
@@ -56,7 +57,7 @@ def made_of(one: Composed, made: Made) -> Job:
         trainer=Trainer(**plain["trainer"]), seed=plain["seed"], repeats=plain["repeats"], precision=plain["precision"],
         tile=plain["tile"] if method.cls.tiles else None, checkpoint=_checkpoint_of(plain), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
-        code=code_of(dict(_targets(plain, trained=learning is not None))),
+        code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
 
@@ -82,6 +83,14 @@ def protocols_of(names: Sequence[str]) -> list[Protocol]:
     """The protocols of these names. Raises: ConfigError."""
     plain = compose_one([f"protocol=[{','.join(names)}]"]).plain
     return [instantiate(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()]
+
+
+def measures_of(names: Sequence[str]) -> tuple[Further, ...]:
+    """The measures of these names beside PSNR and SSIM. Raises: ConfigError."""
+    try:
+        return further_of(names)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def test_set_of(kept: Path) -> ImageSet:

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from denoisebench.scoring import measures
+from denoisebench.scoring.further import PREFIX, known_columns
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import changed_since
 from denoisebench.store.files import DamagedError
 from denoisebench.store.finished import damage, read_finished
-from denoisebench.store.rows import Row, computation_of, read_server_rows
+from denoisebench.store.rows import COLUMNS, Row, computation_of, read_server_rows
 from denoisebench.store.status import read_status
 
 VIEW = ("key", "image", "repeat", "protocol", "scored_by")
+KNOWN = known_columns()
 COSTS = ("seconds", "peak_mib", "train_seconds")
 
 
@@ -114,4 +116,5 @@ def _answers(folder: Path) -> list[Row]:
 
 
 def _numbers(row: Row) -> Row:
-    return {name: float(row[name]) if row.get(name) else None for name in (*measures.columns(), *COSTS)}
+    further = [name for name in row if (name not in COLUMNS and name in KNOWN) or name.startswith(PREFIX)]
+    return {name: float(row[name]) if row.get(name) else None for name in (*measures.columns(), *COSTS, *further)}

@@ -6,7 +6,6 @@ from typing import Literal
 
 from denoisebench.progress import duration
 from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
-from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 
 TAG_TEXTS = {
@@ -136,7 +135,8 @@ def _grid(results: Sequence[Result]) -> Grid:
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id: over the images that all
     have a score of."""
-    [first, *_] = measures.MEASURES
+    if not results or not getattr(first := results[0].first, "directed", True):
+        return {}
     common = scored_by_all(results, first)
     rivals = [r for r in results if not r.saw_clean and r.names == images]
     scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}

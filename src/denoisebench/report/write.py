@@ -16,14 +16,17 @@ FILES = ("report.html", "report.md", "results.csv", "table.tex")
 
 
 def write_report(
-    studies: Sequence[Path], folder: Path | None = None, *, baseline: str = "noisy", pictures: int | None = None
-) -> int:
+    studies: Sequence[Path], folder: Path | None = None, *, baseline: str = "noisy", pictures: int | None = None,
+    shown: Sequence[str] | None = None,
+) -> int:  # fmt: skip
     """Print the tables of studies and write their report; 1 if there is no finished cell.
 
     folder: where to write; a single study's own, or one beside the first study named after all of them.
+    shown: the measures to show, the
+    first of which ranks; None: all.
     """
     console = output_console()
-    report = build(studies, baseline)
+    report = build(studies, baseline, shown)
     if not report.rows:
         for study in studies:
             for note in report.notes:

@@ -13,6 +13,8 @@ from torch import Tensor
 from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console
+from denoisebench.scoring import further
+from denoisebench.scoring.further import Further
 from denoisebench.scoring.kept import as_stored, batched, image_hash, in_16_bit, values_of
 from denoisebench.scoring.measures import PSNR
 from denoisebench.scoring.meter import Meter
@@ -57,7 +59,7 @@ class Evaluator(pl.Callback):
     learn from the image is taken after one call on a corner of the first one.
 
     identity: the columns that are equal in all rows. withheld: what the method is not given of a batch, and is scored by.
-    done: images finished before (for the progress).
+    done: images finished before (for the progress). measures: scored beside PSNR and SSIM.
 
     Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
     """
@@ -71,10 +73,11 @@ class Evaluator(pl.Callback):
         *,
         done: int = 0,
         listener: Listener = Listener(),
+        measures: Sequence[Further] = (),
     ) -> None:
         self.folder, self.inputs, self.pictures = keeping.folder, keeping.inputs, keeping.pictures
         self.identity, self.protocols, self.done, self.listener = identity, protocols, done, listener
-        self.withheld, self._remarked = withheld, False
+        self.withheld, self._remarked, self.further = withheld, False, measures
         self.partial = PartialRows(keeping.folder, keeping.shard)
 
     def on_test_batch_start(
@@ -121,9 +124,10 @@ class Evaluator(pl.Callback):
         """The measures of each image under each protocol, of what is kept of the outputs."""
         kept = in_16_bit(denoised).contiguous()
         clean = None if batch.clean is None else as_stored(batch.clean.to(denoised.device))
-        needed = any("noisy" in measure.needs for measure in self.protocols[0].measures)
+        needed = any("noisy" in measure.needs for measure in (*self.protocols[0].measures, *self.further))
         noisy = batch.noisy.to(denoised.device) if needed else None
-        return [p.scores(kept if p.clip else denoised, clean, noisy) for p in self.protocols]
+        images = [(p, kept if p.clip else denoised) for p in self.protocols]
+        return [p.scores(image, clean, noisy) | further.scores(self.further, p, image, clean, noisy) for p, image in images]
 
     def _checked(self, outputs: Any, batch: Batch) -> Tensor:
         where = f"{self.identity['method']} on {', '.join(batch.name)}"
