@@ -198,7 +198,7 @@ def test_a_study_has_them_as_columns_at_once_and_later(
     wanted = "measures=[psnr,ssim,gmsd,lpips,residual_std]"
     assert main(["run", *settings, "study=at_once", wanted]) == 0
     at_once = rows_of("at_once")
-    assert all(row["gmsd"] and 0 < float(row["residual_std"]) < 8 and row["lpips"] == "" for row in at_once)
+    assert all(row["gmsd"] and 0 < float(row["residual_std"]) < 25 and row["lpips"] == "" for row in at_once)
     [kept] = Path("runs/at_once").glob("*/*/*/seed*/measures.json")
     told = json.loads(kept.read_text())
     assert told["gmsd"]["reason"] is None

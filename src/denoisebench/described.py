@@ -1,7 +1,7 @@
 """What a method says of itself for people: its family, how many outputs it averages, which of its networks are blind."""
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -21,3 +21,16 @@ class Described(nn.Module):
     def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
         """Its networks whose output is not to see the pixel at its own place, with the hole that is used at inference."""
         return [part for part in self.modules() if getattr(part, "blind_spot", False)]
+
+    timed: ClassVar[bool] = True
+    """Whether the time of `denoise` is the method's own; of images that were made elsewhere it is not."""
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of its settings identifies a cell: a file is not where it lies but what it holds. Raises: ValueError, OSError."""
+        return settings
+
+    @classmethod
+    def labelled(cls, settings: Mapping[str, Any]) -> str | None:
+        """What tables call it, where that is a setting of its own."""
+        return None

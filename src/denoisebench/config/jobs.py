@@ -142,7 +142,7 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
     setup = {
         **given, **budget, **tile,
-        "method": job.plain["method"],
+        "method": _method_identity(job),
         "training": training and {**training, "budget": job.budget},
         "test": test,
         "repeats": job.repeats,
@@ -155,6 +155,15 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     )  # fmt: skip
 
 
+def _method_identity(job: Job) -> Mapping[str, Any]:
+    node = job.plain["method"]
+    try:
+        own = job.method.cls.identity(job.method.settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return {**node, **own}
+
+
 def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
     if job.learning is None:
         return None
@@ -162,7 +171,7 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
         "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
     }  # fmt: skip
     return oracle | {
-        "method": job.plain["method"],
+        "method": _method_identity(job),
         "training": job.plain["training"],
         "set": job.learning.images.name,
         "images": made.fingerprint(job.learning.images),
@@ -173,6 +182,8 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
 
 def _label_of(job: Job, one: Composed) -> str:
     """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
+    if label := job.method.cls.labelled(job.method.settings):
+        return label
     changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
     if job.checkpoint is not None:
         changed.append(f"checkpoint={job.checkpoint.name}")

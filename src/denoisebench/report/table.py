@@ -17,6 +17,8 @@ TAG_TEXTS = {
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
+    "made_elsewhere": "another program made its outputs, or trained its network: whoever ran it answers for it",
+    "input_unverified": "nothing proves that the other program was given these noisy images",
     "per image": "learns anew from each image",
 }
 NO_SCORE = "no clean images, no scores"
@@ -168,7 +170,7 @@ def headings(results: Iterable[Result]) -> str:
 
 def seconds_text(value: float | None) -> str:
     """1.6 ms, 32 ms, 780 ms, 22 s."""
-    if value is None:
+    if not value:  # none was measured: it was made elsewhere
         return ""
     return f"{1e3 * value:.2g} ms" if value < 0.0995 else f"{1e3 * value:.0f} ms" if value < 1 else duration(value)
 

@@ -83,7 +83,7 @@ class Evaluator(pl.Callback):
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
+        if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image" and pl_module.timed:
             with trainer.precision_plugin.forward_context():
                 corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE].clone()
                 pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
@@ -100,7 +100,8 @@ class Evaluator(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         seconds, peak_mib = self._meter.stop()
-        cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
+        timed = getattr(pl_module, "timed", True)
+        cost = {"seconds": seconds / len(batch.name) if timed else 0.0, "peak_mib": peak_mib if timed else 0.0}
         chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) else ""
         whole = self.withheld.whole(batch)
         denoised = self._checked(outputs, whole)

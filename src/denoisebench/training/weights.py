@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from denoisebench import sampling, tiling
@@ -20,7 +21,7 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
     Raises: ValueError naming the file and what does not fit.
     """
     try:
-        weights = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+        weights = tensors_of(path)
     except Exception as error:
         raise ValueError(f"{path} is not a valid file of weights ({told(error)}); {way_out}") from error
     if wrong := _misfits(method, weights):
@@ -35,6 +36,13 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
         weights = released
         assert not _misfits(method, weights)
     method.load_state_dict({**method.state_dict(), **weights})
+
+
+def tensors_of(path: Path) -> Mapping[str, Tensor]:
+    """The named tensors of a file: safetensors, or what PyTorch reads without running code. Raises: whatever these raise."""
+    if path.suffix == ".safetensors":
+        return load_file(str(path))
+    return unwrapped(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def told(error: Exception) -> str:
