@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tifffile
@@ -22,6 +22,10 @@ from denoisebench.store.pictures import output_name
 MANIFEST = "manifest.json"
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".jpg", ".jpeg", ".bmp")
 NEEDS = "method=outputs needs method.folder=DIR, the denoised images, and method.label=NAME, what made them"
+TRAINED = {
+    "nothing": (), "supervised": ("supervised",), "self_supervised": ("self_supervised_elsewhere",),
+    "unknown": ("training_unknown",),
+}  # fmt: skip
 MOST = 4.0  # float outputs in [0, 1] may overshoot, and those on the 0-255 scale are beyond
 
 
@@ -33,6 +37,7 @@ class Outputs(Denoiser):
     folder: one image for each test image, of its name (and `NAME+r1` for a second repeat): PNG, TIFF, JPEG, BMP of 8 or 16
         bit, TIFF or .npy (H, W) or (H, W, C) of floats in [0, 1] that may overshoot; all of one bit depth.
     label: what tables call it.
+    trained: how the program was, as a tag of its rows: `supervised` ones are no rivals of those that saw no clean image.
     manifest: that `export-noisy` wrote (default: `manifest.json` in the folder, where there is one): the hash of each noisy
         image must be that of the test image, and the files beside the manifest must be as they were written.
 
@@ -42,7 +47,10 @@ class Outputs(Denoiser):
     family = "made elsewhere"
     timed: ClassVar[bool] = False
 
-    def __init__(self, folder: str | None = None, label: str | None = None, manifest: str | None = None) -> None:
+    def __init__(
+        self, folder: str | None = None, label: str | None = None, manifest: str | None = None,
+        trained: Literal["nothing", "supervised", "self_supervised", "unknown"] = "unknown",
+    ) -> None:  # fmt: skip
         super().__init__()
         if folder is None or not label:
             raise ValueError(NEEDS)
@@ -52,7 +60,7 @@ class Outputs(Denoiser):
         if manifest and not own.is_file():
             raise FileNotFoundError(f"method.manifest={manifest}: no such file")
         self.manifest = own if own.is_file() else None
-        self._bits = 0
+        self._bits, self.trained = 0, trained
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -69,7 +77,7 @@ class Outputs(Denoiser):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return ("made_elsewhere",) if self.manifest else ("made_elsewhere", "input_unverified")
+        return ("made_elsewhere", *TRAINED[self.trained], *(() if self.manifest else ("input_unverified",)))
 
     @property
     def chosen(self) -> Mapping[str, float | str]:

@@ -18,6 +18,8 @@ TAG_TEXTS = {
     "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
     "made_elsewhere": "another program made its outputs, or trained its network: whoever ran it answers for it",
+    "training_unknown": "nobody said how it was trained: it may have seen clean images",
+    "self_supervised_elsewhere": "trained elsewhere on noisy images, as whoever ran it says",
     "input_unverified": "nothing proves that the other program was given these noisy images",
     "per image": "learns anew from each image",
 }

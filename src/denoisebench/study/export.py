@@ -161,7 +161,7 @@ def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str
     else:
         if not any(one.startswith("method=") for one in settings):
             raise ConfigError(f"say whose weights {source} are: method=NAME")
-        job, weights = job_of([*settings, f"checkpoint={quoting.as_written(source)}"]), place
+        job, weights = job_of([*settings, f"checkpoint={quoting.quoted(source)}"]), place
     if not weights.is_file():
         raise FileNotFoundError(f"{weights}: no such file of weights")
     method = job.method.make()

@@ -34,7 +34,7 @@ def export_noisy(job: Job, folder: Path, kinds: list[Kind]) -> int:
         raise ConfigError(f"{folder} holds noisy images already: choose another folder")
     views = NoisyViews(job.test_set, job.noise, job.seed, job.repeats, ())
     images: dict[str, Any] = {}
-    with track(f"noisy images of {job.test_set.name}, {job.noise.name}", len(views), 0, "writing") as advance:
+    with track(f"noisy images of {job.test_set.name}, {job.noise.name}", len(views)) as advance:
         for number in range(len(views)):
             batch = views[number]
             stem = Path(output_name(batch.name[0], batch.repeat)).stem
