@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from denoisebench.config import compose_one
+from denoisebench.config import compose_one, groups
 from denoisebench.config.jobs import job_of, jobs
 from denoisebench.config.parts import instantiate
 from denoisebench.denoiser import Denoiser
@@ -39,3 +39,7 @@ def method_settings(*overrides: str) -> SimpleNamespace:
 def built(*overrides: str) -> Any:
     """The method that these overrides compose, its weights drawn from the global generator."""
     return instantiate(compose_one(overrides).plain["method"], "method", Denoiser)
+
+
+NEED_FILES = ("network", "outputs")  # methods that are nothing without a file of the user's
+METHODS = [name for name in groups()["method"] if name not in NEED_FILES]

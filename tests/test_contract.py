@@ -16,8 +16,7 @@ from denoisebench.config.parts import class_of
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
 from denoisebench.study import contract
 from denoisebench.study.contract import CHECKS, SHORT, Subject, findings, subject
-
-METHODS = config.groups()["method"]
+from jobs import METHODS
 
 
 def composed(name: str, *overrides: str) -> Any:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoisebench import config
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.report.families import family_texts
 from denoisebench.report.results import summarise
@@ -13,10 +12,9 @@ from denoisebench.report.table import grids
 from denoisebench.report.write import write_report
 from denoisebench.scoring.cost import cost
 from denoisebench.scoring.evidence import blind_spot
-from jobs import built, computed
+from jobs import METHODS, built, computed
 from studies import STUDY, add_cell
 
-METHODS = config.groups()["method"]
 BLIND = {"apbsn", "at_bsn", "cbsn", "laine", "mm_bsn", "puca", "sasl", "sdap", "tm_bsn"}
 SHORT_NAMES = ("zsn2n", "neighbor2neighbor")
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.noise import Gaussian, Poisson
@@ -17,13 +16,12 @@ from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.seeding import isolated_rng
 from denoisebench.training.engine import Engine
-from jobs import built, computed
+from jobs import METHODS, built, computed
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device here"),
 ]
-METHODS = config.groups()["method"]
 
 
 @pytest.fixture(autouse=True)

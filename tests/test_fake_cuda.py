@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import jobs
 from denoisebench import config
 from denoisebench.classical import ClassicalDenoiser
 from denoisebench.config.parts import instantiate
@@ -32,7 +33,7 @@ def on_device(name: str) -> bool:
     return not issubclass(subject(name).cls, ClassicalDenoiser)
 
 
-METHODS = [name for name in config.groups()["method"] if on_device(name)]
+METHODS = [name for name in jobs.METHODS if on_device(name)]
 
 
 class NoReading(TorchDispatchMode):

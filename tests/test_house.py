@@ -15,7 +15,15 @@ KEPT = [name for name in MODULES if name.partition("/")[0] not in LATER]
 
 LINES, FUNCTIONS, ARGUMENTS = 350, 25, 7
 # Their constructors take the keys of a YAML one by one, their functions the options of a command: so are they given.
-WRITTEN_AS_YAML = ("methods/", "datasets/sidd.py", "datasets/folder.py", "cli/submit.py", "cli/denoise.py")
+WRITTEN_AS_YAML = (
+    "methods/",
+    "elsewhere/network.py",
+    "datasets/sidd.py",
+    "datasets/folder.py",
+    "cli/submit.py",
+    "cli/denoise.py",
+    "cli/report.py",
+)
 
 
 def functions_of(source: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -37,7 +45,7 @@ def too_large(name: str, source: str) -> Iterator[str]:
     if len(functions) > FUNCTIONS:
         yield f"{len(functions)} functions, at most {FUNCTIONS}"
     for function in functions:
-        exempt = function.name in ("__init__", "submit", "denoise") and name.startswith(WRITTEN_AS_YAML)
+        exempt = function.name in ("__init__", "submit", "denoise", "report") and name.startswith(WRITTEN_AS_YAML)
         if arguments_of(function) > ARGUMENTS and not exempt:
             yield f"{function.name} takes {arguments_of(function)} arguments, at most {ARGUMENTS}"
 

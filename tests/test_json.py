@@ -54,9 +54,21 @@ def test_report_has_what_the_tables_have(capsys: pytest.CaptureFixture[str]) -> 
     assert found["tv", "gaussian25"]["scores"]["psnr_db"]["mean"] == pytest.approx(44.5)
     assert found["tv", "gaussian25"]["to_baseline"]["mean_db"] == pytest.approx(24.5)
     assert found["tv", "gaussian25"]["to_best"] is None
+    assert told["ranked_by"] == "psnr_db"
     assert (found["tv", "gaussian25"]["rank"], found["noisy", "gaussian25"]["rank"]) == (1, 2)
     assert found["nlm", "gaussian50"]["scores"]["psnr_db"]["mean"] == "inf"
     assert (STUDY / "report.html").is_file()
+
+
+def test_a_report_by_another_measure_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for method, psnr_db, gmsd in (("noisy", 30.0, 0.3), ("tv", 20.0, 0.1)):
+        add_cell(method, {f"p{i}": psnr_db + i for i in range(30)}, gmsd=gmsd)
+    told = said(capsys, "report", "report", str(STUDY), "--json", "--measures", "gmsd")
+    assert told["ranked_by"] == "gmsd"
+    found = {r["method"]: r for r in told["results"]}
+    assert {method: r["scores"]["gmsd"]["mean"] for method, r in found.items()} == {"noisy": 0.3, "tv": 0.1}
+    assert found["noisy"]["to_best"]["mean_db"] == pytest.approx(0.2)
+    assert found["noisy"]["scores"]["psnr_db"]["mean"] == pytest.approx(44.5)
 
 
 def test_a_report_of_nothing_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:

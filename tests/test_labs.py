@@ -1,9 +1,12 @@
 """Packs, results.csv and studies of several labs in one report."""
 
 import csv
+import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.jobs import computed
@@ -15,8 +18,10 @@ from denoisebench.packs.write import write_pack
 from denoisebench.report.labs import labs_of
 from denoisebench.report.rows import find_study
 from denoisebench.report.study import build
+from denoisebench.scoring.further import FURTHER
 
 PSNRS = {"a": 30.0, "b": 31.0, "c": 32.5}
+THEIRS: dict[str, Any] = {"pyiqa:theirs": 7.0}  # a column of a measure that only its file describes
 
 
 def of_lab(name: str, path: Path, more_db: float, method: str = "nlm") -> Path:
@@ -90,6 +95,42 @@ def test_a_results_file_stands_beside_rows_and_is_not_paired() -> None:
     text = re.sub(r"\\", "", Path("runs/mine+theirs/report.md").read_text())
     assert "means only" in text
     assert "images only" not in text
+
+
+def described(column: str, **changed: object) -> dict[str, dict[str, object]]:
+    told = {**FURTHER["gmsd"].described(), "name": column, "title": "Theirs", **changed}
+    return {column: {**told, "reason": "no weights in /home/me/.cache"}}
+
+
+def test_further_measures_go_with_a_pack_and_with_a_results_file() -> None:
+    cell = add_cell("nlm", PSNRS, gmsd=0.125, **THEIRS)
+    (cell.folder / "measures.json").write_text(json.dumps(described("pyiqa:theirs")))
+    for name in ("manifest.json", "config.yaml"):
+        (cell.folder / name).write_text("{}")
+    write_pack(STUDY, Path("a.zip"), Author("Lab A", "x", "Lab A"))
+    assert cli.main(["report", str(STUDY)]) == 0
+    (STUDY / "results.csv").rename("results.csv")
+    shutil.rmtree(STUDY)
+    packed = build([find_study("a.zip")])
+    assert [measure.title for measure in packed.results[0].measures] == ["PSNR", "SSIM", "GMSD", "Theirs"]
+    assert packed.results[0].scores["pyiqa:theirs"].mean == 7.0
+    with zipfile.ZipFile("a.zip") as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("measures.json")]
+        assert b"/home/me" not in archive.read(name)
+    [result] = build([find_study("results.csv")]).results
+    assert result.scores["gmsd"].mean == 0.125
+
+
+@pytest.mark.parametrize("changed", [{"digits": "9"}, {"digits": 10**9}, {"title": 1}, {"name": "psnr"}, {"library": None}])
+def test_what_somebody_else_says_of_a_measure_is_checked(changed: dict[str, object]) -> None:
+    cell = add_cell("nlm", PSNRS, **THEIRS)
+    (cell.folder / "measures.json").write_text(json.dumps(described("pyiqa:theirs", **changed)))
+    assert [measure.name for measure in build([STUDY]).results[0].measures] == ["psnr", "ssim"]
+
+
+def test_a_further_score_that_is_no_number_is_damage() -> None:
+    add_cell("nlm", PSNRS, gmsd="<b>")
+    assert any("gmsd is <b>" in note for note in build([STUDY]).notes)
 
 
 def test_what_is_no_results_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,7 @@ def test_what_a_pack_keeps_of_settings() -> None:
         "noise.sigma=${oc.env:HOME}",
         "root=/",
         "dataset.root=/",
+        "method.trust=true",
     ):
         assert unsafe([evil]) == [evil]
 

@@ -216,7 +216,7 @@ def test_nothing_is_claimed_of_clean_images_where_there_are_none() -> None:
 
 def test_reports_and_states_are_told_without_pytorch() -> None:
     """It takes seconds to import."""
-    add_to_plan(STUDY, [add_cell("noisy", {"a": 20.0, "b": 21.0})])
+    add_to_plan(STUDY, [add_cell("noisy", {"a": 20.0, "b": 21.0}, gmsd=0.1)])
     code = (
         "import sys; from denoisebench.cli import main; codes = [main([verb, sys.argv[1]]) for verb in ('status', 'report')]; "
         "print(codes, [name for name in ('torch', 'pytorch_lightning', 'hydra') if name in sys.modules])"

@@ -19,7 +19,7 @@ from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
 from denoisebench.study import cell as study_cell
 from denoisebench.study.cell import compute
-from jobs import computed, one, planned
+from jobs import METHODS, computed, one, planned
 
 SMALL = ("dataset.crop=48", "budget=smoke", "trainer=cpu", "pictures=1")
 COSTS = ("seconds", "train_seconds", "peak_mib", "commit")
@@ -38,7 +38,7 @@ def without_costs(rows: Sequence[Row]) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in COSTS} for row in rows]
 
 
-@pytest.mark.parametrize("method", config.groups()["method"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_from_overrides_to_rows(method: str) -> None:
     [cell] = study(f"method={method}")
     assert cell.status() == {"state": "done", "images": 3}

@@ -1,7 +1,7 @@
 """What a method says of itself for people: its family, how many outputs it averages, its blind networks, what it lacks."""
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -24,4 +24,17 @@ class Described(nn.Module):
 
     def lacking(self) -> str | None:
         """What it needs that this machine has not, and the way out; asked once, before anything runs."""
+        return None
+
+    timed: ClassVar[bool] = True
+    """Whether the time of `denoise` is the method's own; of images that were made elsewhere it is not."""
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of its settings identifies a cell: a file is not where it lies but what it holds. Raises: ValueError, OSError."""
+        return settings
+
+    @classmethod
+    def labelled(cls, settings: Mapping[str, Any]) -> str | None:
+        """What tables call it, where that is a setting of its own."""
         return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from denoisebench.datasets.views import Training
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
+    from denoisebench.scoring.further import Further
     from denoisebench.scoring.protocol import Protocol
     from denoisebench.tracking.about import Logger
 
@@ -78,6 +79,7 @@ class Job:
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
     test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
     its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
+    measures: scored beside PSNR and SSIM.
     """
 
     overrides: tuple[str, ...]
@@ -103,6 +105,7 @@ class Job:
     shard: str | None
     code: Code
     lacks: str | None = None
+    measures: "tuple[Further, ...]" = ()
 
     def at(self, root: str, study: str) -> "Job":
         """The same job where its study lies now."""

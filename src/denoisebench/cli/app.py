@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from denoisebench.cli import check, completion, data, denoise, packs, papers, report, run, site, submit, weights
+from denoisebench.cli import check, completion, data, denoise, elsewhere, packs, papers, report, run, site, submit, weights
 from denoisebench.cli.messages import refuse
 from denoisebench.streams import steady_output
 
@@ -46,6 +46,8 @@ app.command()(papers.card)
 app.command()(submit.submit)
 app.add_typer(data.app, name="data")
 app.command()(weights.import_weights)
+app.command("export-noisy")(elsewhere.export_noisy)
+app.command()(elsewhere.export)
 app.command()(completion.completion)
 
 

@@ -25,6 +25,14 @@ def report(
     protocol: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Score the stored outputs under this protocol too; may be repeated.")
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Score the stored outputs by this measure too, e.g. lpips; may be repeated."),
+    ] = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="The measures to show, e.g. lpips,psnr; the first one ranks (default: all)."),
+    ] = None,
     baseline: Annotated[
         str, typer.Option(metavar="NAME", help="The method that others are compared with, apart from the best one.")
     ] = "noisy",
@@ -48,6 +56,7 @@ def report(
       denoisebench report classical quick --baseline bm3d
       denoisebench report demo --protocol apbsn
       denoisebench report demo other-lab.pack.zip     one cell of two labs: both, and their difference
+      denoisebench report demo --measure ciede2000 --measures ciede2000,psnr
 
     report.html opens from disk and fetches nothing. It links the images of the study, so move it with them.
     """
@@ -56,8 +65,9 @@ def report(
 
     with refused():
         folders = [find_study(name) for name in dict.fromkeys(studies)]
-        failures = _rescored(folders, protocol) if protocol else 0
-        written = write_report(folders, out, baseline=baseline, pictures=pictures, as_json=as_json)
+        failures = _rescored(folders, protocol or [], measure or []) if protocol or measure else 0
+        shown = [name.strip() for name in measures.split(",")] if measures else None
+        written = write_report(folders, out, baseline=baseline, pictures=pictures, as_json=as_json, shown=shown)
     return max(written, int(failures > 0))
 
 
@@ -113,10 +123,14 @@ def _protocols(names: Sequence[str]) -> "list[Protocol]":
     return protocols_of(names)
 
 
-def _rescored(studies: Sequence[Path], names: Sequence[str]) -> int:
+def _rescored(studies: Sequence[Path], names: Sequence[str], measures: Sequence[str]) -> int:
     from denoisebench.store.plan import read_plan
 
     with loading():
-        from denoisebench.study.finished import rescore
+        from denoisebench.config.jobs import measures_of
+        from denoisebench.study.finished import protocols_in, rescore
 
-    return rescore([cell for study in studies if study.is_dir() for cell in read_plan(study).values()], _protocols(names))
+    cells = [cell for study in studies if study.is_dir() for cell in read_plan(study).values()]
+    before = _protocols(sorted(protocols_in(cells))) if measures else []
+    asked = _protocols(names) if names else []
+    return rescore(cells, asked, measures_of(measures), {protocol.name: protocol for protocol in before})

@@ -36,6 +36,7 @@ class _Settings(typing.TypedDict):
     tile: Count | None
     pictures: Number
     repeats: Count
+    measures: list[str]
     force: bool
     root: str
     checkpoint: str | None

@@ -21,6 +21,7 @@ from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
+from denoisebench.scoring.further import Further, further_of
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
 from denoisebench.store.code import code_of
@@ -69,7 +70,7 @@ def made_of(one: Composed, made: Made) -> Job:
         tile=plain["tile"] if method.cls.tiles else None, checkpoint=_file_of(plain, "checkpoint"),
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
-        code=code_of(dict(_targets(plain, trained=learning is not None))),
+        code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
 
@@ -95,6 +96,14 @@ def protocols_of(names: Sequence[str]) -> list[Protocol]:
     """The protocols of these names. Raises: ConfigError."""
     plain = compose_one([f"protocol=[{','.join(names)}]"]).plain
     return [instantiate(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()]
+
+
+def measures_of(names: Sequence[str]) -> tuple[Further, ...]:
+    """The measures of these names beside PSNR and SSIM. Raises: ConfigError."""
+    try:
+        return further_of(names)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def test_set_of(kept: Path) -> ImageSet:
@@ -146,7 +155,7 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
     setup = {
         **given, **budget, **tile,
-        "method": job.plain["method"],
+        "method": _method_identity(job),
         "training": training and {**training, "budget": job.budget},
         "test": test,
         "repeats": job.repeats,
@@ -157,6 +166,15 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
         noise=job.noise.name, seed=job.seed, key=key_of({**setup, "seed": job.seed}), setup=key_of(setup),
         train_key=key_of({**training, "seed": job.seed}) if training else None, overrides=job.overrides,
     )  # fmt: skip
+
+
+def _method_identity(job: Job) -> Mapping[str, Any]:
+    node = job.plain["method"]
+    try:
+        own = job.method.cls.identity(job.method.settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return {**node, **own}
 
 
 def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
@@ -170,7 +188,7 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
         oracle
         | start
         | {
-            "method": job.plain["method"],
+            "method": _method_identity(job),
             "training": job.plain["training"],
             "set": job.learning.images.name,
             "images": made.fingerprint(job.learning.images),
@@ -182,6 +200,8 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
 
 def _label_of(job: Job, one: Composed) -> str:
     """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
+    if label := job.method.cls.labelled(job.method.settings):
+        return label
     changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
     if job.checkpoint is not None:
         changed.append(f"checkpoint={job.checkpoint.name}")

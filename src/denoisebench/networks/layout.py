@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 WRAPPERS = ("state_dict", "model_state_dict", "params", "params_ema")
@@ -13,11 +14,13 @@ SHOWN = 3
 
 
 def read_file(path: Path) -> Any:
-    """What a PyTorch file holds, read without running code in it.
+    """What a PyTorch file, or one of safetensors, holds, read without running code in it.
 
     Raises: ValueError that says in our words what is wrong: PyTorch's advise to load such a file less safely.
     """
     try:
+        if path.suffix == ".safetensors":
+            return load_file(str(path))
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise

@@ -5,6 +5,7 @@ cells/KEY/rows.csv             its rows
 cells/KEY/config.yaml          its configuration, without what belongs to a machine
 cells/KEY/manifest.json        versions, commit, hardware, durations
 cells/KEY/code.json            digests of the code that computed it
+cells/KEY/measures.json        what its further measures are
 cells/KEY/server.csv           what an online benchmark answered
 cells/KEY/images/*.png         its outputs, if they were packed
 """
@@ -16,7 +17,7 @@ from typing import Any, Self
 
 FORMAT = "denoisebench-pack/1"
 HEAD = "pack.json"
-MEMBER = re.compile(r"cells/[0-9a-f]{12}/(rows\.csv|config\.yaml|manifest\.json|code\.json|server\.csv|images/[^/\\]+\.png)")
+MEMBER = re.compile(r"cells/[0-9a-f]{12}/(rows\.csv|config\.yaml|(manifest|code|measures)\.json|server\.csv|images/[^/\\]+\.png)")
 SHA = re.compile(r"[0-9a-f]{64}")
 
 
@@ -142,5 +143,6 @@ def portable(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def unsafe(overrides: Sequence[str]) -> list[str]:
-    """Those that a stranger's pack may not ask for: classes, places of configuration, values from the environment."""
-    return [o for o in overrides if not SETTING.fullmatch(o) or "_target_" in o or "${" in o or ".root=" in o]
+    """Those that a stranger's pack may not ask for: classes, places of configuration, values from the environment, and trust
+    in a file that runs code."""
+    return [o for o in overrides if not SETTING.fullmatch(o) or any(word in o for word in ("_target_", "${", ".root=", "trust"))]

@@ -14,13 +14,15 @@ from denoisebench.packs.contents import HEAD, IDENTITY, Author, Head, Packed, po
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import FILE as CODE
 from denoisebench.store.code import kept_code
-from denoisebench.store.files import read_json, whole_file
+from denoisebench.store.files import DamagedError, read_json, whole_file
 from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import output_name, read_stored, stored_sha
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import SERVER_ROWS, Row, csv_text, read_server_rows, rows_text
 
 Content = bytes | Path
+MEASURES = "measures.json"  # as cells keep it
+NOT_HAD = "it could not be had where this was computed"
 
 
 def write_pack(study: Path, to: Path, author: Author, *, images: bool = False) -> Head:
@@ -64,6 +66,8 @@ def _members(cell: Cell, *, images: bool) -> Iterator[tuple[str, Content]]:
     yield f"{place}/manifest.json", _json(read_json(cell.folder / "manifest.json"))
     if code := kept_code(cell.folder):
         yield f"{place}/{CODE}", _json({name: one for name, one in code.items() if not one["root"]})
+    if measures := _measures(cell.folder):
+        yield f"{place}/{MEASURES}", _json(measures)
     if answers := read_server_rows(cell.folder):
         yield f"{place}/{SERVER_ROWS}", csv_text(tuple(answers[0]), answers).encode()
     for name in sorted({output_name(row["image"], int(row["repeat"])) for row in rows}) if images else ():
@@ -73,6 +77,15 @@ def _members(cell: Cell, *, images: bool) -> Iterator[tuple[str, Content]]:
 def _config(path: Path) -> str:
     plain = without_machine(yaml.safe_load(path.read_text(encoding="utf-8")))
     return yaml.safe_dump({name: plain[name] for name in IDENTITY if name in plain}, sort_keys=True, allow_unicode=True)
+
+
+def _measures(folder: Path) -> dict[str, Any]:
+    """What the further measures of a cell are. Why one has no scores names places of this machine: that stays here."""
+    try:
+        kept = read_json(folder / MEASURES)
+    except (FileNotFoundError, DamagedError):
+        return {}
+    return {name: {**told, "reason": NOT_HAD if told.get("reason") else None} for name, told in kept.items()}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

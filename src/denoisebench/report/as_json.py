@@ -39,6 +39,7 @@ def report_plain(report: Report, folder: Path) -> dict[str, Any]:
     """All results with their ranks and differences. folder: where the other formats were written."""
     return {
         "schema": "denoisebench/report/1", "title": report.title, "folder": str(folder), "notes": report.notes,
+        "ranked_by": (report.results[0].first if report.results else MEASURES[0]).column,
         "results": [_result(result, report.comparisons[place_of(result)]) for result in report.results],
         "twice": [
             {"cell": t.cell, "protocol": t.protocol, "labs": list(t.labs), "psnr_db": list(map(number, t.psnr_db)),
@@ -54,10 +55,11 @@ def _result(result: Result, comparison: Comparison) -> dict[str, Any]:
         "scored_by": result.scored_by, "lab": labs_of(result), "images": result.images, "photographs": result.photographs,
         "repeats": result.repeats, "seeds": result.seeds, "learns": result.learns, "budget": result.budget,
         "tags": result.tags.split(), "family": result.network.family, "keys": result.keys.split(),
-        "seconds": number(result.seconds), "train_seconds": number(result.train_seconds), "peak_mib": number(result.peak_mib),
+        "seconds": number(result.seconds or None), "train_seconds": number(result.train_seconds),
+        "peak_mib": number(result.peak_mib),
         "scores": {
             m.column: {"mean": number(s.mean), "sd_images": number(s.sd_images), "sd_seeds": number(s.sd_seeds)}
-            for m in MEASURES if (s := result.scores[m.column])
+            for m in dict.fromkeys((*MEASURES, *result.measures)) if (s := result.scores[m.column])
         },
         "rank": comparison.ranks.get(result.id),
         "to_best": _difference(comparison.to_best.get(result.id), comparison.best),

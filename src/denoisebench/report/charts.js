@@ -30,9 +30,10 @@ function secondsOf(power) {
   return power >= -3 && power < 0 ? `${10 ** (power + 3)} ms` : `${Number((10 ** power).toPrecision(6))} s`;
 }
 
-function frontOf(points) {
-  const rivals = points.filter((p) => p.kind !== "bound").sort((a, b) => a.cost - b.cost || b.score - a.score);
-  return rivals.filter((p, i) => rivals.slice(0, i).every((earlier) => earlier.score < p.score));
+function frontOf(points, lower) {
+  const good = (p) => (lower ? -p.score : p.score);
+  const rivals = points.filter((p) => p.kind !== "bound").sort((a, b) => a.cost - b.cost || good(b) - good(a));
+  return rivals.filter((p, i) => rivals.slice(0, i).every((earlier) => good(earlier) < good(p)));
 }
 
 function staircase(front) {
@@ -81,7 +82,7 @@ function drawPlot(plot) {
     [p.x, p.y] = [x(p.cost), y(p.score)];
     p.node.setAttribute("transform", `translate(${p.x - Number(p.node.dataset.x)} ${p.y - Number(p.node.dataset.y)})`);
   }
-  const best = frontOf(points);
+  const best = frontOf(points, plot.dataset.lower === "true");
   if (best.length > 1) front.setAttribute("points", staircase(best));
   placeNames(points, box, plot.viewBox.baseVal.width);
 }

@@ -9,6 +9,7 @@ from denoisebench.report.health import Curve
 from denoisebench.report.markup import Markup, element, joined
 from denoisebench.report.results import Result, all_images
 from denoisebench.report.table import seconds_text, tags_of
+from denoisebench.scoring.measures import PSNR, Measure
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 14, 44
@@ -22,11 +23,11 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Point:
-    """A method in a plot of quality against cost: cost in seconds, above zero."""
+    """A method in a plot of quality against cost: cost in seconds, above zero; score by the report's first measure."""
 
     label: str
     cost_s: float
-    psnr_db: float
+    score: float
     kind: Kind
     tags: tuple[str, ...] = ()
 
@@ -39,52 +40,57 @@ class Point:
 def points_of(results: Sequence[Result], cost: Callable[[Result], float]) -> list[Point]:
     """The results that have a finite score; `noisy` costs nothing and is left out."""
     images = all_images(results)
-    known = [r for r in results if r.psnr_db is not None and math.isfinite(r.psnr_db) and r.method != "noisy" and cost(r) > 0]
-    kinds: list[Kind] = ["bound" if r.saw_clean else r.learns for r in known]  # type: ignore[misc]
+    known = [
+        (r, score) for r in results
+        if (score := r.scores[r.first.column].mean) is not None and math.isfinite(score) and r.method != "noisy" and cost(r) > 0
+    ]  # fmt: skip
+    kinds: list[Kind] = ["bound" if r.saw_clean else r.learns for r, _ in known]  # type: ignore[misc]
     return [
-        Point(r.method, cost(r), r.psnr_db or 0.0, kind, tuple(tags_of(r, images))) for r, kind in zip(known, kinds, strict=True)
+        Point(r.method, cost(r), score, kind, tuple(tags_of(r, images))) for (r, score), kind in zip(known, kinds, strict=True)
     ]
 
 
-def pareto(points: Sequence[Point]) -> list[Point]:
+def pareto(points: Sequence[Point], measure: Measure = PSNR) -> list[Point]:
     """Those that no rival beats in both cost and quality, by rising cost; bounds are no rivals."""
     front: list[Point] = []
-    for point in sorted((p for p in points if p.kind != "bound"), key=lambda p: (p.cost_s, -p.psnr_db)):
-        if not front or point.psnr_db > front[-1].psnr_db:
+    for point in sorted((p for p in points if p.kind != "bound"), key=lambda p: (p.cost_s, -measure.goodness(p.score))):
+        if not front or measure.goodness(point.score) > measure.goodness(front[-1].score):
             front.append(point)
     return front
 
 
-def cost_plot(points: Sequence[Point], title: str, axis: str) -> Markup:
-    """PSNR over cost on a logarithmic axis; empty without points."""
+def cost_plot(points: Sequence[Point], title: str, axis: str, measure: Measure = PSNR) -> Markup:
+    """A measure over cost on a logarithmic axis; empty without points."""
     if not points:
         return Markup("")
     low, high = _decades([p.cost_s for p in points])
-    bottom, top, ticks = _ticks([p.psnr_db for p in points])
+    bottom, top, ticks = _ticks([p.score for p in points])
     x: Scale = lambda cost: LEFT + (math.log10(cost) - low) / (high - low) * (WIDTH - LEFT - RIGHT)  # noqa: E731
     y: Scale = lambda psnr: HEIGHT - BOTTOM - (psnr - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)  # noqa: E731
     grid = [_tick_x(x(10.0**power), _power_text(power)) for power in range(low, high + 1)]
     grid += [_tick_y(y(value), f"{value:g}") for value in ticks]
-    front = [(x(p.cost_s), y(p.psnr_db)) for p in pareto(points)]
+    front = [(x(p.cost_s), y(p.score)) for p in pareto(points, measure)]
     line = element("polyline", points=_steps(front) if len(front) > 1 else "", class_="front")
-    marks = [_placed(x(p.cost_s), y(p.psnr_db), p) for p in points]
+    marks = [_placed(x(p.cost_s), y(p.score), p, measure) for p in points]
     ticks = element("g", *grid, class_="ticks-of-axes")
-    return _svg(title, ticks, _axes(axis, "PSNR in dB"), line, *marks, *_labels(points, x, y), box=True)
+    lower = not measure.higher_is_better
+    return _svg(title, ticks, _axes(axis, measure.heading), line, *marks, *_labels(points, x, y), box=True, lower=lower)
 
 
-def _svg(title: str, *parts: str, box: bool = False) -> Markup:
-    """box: with the place of its axes, from which the page draws it anew without what a reader hides."""
+def _svg(title: str, *parts: str, box: bool = False, lower: bool = False) -> Markup:
+    """box: with the place of its axes, from which the page draws it anew without what a reader hides. lower: is better."""
     return element(
         "svg", element("title", title), *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", class_="plot",
         xmlns="http://www.w3.org/2000/svg", data_box=f"{LEFT} {TOP} {WIDTH - RIGHT} {HEIGHT - BOTTOM}" if box else None,
+        data_lower="true" if lower else None,
     )  # fmt: skip
 
 
-def _placed(x: float, y: float, point: Point) -> Markup:
+def _placed(x: float, y: float, point: Point, measure: Measure) -> Markup:
     """A mark with what the page needs to draw it elsewhere: where it is, and what it stands for."""
     return element(
-        "g", _mark(x, y, point), class_="point", data_x=repr(x), data_y=repr(y), data_cost=repr(point.cost_s),
-        data_score=repr(point.psnr_db), data_kind=point.kind, **point.marked,
+        "g", _mark(x, y, point, measure), class_="point", data_x=repr(x), data_y=repr(y), data_cost=repr(point.cost_s),
+        data_score=repr(point.score), data_kind=point.kind, **point.marked,
     )  # fmt: skip
 
 
@@ -133,9 +139,10 @@ def _steps(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
-def _mark(x: float, y: float, point: Point) -> Markup:
+def _mark(x: float, y: float, point: Point, measure: Measure = PSNR) -> Markup:
     """Kinds differ by shape, not by colour alone."""
-    told = element("title", f"{point.label}: {point.psnr_db:.2f} dB, {seconds_text(point.cost_s)} ({KINDS[point.kind]})")
+    score = f"{measure.text(point.score)} {measure.unit or measure.title}"
+    told = element("title", f"{point.label}: {score}, {seconds_text(point.cost_s)} ({KINDS[point.kind]})")
     style = f"mark {point.kind}"
     if point.kind == "dataset":
         return element("rect", told, x=x - 5, y=y - 5, width=10, height=10, class_=style)
@@ -147,11 +154,11 @@ def _mark(x: float, y: float, point: Point) -> Markup:
 
 def _labels(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     """Names beside their marks, each at the first place where it covers neither a mark nor another name."""
-    taken = [(x(p.cost_s) - 7, y(p.psnr_db) - 7, x(p.cost_s) + 7, y(p.psnr_db) + 7) for p in points]
+    taken = [(x(p.cost_s) - 7, y(p.score) - 7, x(p.cost_s) + 7, y(p.score) + 7) for p in points]
     found = []
     for point in points:
         text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
-        boxes = _places(x(point.cost_s), y(point.psnr_db), len(text) * LETTER)
+        boxes = _places(x(point.cost_s), y(point.score), len(text) * LETTER)
         box = next((box for box in boxes if _inside(box) and not any(_overlap(box, other) for other in taken)), boxes[0])
         taken.append(box)
         found.append(element("text", text, x=box[0], y=box[3] - 3, class_="label", **point.marked))

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from denoisebench.report.markup import Markup, element, number_cell, sortable_head, table
+from denoisebench.report.measured import agreement_head, agreement_rows, agreements
 from denoisebench.report.published import Beside, context
 from denoisebench.report.results import Result, all_images
 from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
 from denoisebench.report.study import Place
 from denoisebench.report.table import tags_of
+from denoisebench.scoring.measures import MEASURES, Measure
 
 
 def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
@@ -21,14 +23,31 @@ def statistics_section(results: Sequence[Result], comparison: Comparison, place:
     assert comparison.best is not None
     base = comparison.baseline
     head = [sortable_head(text, kind) for text, kind in (("method", "text"), ("rank", "number"))]
-    head += _heads(f"less {comparison.best.method}")
-    head += _heads(f"less {base.method}") if base else []
+    head += _heads(f"less {comparison.best.method}", comparison.measure)
+    head += _heads(f"less {base.method}", comparison.measure) if base else []
     body = [_statistics_line(r, comparison) for r in results]
     images = all_images(results)
     marks = [{"data_method": r.method, "data_tags": "\n".join(tags_of(r, images))} for r in results]
     said = statistics_note(results, comparison)
-    summary = element("summary", f"Statistics, {place[1]}: which differences can be believed")
-    return element("details", summary, element("p", said), table(head, body, marks, class_="sortable statistics"), open=True)
+    first = comparison.measure == results[0].first
+    by = "" if first else f" by {comparison.measure.title} ({direction(comparison.measure)} is better)"
+    summary = element("summary", f"Statistics, {place[1]}: which differences{by} can be believed")
+    return element("details", summary, element("p", said), table(head, body, marks, class_="sortable statistics"), open=first)
+
+
+def direction(measure: Measure) -> str:
+    return "higher" if measure.higher_is_better else "lower"
+
+
+def agreement_section(results: Sequence[Result], place: Place) -> Markup:
+    """Who wins under which measure."""
+    found = agreements(results)
+    if not found or all(one.measure in MEASURES for one in found):
+        return Markup("")
+    head = [element("th", text) for text in agreement_head(found)]
+    body = [[element("td", text) for text in texts] for texts in agreement_rows(found)]
+    summary = element("summary", f"Do the measures agree, {place[1]}: which method wins under which")
+    return element("details", summary, table(head, body, class_="agreement"), open=True)
 
 
 def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
@@ -49,9 +68,9 @@ def statistics_note(results: Sequence[Result], comparison: Comparison) -> str:
     return f"{said}{untested} Take the differences as hints."
 
 
-def _heads(text: str) -> list[Markup]:
+def _heads(text: str, measure: Measure) -> list[Markup]:
     return [
-        sortable_head(f"{text}, dB", "number"),
+        sortable_head(f"{text}, {measure.unit or measure.title}", "number"),
         element("th", "95 % interval"),
         element("th", "corrected"),
         sortable_head("p (Holm)", "number"),
@@ -63,26 +82,26 @@ def _statistics_line(result: Result, comparison: Comparison) -> list[Markup]:
     rank = comparison.ranks.get(result.id)
     cells = [element("th", result.method, scope="row", data_value=result.method)]
     cells.append(number_cell(rank, str(rank or ("bound" if result.saw_clean else ""))))
-    cells += _difference(comparison.to_best.get(result.id), result is comparison.best)
+    cells += _difference(comparison.to_best.get(result.id), result is comparison.best, comparison.measure)
     if comparison.baseline:
-        cells += _difference(comparison.to_baseline.get(result.id), result is comparison.baseline)
+        cells += _difference(comparison.to_baseline.get(result.id), result is comparison.baseline, comparison.measure)
     return cells
 
 
-def _difference(found: Difference | str | None, itself: bool) -> list[Markup]:
+def _difference(found: Difference | str | None, itself: bool, measure: Measure) -> list[Markup]:
     if not isinstance(found, Difference):
         return [element("td", "—" if itself else (found or ""), class_="refused"), *[element("td")] * 4]
     return [
-        number_cell(found.mean_db, f"{found.mean_db:+.2f}"),
-        element("td", interval_text(found.low_db, found.high_db), class_="number"),
-        element("td", interval_text(found.corrected_low_db, found.corrected_high_db), class_="number"),
+        number_cell(found.mean_db, f"{found.mean_db:+.{measure.digits}f}"),
+        element("td", interval_text(found.low_db, found.high_db, measure.digits), class_="number"),
+        element("td", interval_text(found.corrected_low_db, found.corrected_high_db, measure.digits), class_="number"),
         number_cell(found.p_holm, p_text(found.p_holm)),
         number_cell(found.wins, wins_text(found)),
     ]
 
 
-def interval_text(low: float | None, high: float | None) -> str:
-    return "—" if low is None or high is None else f"[{low:+.2f}, {high:+.2f}]"
+def interval_text(low: float | None, high: float | None, digits: int = 2) -> str:
+    return "—" if low is None or high is None else f"[{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def wins_text(found: Difference) -> str:

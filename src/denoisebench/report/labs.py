@@ -10,7 +10,7 @@ from denoisebench.packs.read import ORIGIN
 from denoisebench.report.markup import Markup, element, table
 from denoisebench.report.plain import markdown_table, markdown_text
 from denoisebench.report.results import Result, mean
-from denoisebench.scoring import measures
+from denoisebench.scoring.further import columns_in
 from denoisebench.store.files import read_json
 from denoisebench.store.rows import Row, read_csv
 
@@ -45,7 +45,7 @@ def read_means(path: Path) -> list[Row]:
 
 
 def _mean_row(line: Row, path: Path, lab: str) -> Row:
-    numbers = {name: float(line[name]) if line.get(name) else None for name in (*measures.columns(), *COSTS)}
+    numbers = {name: float(line[name]) if line.get(name) else None for name in (*columns_in(line), *COSTS)}
     return {
         **line, **numbers, "seconds": numbers["seconds"] or 0.0, "peak_mib": numbers["peak_mib"] or 0.0,
         "scored_by": "server" if line["scored_by"] == "server" else "results.csv", "study": path.resolve().parent.name,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from denoisebench.report.results import Result, Score, measures_in
 from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, grids
-from denoisebench.scoring.measures import MEASURES, Measure
+from denoisebench.scoring.measures import Measure
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -101,7 +101,7 @@ def _caption(grid: Grid, letters: dict[str, str]) -> str:
         known = f" {said}."
     return (
         f"{_titles(grid)} on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
-        f"{latex_text(grid.protocol)}. Best bold, second underlined, by {MEASURES[0].title}, "
+        f"{latex_text(grid.protocol)}. Best bold, second underlined, by {grid.results[0].first.title}, "
         f"among methods that saw no clean image.{known}"
     )
 

@@ -9,15 +9,17 @@ import numpy as np
 from denoisebench.report.differences import difference_text, has_statistics, interval_text, p_text, statistics_note, wins_text
 from denoisebench.report.families import HEAD, family_rows
 from denoisebench.report.labs import labs_markdown
+from denoisebench.report.measured import agreement_head, agreement_rows, agreements
 from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
 from denoisebench.report.results import Result
 from denoisebench.report.standing import counted, standing_table
-from denoisebench.report.statistics import Difference
+from denoisebench.report.statistics import Comparison, Difference
 from denoisebench.report.status import counts, explained
 from denoisebench.report.study import Place, Report
 from denoisebench.report.viewer import Group, View, groups_of, output_of
+from denoisebench.scoring.measures import MEASURES, Measure
 from denoisebench.store.files import write_atomic
 from denoisebench.store.pictures import output_name, read_png, strip, write_png
 from denoisebench.store.rows import Row
@@ -75,7 +77,9 @@ def write_markdown(report: Report, path: Path) -> None:
     if families := family_rows(report.grids):
         body = [[markdown_text(text) for text in texts] for texts in families]
         sections.append("## Families and cost\n\n" + markdown_table([name for name, _ in HEAD], body, texts=(0, 1, 2, 3, 4)))
-    sections += ["## Statistics", *(_statistics(report, place) for place in report.comparisons)]
+    sections += ["## Statistics", *(_statistics(report, place, report.comparisons[place]) for place in report.comparisons)]
+    sections += [_statistics(report, place, one) for place in report.comparisons for one in report.further[place]]
+    sections += [_agreement(report, place) for place in report.comparisons]
     sections += ["## Beside the published numbers", _published(report)]
     sections += [
         labs_markdown(report.twice),
@@ -111,27 +115,45 @@ def _overview(report: Report) -> str:
     return f"**All data sets and noises**: {found.measure.heading}\n\n{table}"
 
 
-def _statistics(report: Report, place: Place) -> str:
-    comparison = report.comparisons[place]
+def _agreement(report: Report, place: Place) -> str:
+    """Who wins under which measure; nothing where there are PSNR and SSIM alone."""
+    found = agreements(report.at(place))
+    if not found or all(one.measure in MEASURES for one in found):
+        return ""
+    body = [[markdown_text(text) for text in texts] for texts in agreement_rows(found)]
+    title = f"**Do the measures agree?** {markdown_text(place[0])}, {markdown_text(place[1])}, protocol `{place[2]}`:"
+    return f"{title}\n\n{markdown_table(agreement_head(found), body, texts=(0, 1, 2))}"
+
+
+def _statistics(report: Report, place: Place, comparison: Comparison) -> str:
     results = report.at(place)
     if comparison.best is None or not has_statistics(results, comparison):
         return f"{markdown_text(f'{place[0]}, {place[1]}')}: nothing to compare."
     best = comparison.best.method
-    title = f"**{markdown_text(place[0])}**, {markdown_text(place[1])}, protocol `{place[2]}`, less {markdown_text(best)} in dB:"
+    where = f"**{markdown_text(place[0])}**, {markdown_text(place[1])}, protocol `{place[2]}`"
+    title = f"{where}, less {markdown_text(best)} in {_unit(comparison)}:"
     head = ["method", "rank", "difference", "95 % interval", "corrected", "p (Holm)", "wins"]
     body = [
-        [markdown_text(r.method), str(comparison.ranks.get(r.id, "")), *_cells(comparison.to_best.get(r.id))] for r in results
+        [markdown_text(r.method), str(comparison.ranks.get(r.id, "")), *_cells(comparison.to_best.get(r.id), comparison.measure)]
+        for r in results
     ]
     return f"{title}\n\n{markdown_table(head, body)}\n\n{statistics_note(results, comparison)}"
 
 
-def _cells(found: Difference | str | None) -> list[str]:
+def _unit(comparison: Comparison) -> str:
+    """`dB`; `LPIPS (lower is better)`."""
+    measure = comparison.measure
+    return measure.unit or (measure.title if measure.higher_is_better else f"{measure.title} (lower is better)")
+
+
+def _cells(found: Difference | str | None, measure: Measure) -> list[str]:
     if not isinstance(found, Difference):
         return [found or "", "", "", "", ""]
     intervals = [
-        interval_text(found.low_db, found.high_db), interval_text(found.corrected_low_db, found.corrected_high_db),
+        interval_text(found.low_db, found.high_db, measure.digits),
+        interval_text(found.corrected_low_db, found.corrected_high_db, measure.digits),
     ]  # fmt: skip
-    return [f"{found.mean_db:+.2f}", *intervals, p_text(found.p_holm), wins_text(found)]
+    return [f"{found.mean_db:+.{measure.digits}f}", *intervals, p_text(found.p_holm), wins_text(found)]
 
 
 def _published(report: Report) -> str:

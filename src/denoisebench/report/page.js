@@ -115,7 +115,7 @@ function nameOf(which) {
   if (which === CLEAN) return "clean";
   const psnr = imageNow().psnr[which], ssim = imageNow().ssim[which];
   const scores = psnr === null ? "" : ` ${Number(psnr).toFixed(2)} dB` + (ssim === null ? "" : ` / ${Number(ssim).toFixed(4)}`);
-  return groupNow().methods[which].name + scores;
+  return groupNow().methods[which].name + scores + (imageNow().more?.[which] ?? "");
 }
 
 const choices = () => [NOISY, ...groupNow().methods.keys(), ...(imageNow().clean === null ? [] : [CLEAN])];

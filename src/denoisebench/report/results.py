@@ -33,6 +33,7 @@ class Result:
 
     images: distinct ones, each seen under `repeats` draws of noise and `seeds`. photographs: that they were cut from, 0
     where a server does not say. scores: of each measure, by its column. rows: what all of it was made of.
+    measures: those that its report shows; the first one ranks.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Result:
     setup: str
     rows: tuple[Row, ...] = field(repr=False, compare=False)
     network: Network = field(default_factory=Network)
+    measures: tuple[Measure, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -82,9 +84,14 @@ class Result:
         return self.scores["ssim"].mean
 
     @property
+    def first(self) -> Measure:
+        """What methods are ranked by."""
+        return (self.measures or measures.MEASURES)[0]
+
+    @property
     def goodness(self) -> float | None:
         """What methods are ranked by: the first measure, the greater the better; None without a score."""
-        [first, *_] = measures.MEASURES
+        first = self.first
         score = self.scores[first.column].mean
         return None if score is None else first.goodness(score)
 
@@ -142,15 +149,18 @@ def spread_over(rows: Sequence[Row], metric: str, unit: str) -> float | None:
     return spread(mean(values) for values in groups.values())
 
 
-def summarise(rows: Sequence[Row]) -> list[Result]:
-    """One result for each method, budget, data set, noise and protocol; different settings never share a label."""
+def summarise(rows: Sequence[Row], shown: Sequence[Measure] = ()) -> list[Result]:
+    """One result for each method, budget, data set, noise and protocol; different settings never share a label.
+
+    shown: the measures of the report, the first of which ranks; none: PSNR and SSIM.
+    """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in told_apart(rows):
         groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
     order = _asked(rows)
     setups = Counter(group[:-1] for group in groups)
     results = [
-        _result(own, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
+        _result(own, shown, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
         for group, own in groups.items()
     ]
     return sorted(results, key=lambda r: (r.dataset, r.noise, order[r.protocol, r.scored_by], _rank(r)))
@@ -168,10 +178,11 @@ def measures_in(results: Iterable[Result]) -> list[Measure]:
     Without clean images these are the ones that need none, or nothing.
     """
     own = list(results)
-    known = [measure for measure in measures.MEASURES if any(r.scores[measure.column].mean is not None for r in own)]
+    every = own[0].measures or measures.MEASURES if own else ()
+    known = [measure for measure in every if any(r.scores[measure.column].mean is not None for r in own)]
     always = measures.MEASURES[: measures.ALWAYS_SHOWN]
     both = any(measure in known for measure in always)
-    return [measure for measure in measures.MEASURES if measure in known or (both and measure in always)]
+    return [measure for measure in every if measure in known or (both and measure in always)]
 
 
 def all_images(results: Iterable[Result]) -> frozenset[str]:
@@ -202,10 +213,6 @@ def _images(rows: Sequence[Row]) -> int:
     return len(_distinct(rows, "image"))
 
 
-def _photographs(rows: Sequence[Row]) -> int:
-    return 0 if rows[0]["scored_by"] in MEANS else len(_distinct(rows, "scene"))
-
-
 def _distinct(rows: Sequence[Row], column: str) -> set[str]:
     return {row[column] for row in rows}
 
@@ -216,7 +223,7 @@ def _score(rows: Sequence[Row], column: str) -> Score:
     return Score(mean(row[column] for row in scored), *spreads, _images(scored) if scored else 0)
 
 
-def _result(rows: Sequence[Row], label: str) -> Result:
+def _result(rows: Sequence[Row], shown: Sequence[Measure], label: str) -> Result:
     first = rows[0]
     same = (
         "learns",
@@ -232,8 +239,10 @@ def _result(rows: Sequence[Row], label: str) -> Result:
     )
     return Result(
         method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
-        scores={name: _score(rows, name) for name in measures.columns()},
-        images=_images(rows), photographs=_photographs(rows), repeats=len(_distinct(rows, "repeat")),
+        scores={name: _score(rows, name) for name in (*measures.columns(), *(measure.column for measure in shown))},
+        measures=tuple(shown or measures.MEASURES),
+        images=_images(rows), photographs=0 if first["scored_by"] in MEANS else len(_distinct(rows, "scene")),
+        repeats=len(_distinct(rows, "repeat")),
         seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(tag for row in rows for tag in row["tags"].split())),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted(_distinct(rows, "key"))),

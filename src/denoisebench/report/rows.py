@@ -7,7 +7,7 @@ from pathlib import Path
 
 from denoisebench.packs.read import opened_study
 from denoisebench.report.labs import lab_of, read_means, told_apart_by_lab
-from denoisebench.scoring import measures
+from denoisebench.scoring.further import columns_in
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import changed_since
 from denoisebench.store.files import DamagedError
@@ -127,4 +127,4 @@ def _answers(folder: Path) -> list[Row]:
 
 
 def _numbers(row: Row) -> Row:
-    return {name: float(row[name]) if row.get(name) else None for name in (*measures.columns(), *COSTS)}
+    return {name: float(row[name]) if row.get(name) else None for name in (*columns_in(row), *COSTS)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from denoisebench.progress import counted as in_words
 from denoisebench.report.audits import audit_section, boxes, boxes_legend
 from denoisebench.report.charts import all_seconds, cost_plot, curve_plot, legend, points_of
-from denoisebench.report.differences import published_section, statistics_section
+from denoisebench.report.differences import agreement_section, published_section, statistics_section
 from denoisebench.report.families import families_section
 from denoisebench.report.health import curves, manifests
 from denoisebench.report.markup import Markup, element, joined, number_cell, sortable_head, table, with_code
@@ -29,6 +29,9 @@ def grid_section(report: Report, grid: Grid, number: int) -> Markup:
     parts = [heading, main_table(report, grid), boxes_legend()]
     parts.append(element("div", *(_plots(grid, report.at(place), place[1]) for place in places), class_="plot-row"))
     parts += [statistics_section(report.at(place), report.comparisons[place], place) for place in places]
+    for place in places:
+        parts += [statistics_section(report.at(place), further, place) for further in report.further[place]]
+        parts.append(agreement_section(report.at(place), place))
     parts += [published_section([b for b in report.published if b.result in report.at(place)], place) for place in places]
     parts += [_unverified(grid), families_section(grid), audit_section(report.audits, grid)]
     return element("section", *parts, class_="grid-section")
@@ -111,12 +114,16 @@ def _plots(grid: Grid, results: Sequence[Result], noise: str) -> Markup:
     apart = points_of(results, lambda r: r.seconds)
     if not apart:
         return Markup("")
-    plots = [cost_plot(apart, f"{grid.dataset}, {noise}: PSNR against time per image", "time per image")]
+    first = results[0].first
+    plots = [cost_plot(apart, f"{grid.dataset}, {noise}: {first.title} against time per image", "time per image", first)]
     if any(r.train_seconds for r in results):
         whole = points_of(results, all_seconds)
         plots.append(
             cost_plot(
-                whole, f"{grid.dataset}, {noise}: PSNR against all time", f"training and {in_words(len(grid.images), 'image')}"
+                whole,
+                f"{grid.dataset}, {noise}: {first.title} against all time",
+                f"training and {in_words(len(grid.images), 'image')}",
+                first,
             )
         )
     caption = element("figcaption", f"{noise}: quality against cost", legend(apart))

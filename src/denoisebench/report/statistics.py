@@ -123,10 +123,11 @@ class Terms:
 
 def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure | None = None) -> Comparison:
     """Compare the results of one data set, noise and protocol by a measure (None: the first); `baseline` is a method's label."""
-    measure = measure or measures.MEASURES[0]
+    measure = measure or (results[0].first if results else measures.MEASURES[0])
     names = all_images(results)
     images = scored_by_all(results, measure)
-    rivals = [r for r in results if not r.saw_clean and r.names == names and r.scored(measure)]
+    directed = getattr(measure, "directed", True)
+    rivals = [r for r in results if directed and not r.saw_clean and r.names == names and r.scored(measure)]
     terms = Terms(measure, images, scenes_of(results), max(len(rivals) - 1, 1))
     best = max(rivals, key=terms.order, default=None) if images else None
     base = next((r for r in results if r.method == baseline), None)
@@ -228,7 +229,7 @@ def _over_photographs(values: Mapping[str, float], scenes: Mapping[str, str]) ->
 
 
 def _views(result: Result, measure: Measure) -> dict[tuple[str, str, str], tuple[float | None, str]]:
-    return {(row["image"], row["repeat"], row["seed"]): (row[measure.column], row["noisy_sha"]) for row in result.rows}
+    return {(row["image"], row["repeat"], row["seed"]): (row.get(measure.column), row["noisy_sha"]) for row in result.rows}
 
 
 def intervals(table: np.ndarray, levels: Sequence[float]) -> list[np.ndarray]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.choices import choices
 from denoisebench.report.labs import Twice, twice
+from denoisebench.report.measured import chosen, measure_notes
 from denoisebench.report.published import Beside, beside
-from denoisebench.report.results import Result, summarise
+from denoisebench.report.results import Result, measures_in, summarise
 from denoisebench.report.rows import read_studies
 from denoisebench.report.standing import Standing, standings
 from denoisebench.report.statistics import Comparison, Difference, compare, too_few
@@ -25,7 +26,7 @@ Place = tuple[str, str, str]
 @dataclass(frozen=True)
 class Report:
     """notes: what a reader must know of the whole. choices: what methods chose for each image. audits and published are by a
-    result's id."""
+    result's id. comparisons: by the first measure; further: by the others, where a study has more than PSNR and SSIM."""
 
     title: str
     studies: tuple[Path, ...]
@@ -33,6 +34,7 @@ class Report:
     results: list[Result]
     grids: list[Grid]
     comparisons: dict[Place, Comparison]
+    further: dict[Place, list[Comparison]]
     published: list[Beside]
     standings: list[Standing]
     audits: dict[str, list[Tick]]
@@ -59,10 +61,14 @@ def place_of(result: Result) -> Place:
     return result.dataset, result.noise, result.protocol
 
 
-def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
-    """Read the finished cells of studies and compare what they hold. Raises: ValueError for an unknown baseline."""
+def build(studies: Sequence[Path], baseline: str = "noisy", names: Sequence[str] | None = None) -> Report:
+    """Read the finished cells of studies and compare what they hold. names: of the measures to show; None: all.
+
+    Raises: ValueError for an unknown baseline or measure.
+    """
     rows, notes = read_studies(studies)
-    results = summarise(rows)
+    shown = chosen(rows, names) if rows else ()
+    results = summarise(rows, shown)
     methods = {result.method for result in results}
     if results and baseline not in methods and baseline != "noisy":
         raise ValueError(f"no method {baseline} to compare with; there are: {', '.join(sorted(methods))}")
@@ -72,10 +78,18 @@ def build(studies: Sequence[Path], baseline: str = "noisy") -> Report:
     return Report(
         title=" + ".join(map(name_of, studies)), studies=tuple(studies), rows=rows, results=results,
         grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
+        further={place: _further(own, baseline) for place, own in grouped.items()},
         published=beside(results), standings=standings(results), audits={r.id: audit(r) for r in results},
         cells=list(cells.values()),
-        notes=[*notes, *_warnings(results)], choices=choices(results), twice=twice(rows),
+        notes=[*notes, *_warnings(results), *measure_notes(rows, shown)], choices=choices(results), twice=twice(rows),
     )  # fmt: skip
+
+
+def _further(results: Sequence[Result], baseline: str) -> list[Comparison]:
+    """By each measure but the first, where there are others than PSNR and SSIM."""
+    own = measures_in(results)
+    more = any(measure not in MEASURES for measure in own)
+    return [compare(results, baseline, measure) for measure in own[1:] if getattr(measure, "directed", True)] if more else []
 
 
 def _warnings(results: Sequence[Result]) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from denoisebench.progress import counted, duration
 from denoisebench.report.results import Result, all_images, mean, measures_in, scored_by_all
-from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
 
 TAG_TEXTS = {
@@ -20,6 +19,10 @@ TAG_TEXTS = {
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
+    "made_elsewhere": "another program made its outputs, or trained its network: whoever ran it answers for it",
+    "training_unknown": "nobody said how it was trained: it may have seen clean images",
+    "self_supervised_elsewhere": "trained elsewhere on noisy images, as whoever ran it says",
+    "input_unverified": "nothing proves that the other program was given these noisy images",
     "per image": "learns anew from each image",
 }
 NO_SCORE = "no clean images, no scores"
@@ -143,7 +146,8 @@ def _grid(results: Sequence[Result]) -> Grid:
 def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id: over the images that all
     have a score of."""
-    [first, *_] = measures.MEASURES
+    if not results or not getattr(first := results[0].first, "directed", True):
+        return {}
     common = scored_by_all(results, first)
     rivals = [r for r in results if not r.saw_clean and r.names == images]
     scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}
@@ -175,7 +179,7 @@ def headings(results: Iterable[Result]) -> str:
 
 def seconds_text(value: float | None) -> str:
     """1.6 ms, 32 ms, 780 ms, 22 s."""
-    if value is None:
+    if not value:  # none was measured: it was made elsewhere
         return ""
     return f"{1e3 * value:.2g} ms" if value < 0.0995 else f"{1e3 * value:.0f} ms" if value < 1 else duration(value)
 

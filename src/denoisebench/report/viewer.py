@@ -20,6 +20,7 @@ import numpy as np
 from denoisebench.report.results import Result, all_images
 from denoisebench.report.study import Report
 from denoisebench.report.table import tags_of
+from denoisebench.scoring.measures import MEASURES
 from denoisebench.store.cell import key_of
 from denoisebench.store.pictures import output_name, read_png, write_png
 from denoisebench.store.rows import MEANS, Row
@@ -161,8 +162,15 @@ def _image_data(group: Group, view: View, analysis: dict[str, Any] | None) -> di
         "clean": view.clean.name if view.clean else None,
         "psnr": [_short(row["psnr_db"] if row else None, 2) for row in rows],
         "ssim": [_short(row["ssim"] if row else None, 4) for row in rows],
+        "more": [_more(group, row) for row in rows],
     }
     return data | (analysis or {})
+
+
+def _more(group: Group, row: Row | None) -> str:
+    """` / LPIPS 0.1234`: the further measures of an output."""
+    own = [m for m in group.results[0].measures if m not in MEASURES and row is not None and row.get(m.column) is not None]
+    return "".join(f" / {m.title} {m.text(row[m.column])}" for m in own if row is not None)
 
 
 def _short(value: float | None, digits: int) -> float | str | None:

@@ -31,14 +31,15 @@ def write_report(
     baseline: str = "noisy",
     pictures: int | None = None,
     as_json: bool = False,
+    shown: Sequence[str] | None = None,
 ) -> int:
     """Print the tables of studies and write their report; 1 if there is no finished cell.
 
     as_json: print all results as JSON instead. folder: where to write; a single study's own, or one beside the first study
-    named after all of them.
+    named after all of them. shown: the measures to show, the first of which ranks; None: all.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else output_console()
-    report = build(studies, baseline)
+    report = build(studies, baseline, shown)
     if not report.rows:
         if as_json:
             print(json.dumps(report_plain(report, folder or default_folder(studies)), indent=1))

@@ -13,6 +13,8 @@ from torch import Tensor
 from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console
+from denoisebench.scoring import further
+from denoisebench.scoring.further import Further
 from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
 from denoisebench.scoring.kept import as_stored, batched, in_16_bit, values_of
 from denoisebench.scoring.measures import PSNR
@@ -54,7 +56,7 @@ class Evaluator(pl.Callback):
     learn from the image is taken after one call on a corner of the first one.
 
     identity: the columns that are equal in all rows. withheld: what the method is not given of a batch, and is scored by.
-    done: images finished before (for the progress).
+    done: images finished before (for the progress). measures: scored beside PSNR and SSIM.
 
     Raises: ValueError, naming the method and the image, for outputs of a wrong shape or with values not finite.
     """
@@ -68,17 +70,18 @@ class Evaluator(pl.Callback):
         *,
         done: int = 0,
         listener: Listener = Listener(),
+        measures: Sequence[Further] = (),
     ) -> None:
         self.keeping, self._behind = keeping, deque[_Scored]()
         self._keeper, self._meter = Keeper(keeping), Meter()
         self.identity, self.protocols, self.done, self.listener = identity, protocols, done, listener
-        self.withheld, self._remarked = withheld, False
+        self.withheld, self._remarked, self.further = withheld, False, measures
         self.partial = PartialRows(keeping.folder, keeping.shard)
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image":
+        if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image" and pl_module.timed:
             with trainer.precision_plugin.forward_context():
                 corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE].clone()
                 pl_module.test_step(Batch(corner, name=batch.name, repeat=batch.repeat, seed=batch.seed), batch_idx)
@@ -94,7 +97,8 @@ class Evaluator(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         seconds, peak_mib = self._meter.stop()
-        cost = {"seconds": seconds / len(batch.name), "peak_mib": peak_mib}
+        timed = getattr(pl_module, "timed", True)
+        cost = {"seconds": seconds / len(batch.name) if timed else 0.0, "peak_mib": peak_mib if timed else 0.0}
         chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) else ""
         whole = self.withheld.whole(batch)
         denoised = self._checked(outputs, whole)
@@ -139,9 +143,10 @@ class Evaluator(pl.Callback):
         """The measures of each image under each protocol, of what is kept of the outputs."""
         kept = in_16_bit(denoised).contiguous()
         clean = None if batch.clean is None else as_stored(batch.clean.to(denoised.device))
-        needed = any("noisy" in measure.needs for measure in self.protocols[0].measures)
+        needed = any("noisy" in measure.needs for measure in (*self.protocols[0].measures, *self.further))
         noisy = batch.noisy.to(denoised.device) if needed else None
-        return [p.scores(kept if p.clip else denoised, clean, noisy) for p in self.protocols]
+        images = [(p, kept if p.clip else denoised) for p in self.protocols]
+        return [p.scores(image, clean, noisy) | further.scores(self.further, p, image, clean, noisy) for p, image in images]
 
     def _checked(self, outputs: Any, batch: Batch) -> Tensor:
         where = f"{self.identity['method']} on {', '.join(batch.name)}"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from denoisebench.scoring.further import Further, scores
 from denoisebench.scoring.measures import columns
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, read_png
@@ -53,6 +54,15 @@ def _rescored(row: Row, protocol: Protocol, folder: Path, inputs: Path) -> dict[
     if all(measure.needs for measure in protocol.measures):
         return dict.fromkeys(columns())
     return values_of(protocol.scores(_kept_output(row, folder), None, None), 0)
+
+
+def measured(row: Row, protocol: Protocol, folder: Path, inputs: Path, wanted: Sequence[Further]) -> Row:
+    """Further measures of a row's kept output under its protocol. What needs the noisy image as it was is empty.
+
+    Raises: FileNotFoundError for images that are gone.
+    """
+    clean = batched(kept_clean(inputs, row["clean_sha"])) if row["status"] == "done" else None
+    return values_of(scores(wanted, protocol, _kept_output(row, folder), clean, None), 0)
 
 
 def values_of(scores: Mapping[str, Tensor], image: int) -> dict[str, float | None]:

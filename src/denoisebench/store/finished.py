@@ -96,7 +96,17 @@ def _fault_of(row: Row) -> str | None:
         return f"{where}: scored_by {row.get('scored_by')}, status {row['status']}"
     if not row["repeat"].isdecimal() or not row["protocol"]:
         return f"{where}: repeat {row['repeat']!r}, protocol {row['protocol']!r}"
-    return next((f"{where}: {name} is {row[name] or 'empty'}" for name in RANGES if not _can_be(name, row[name])), None)
+    further = [name for name in row if name not in COLUMNS]
+    wrong = [name for name in RANGES if not _can_be(name, row[name])] + [name for name in further if not _is_score(row[name])]
+    return f"{where}: {wrong[0]} is {row[wrong[0]] or 'empty'}" if wrong else None
+
+
+def _is_score(text: str) -> bool:
+    """Of a further measure: a number, or nothing."""
+    try:
+        return not text or not math.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def _can_be(name: str, text: str) -> bool:

@@ -90,6 +90,7 @@ def _begun(job: Job) -> Outcome | None:
         if cell.state == "done" and not anew:
             finished.put_scenes(job)
             finished.score_under(cell, job.protocols)
+            finished.measure_under(cell, job.measures, {p.name: p for p in job.protocols})
             again.add_code(job)
             if not shard:
                 finished.log_from_rows(job)

@@ -1,10 +1,12 @@
 """Finished cells: scored under further protocols and logged, without computing anything again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from denoisebench.config.jobs import measures_of
 from denoisebench.job import Job
 from denoisebench.progress import console
-from denoisebench.scoring.kept import rescored
+from denoisebench.scoring.further import Further, keep, kept
+from denoisebench.scoring.kept import measured, rescored
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
@@ -21,13 +23,40 @@ def is_left(job: Job) -> bool:
         return False
     if job.cell.state != "done" or job.force or again.is_done_again(job):
         return True
-    return lacks_protocols(job) or lacks_scenes(job) or _lacks_log(job)
+    return lacks_protocols(job) or bool(lacking_measures(job.cell, job.measures)) or lacks_scenes(job) or _lacks_log(job)
 
 
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
     asked = {protocol.name for protocol in job.protocols}
     return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_finished(job.cell.folder)})
+
+
+def lacking_measures(cell: Cell, wanted: Sequence[Further]) -> list[Further]:
+    """The measures that the rows of a finished cell have no column of."""
+    if cell.state != "done" or not wanted:
+        return []
+    columns = set(read_finished(cell.folder)[0])
+    return [measure for measure in wanted if measure.column not in columns]
+
+
+def measure_under(cell: Cell, wanted: Sequence[Further], protocols: Mapping[str, Protocol]) -> None:
+    """Columns of the measures that a finished cell has none of, made from its kept outputs.
+
+    protocols: those of its rows by name; rows of others stay empty.
+    """
+    lacking = lacking_measures(cell, wanted)
+    if not lacking:
+        return
+    nothing = {measure.column: None for measure in lacking}
+    rows = [
+        {**row, **(measured(row, protocols[row["protocol"]], cell.folder, cell.inputs, lacking)
+                   if row["protocol"] in protocols else nothing)}
+        for row in read_finished(cell.folder)
+    ]  # fmt: skip
+    keep(cell.folder, lacking)
+    write_rows(cell.folder / "rows.csv", rows)
+    console.print(f"measured {cell}  {', '.join(measure.title for measure in lacking)}", markup=False)
 
 
 def lacks_scenes(job: Job) -> bool:
@@ -63,14 +92,24 @@ def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
     rows = read_finished(cell.folder)
     scored = {row["protocol"] for row in rows}
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
-    new = [row for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)]
+    wanted = measures_of([measure.name for measure, _ in kept(cell.folder).values() if measure.column in rows[0]])
+    new = [
+        {**row, **measured(row, p, cell.folder, cell.inputs, wanted)}
+        for p in protocols if p.name not in scored for row in rescored(first, p, cell.folder, cell.inputs)
+    ]  # fmt: skip
     if new:
         write_rows(cell.folder / "rows.csv", [*rows, *new])
         console.print(f"scored   {cell}  under {', '.join(sorted({row['protocol'] for row in new}))}", markup=False)
 
 
-def rescore(finished: Sequence[Cell], protocols: Sequence[Protocol]) -> int:
-    """Score the kept outputs of finished cells under further protocols; returns how many cells could not be."""
+def rescore(
+    finished: Sequence[Cell], protocols: Sequence[Protocol], wanted: Sequence[Further] = (),
+    known: Mapping[str, Protocol] | None = None,
+) -> int:  # fmt: skip
+    """Score the kept outputs of finished cells under further protocols and by further measures.
+
+    known: the protocols that the cells were scored under before, by name. Returns how many cells could not be scored.
+    """
     failures = 0
     for cell in finished:
         if cell.state != "done":
@@ -78,10 +117,16 @@ def rescore(finished: Sequence[Cell], protocols: Sequence[Protocol]) -> int:
         try:
             with held(cell.folder / ".lock"):
                 score_under(cell, protocols)
+                measure_under(cell, wanted, {**(known or {}), **{p.name: p for p in protocols}})
         except (BusyError, OSError, ValueError) as error:
             failures += 1
             console.print(f"not scored  {cell}: {error}", style="red", markup=False)
     return failures
+
+
+def protocols_in(cells: Sequence[Cell]) -> set[str]:
+    """The protocols that finished cells were scored under."""
+    return {row["protocol"] for cell in cells if cell.state == "done" for row in read_finished(cell.folder)}
 
 
 def log_from_rows(job: Job) -> None:
@@ -98,7 +143,7 @@ def log_from_rows(job: Job) -> None:
 
 def _typed(row: Row) -> Row:
     """A row of a file as it was before it was written, as far as loggers look at it."""
-    numbers = {name: float(row[name]) if row.get(name) else None for name in metrics()}
+    numbers = {name: float(row[name]) if row.get(name) else None for name in metrics(row)}
     return {**row, **numbers, "repeat": int(row["repeat"])}
 
 

@@ -18,6 +18,7 @@ from denoisebench.job import Job
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evaluator import Evaluator, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot
+from denoisebench.scoring.further import keep
 from denoisebench.scoring.keeper import Keeping
 from denoisebench.scoring.memory import keep_freed
 from denoisebench.store.files import write_atomic
@@ -116,6 +117,7 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
         evaluator = Evaluator(
             Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
             done=finished, listener=Listener(advance, log.image),
+            measures=job.measures,
         )  # fmt: skip
         if isinstance(made.method, ImageDenoiser):
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
@@ -155,6 +157,7 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
     made_with["training_devices"] = training.get("devices", 1) if training else None
     made_with["evidence"] = _evidence(job, made, reads.summary())
     write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
+    keep(cell.folder, job.measures)
     partial = PartialRows(cell.folder, job.shard)
     partial.finish(rows)
     cell.set_status("done", images=job.views)

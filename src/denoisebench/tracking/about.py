@@ -9,10 +9,11 @@ from typing import Any, Literal, Protocol
 
 from denoisebench.scoring.measures import columns
 from denoisebench.store.cell import Cell, study_folder
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import COLUMNS, Row
 
 TRAINING = ("study", "seed", "method", "budget", "training", "train_set", "train_noise", "validation", "precision")
 LONGEST_ID, LONGEST_TAG = 128, 64
+KNOWN = {*COLUMNS, "cell"}  # no measures, but for those that every row has
 Point = Mapping[str, Any]
 Live = Callable[[str, Sequence[Point]], None]
 """Called with a part (`train`, `validation`) and its whole curve so far, as often as that grows."""
@@ -31,14 +32,19 @@ class About:
     folder: Path
 
 
-def metrics() -> tuple[str, ...]:
-    """The columns of rows that are logged as numbers."""
-    return (*columns(), "seconds")
+def metrics(row: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The columns of rows that are logged as numbers, with the further measures of a row."""
+    return (*measured(row), "seconds")
 
 
-def table_columns() -> tuple[str, ...]:
+def measured(row: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The columns of measures, with the further ones of a row: they stand after all that every row has."""
+    return tuple(dict.fromkeys((*columns(), *(name for name in row or () if name not in KNOWN))))
+
+
+def table_columns(rows: Sequence[Mapping[str, Any]] = ()) -> tuple[str, ...]:
     """The columns of the table of a cell's images."""
-    return ("image", "repeat", "protocol", *metrics())
+    return ("image", "repeat", "protocol", *metrics(rows[0] if rows else None))
 
 
 class Run(Protocol):

@@ -13,11 +13,10 @@ from typing import Any
 from filelock import FileLock
 
 from denoisebench.progress import console
-from denoisebench.scoring.measures import columns
 from denoisebench.store.files import BusyError
 from denoisebench.store.pictures import output_name
 from denoisebench.store.rows import Row
-from denoisebench.tracking.about import About, Logger, Point, Run, metrics
+from denoisebench.tracking.about import About, Logger, Point, Run, measured, metrics
 
 CURVES = ("step", "loss", "lr", "psnr_db", "ssim")
 
@@ -75,7 +74,7 @@ class Log:
     def image(self, rows: Sequence[Row]) -> None:
         """Log a finished image; rows: one for each protocol."""
         done = self._logged["test"] = self._logged.get("test", 0) + 1
-        values = {f"test/{name}": float(rows[0][name]) for name in metrics() if rows[0].get(name) is not None}
+        values = {f"test/{name}": float(rows[0][name]) for name in metrics(rows[0]) if is_number(rows[0].get(name))}
         self._each(lambda run: run.log("test/image", done, values))
 
     def done(self, rows: Sequence[Row], folder: Path) -> None:
@@ -131,7 +130,7 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
     for protocol in dict.fromkeys(row["protocol"] for row in rows):
         own = [row for row in rows if row["protocol"] == protocol]
         prefix = "" if protocol == rows[0]["protocol"] else f"{protocol}/"
-        for name in columns() if prefix else metrics():
+        for name in measured(own[0]) if prefix else metrics(own[0]):
             values = [float(row[name]) for row in own if row.get(name) is not None]
             if values:
                 result[prefix + name] = sum(values) / len(values)

@@ -48,7 +48,7 @@ class TensorBoardRun:
             self._writer.add_scalar(name, value, step)
 
     def table(self, rows: Sequence[Row], pictures: Mapping[tuple[str, int], Path]) -> None:
-        columns = table_columns()
+        columns = table_columns(rows)
         body = ["|".join(_shown(row.get(name)) for name in columns) for row in rows]
         lines = ["|".join(columns), "|".join("-" for _ in columns), *body]
         self._writer.add_text("images", "\n".join(lines))

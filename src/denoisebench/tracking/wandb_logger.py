@@ -228,10 +228,10 @@ class WandbRun:
         lines = []
         for row in rows:
             path = pictures.get((row["image"], row["repeat"])) if row["protocol"] == first else None
-            lines.append([*(row.get(name) for name in table_columns()), None if path is None else wandb.Image(str(path))])
+            lines.append([*(row.get(name) for name in table_columns(rows)), None if path is None else wandb.Image(str(path))])
         shown = [wandb.Image(str(path), caption=image) for (image, _), path in pictures.items()]
         with _data_in(self._staging):
-            table = wandb.Table(columns=[*table_columns(), "noisy, denoised, clean"], data=lines)
+            table = wandb.Table(columns=[*table_columns(rows), "noisy, denoised, clean"], data=lines)
             self._run.log({"per_image": table, **({"pictures": shown} if shown else {})})
 
     def finish(self, summary: Mapping[str, Any], exit_code: int) -> None:

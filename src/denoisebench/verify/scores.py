@@ -13,7 +13,7 @@ from denoisebench.packs.read import Pack
 from denoisebench.scoring.kept import as_stored, batched, image_hash, values_of
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import decoded, from_levels, output_name
-from denoisebench.store.rows import Row
+from denoisebench.store.rows import COLUMNS, Row
 from denoisebench.verify.finding import Finding, some
 from denoisebench.versions import protocol_version
 
@@ -41,6 +41,8 @@ def check_scores(pack: Pack, job: Job, rows: Sequence[Row], finding: Finding) ->
     finding.contradictions += [f"scored again, {text}" for text in wrong[:3]]
     finding.contradictions += [f"and {len(wrong) - 3} more scores are not what the outputs give"] if len(wrong) > 3 else []
     finding.checked.append(f"{len(views)} noisy inputs made again")
+    if further := sorted({name for row in rows for name in row} - {*COLUMNS}):
+        finding.unchecked.append(f"scores by {', '.join(further)}: further measures are not scored again")
     if protocols:
         finding.checked.append(f"outputs scored again under {', '.join(protocols)}")
 
