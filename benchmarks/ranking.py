@@ -20,19 +20,19 @@ import torch
 
 import denoisebench
 from denoisebench import noise
-from denoisebench.datasets.reading import read_image
+from denoisebench.datasets.reading import middle, read_image
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Subject
 from denoisebench.seeding import seed_from
 
-CROP = 128
+CROP = 96
 SYNTHETIC = {
     "gaussian15": noise.Gaussian(sigma=15), "gaussian25": noise.Gaussian(sigma=25), "gaussian50": noise.Gaussian(sigma=50),
     "poisson30": noise.Poisson(lam=30), "camera": noise.Camera(),
 }  # fmt: skip
 FILTERS = ("noisy", "tv", "wavelet", "nlm", "bm3d")
 RELEASED = {"ffdnet": "ffdnet_color.pth", "tm_bsn": "tmbsn_student_sidd.pth", "at_bsn": "aprrd_student_1.00M_sidd.pth"}
-COUNTS = {"cbsd68": 4, "kodak": 4, "sidd_validation": 20, "polyu": 16}
+COUNTS = {"cbsd68": 3, "kodak": 3, "sidd_validation": 14, "polyu": 10}
 HEAD = ("set", "noise", "image", "method", "psnr_db", "seconds", *PROXIES)
 Denoise = Callable[[np.ndarray], np.ndarray]
 Item = TypeVar("Item")
@@ -43,7 +43,7 @@ class Case:
     dataset: str
     noise: str
     image: str
-    noisy: np.ndarray  # (C, H, W)
+    noisy: np.ndarray  # (C, H, W), the whole image
     clean: np.ndarray
 
 
@@ -85,15 +85,15 @@ def append(path: Path, row: dict[str, object]) -> None:
 
 def methods_of(weights: Path) -> dict[str, Denoise]:
     methods: dict[str, Denoise] = {name: _of_array(name) for name in FILTERS}
-    methods["zsn2n"] = _of_array("zsn2n", budget="quick")
+    methods["zsn2n"] = _of_array("zsn2n", steps=200, features=24)
     for name, file in RELEASED.items():
         if (weights / file).exists():
             methods[name] = _planes(denoisebench.load(weights / file, name, channels=3))
     return methods
 
 
-def _of_array(name: str, budget: str = "paper") -> Denoise:
-    return _planes(lambda image: denoisebench.denoise(image, name, budget=budget, device="cpu"))
+def _of_array(name: str, **settings: int) -> Denoise:
+    return _planes(lambda image: denoisebench.denoise(image, name, device="cpu", **settings))
 
 
 def _planes(call: Callable[[np.ndarray], np.ndarray]) -> Denoise:
@@ -106,10 +106,11 @@ def _planes(call: Callable[[np.ndarray], np.ndarray]) -> Denoise:
 
 def row_of(case: Case, name: str, denoise: Denoise, diagnosis: Diagnosis) -> dict[str, object]:
     began = time.perf_counter()
-    denoised = denoise(case.noisy)
+    noisy = _middle(case.noisy)
+    denoised = denoise(noisy)
     seconds = time.perf_counter() - began
-    error = np.square(np.clip(denoised, 0, 1) - case.clean).mean()
-    of = Subject(case.noisy, denoised, denoise, diagnosis)
+    error = np.square(np.clip(denoised, 0, 1) - _middle(case.clean)).mean()
+    of = Subject(noisy, denoised, denoise, diagnosis)
     about = {"set": case.dataset, "noise": case.noise, "image": case.image, "method": name}
     scores = {proxy: f"{judge(of):.6g}" for proxy, judge in PROXIES.items()}
     return {**about, "psnr_db": f"{-10 * np.log10(error):.4f}", "seconds": f"{seconds:.3f}", **scores}
@@ -130,7 +131,7 @@ def cases(data: Path) -> Iterator[Case]:
 def _synthetic(data: Path, dataset: str) -> Iterator[Case]:
     folder = data / {"cbsd68": "CBSD68/original_png", "kodak": "Kodak"}[dataset]
     for path in _spread(sorted(folder.glob("*.png")), COUNTS[dataset]):
-        clean = _crop(path)
+        clean = _read(path)
         for name, model in SYNTHETIC.items():
             generator = torch.Generator().manual_seed(seed_from(0, dataset, path.stem, name))
             noisy = model(torch.from_numpy(clean)[None], generator)[0].numpy()
@@ -145,18 +146,21 @@ def _pairs(data: Path, dataset: str) -> Iterator[Case]:
         noisy = sorted((data / "SIDD_val_320" / "noisy").glob("*.png"))
         pairs = [(path, path.parents[1] / "clean" / path.name) for path in noisy]
     for first, second in _spread(pairs, COUNTS[dataset]):
-        yield Case(dataset, "real", first.stem, _crop(first), _crop(second))
+        yield Case(dataset, "real", first.stem, _read(first), _read(second))
 
 
 def _spread(items: list[Item], count: int) -> list[Item]:
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, count)]
 
 
-def _crop(path: Path) -> np.ndarray:
-    """The middle of an image, (C, H, W) in [0, 1]."""
-    image = read_image(path, 3)
-    top, left = ((size - CROP) // 2 for size in image.shape[:2])
-    return image[top : top + CROP, left : left + CROP].transpose(2, 0, 1).astype(np.float64) / 255
+def _read(path: Path) -> np.ndarray:
+    """An image, (C, H, W) in [0, 1]."""
+    return read_image(path, 3).transpose(2, 0, 1).astype(np.float64) / 255
+
+
+def _middle(planes: np.ndarray) -> np.ndarray:
+    """What methods are tried on; the diagnosis sees the whole image."""
+    return middle(planes.transpose(1, 2, 0), CROP).transpose(2, 0, 1)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import numpy as np
 from denoisebench.diagnosis.flat import SIDE, Flat
 
 REACH = 5
-CORRELATED = 0.12
+CORRELATED = 0.2
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """lags: (C, 2 REACH + 1, 2 REACH + 1) autocorrelation of each channel, at (down, right), its centre 1. colours: (C, C)
-    correlation between channels at one pixel."""
+    """lags: (C, 2 REACH + 1, 2 REACH + 1) autocorrelation of each channel, at (down, right), its centre 1; what reaches over
+    REACH pixels counts as structure of the image. colours: (C, C) correlation between channels at one pixel."""
 
     lags: np.ndarray
     colours: np.ndarray
@@ -57,7 +57,7 @@ def correlation_of(flat: Flat) -> Correlation:
         for right in range(-REACH, REACH + 1):
             value = _mean_product(unit, down, right)
             lags[:, REACH + down, REACH + right] = lags[:, REACH - down, REACH - right] = value
-    lags /= lags[:, REACH : REACH + 1, REACH : REACH + 1].copy()
+    lags /= np.maximum(lags[:, REACH : REACH + 1, REACH : REACH + 1], 1e-12)
     colours = np.einsum("bchw,bdhw->cd", unit, unit)
     diagonal = np.sqrt(np.diag(colours))
     return Correlation(_corrected(lags), colours / np.maximum(np.outer(diagonal, diagonal), 1e-20))
@@ -71,8 +71,10 @@ def _mean_product(unit: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def _corrected(lags: np.ndarray) -> np.ndarray:
-    """A plane taken from a block takes some of every product with it: about the sum of all correlations over its pixels."""
-    taken = 3 * np.maximum(lags.sum((1, 2), keepdims=True), 0) / SIDE**2
-    result = (lags + taken) / (1 + taken)
+    """What remains at the border is structure of the image, which reaches far; a plane taken from a block leaves it below 0."""
+    border = np.ones(lags.shape[1:], bool)
+    border[1:-1, 1:-1] = False
+    far = np.median(lags[:, border], axis=1)[:, None, None]
+    result = (lags - far) / np.maximum(1 - far, 0.05)
     result[:, REACH, REACH] = 1
-    return result
+    return np.clip(result, -1, 1)

@@ -12,7 +12,7 @@ from denoisebench.diagnosis.storing import Storing, storing_of, without_impulses
 
 CLEAN, NEARLY_CLEAN = 2.5, 6.0
 TELLING = 4.0  # the level below which structure hides the noise's own correlation
-IMPULSES = 0.005
+IMPULSES = 0.01
 TILE, TILES = 512, 4
 MIDDLE = 2048
 
@@ -38,7 +38,7 @@ class Diagnosis:
     @property
     def independent(self) -> bool | None:
         """Whether the noise of each pixel is independent of its neighbours'; None where there is too little to tell."""
-        if self.level.sigma < TELLING or not self.level.flat:
+        if self.level.sigma < TELLING or not (self.level.flat or self.correlation.independent):
             return None
         return self.correlation.independent
 

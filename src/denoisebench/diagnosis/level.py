@@ -1,6 +1,6 @@
 """How much noise there is, and how it grows with intensity."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -10,8 +10,9 @@ from denoisebench.diagnosis.flat import Flat
 GREY = 255
 GROWS = 2.0  # the variance in light over that in shadow from which noise is said to depend on intensity
 BETTER = 0.7
-SPREAD = 2.0  # how much more variance an area may have than the tenth with the least
-ALIKE = 0.6  # the share of areas that must
+ABOVE = 1.3  # times the law, from which an area is taken for structure
+EPSILON = 0.3 / 255
+FITTING = 0.6  # the share of areas that must lie below that
 
 
 @dataclass(frozen=True)
@@ -52,33 +53,43 @@ class Level:
 
 def level_of(flat: Flat) -> Level:
     curve = [point for channel in range(flat.means.shape[1]) for point in _curve(flat, channel)]
-    sigmas = [_typical([point for point in curve if point.channel == c]) for c in range(flat.means.shape[1])]
-    sigma = float(np.sqrt(np.mean(np.square(sigmas))))
-    law, fit = _law(curve)
-    photon, constant, square = fit
-    lam = 1 / photon if photon > 1e-12 else np.inf
+    law, (photon, constant, square) = _law(curve)
+    lam = float(1 / photon) if photon > 1e-12 else np.inf
     read, speckle = (float(GREY * np.sqrt(part)) for part in (constant, square))
-    is_flat = sum(point.blocks for point in curve) >= ALIKE * flat.means.size
-    return Level(sigma, tuple(sigmas), tuple(curve), law, float(lam), read, speckle, is_flat)
+    level = Level(0.0, (), tuple(curve), law, lam, read, speckle, True)
+    fits = (
+        np.array([point.sigma / GREY for point in curve]) < ABOVE * level.std_at(np.array([p.intensity for p in curve])) + EPSILON
+    )
+    blocks = np.array([point.blocks for point in curve])
+    is_flat = bool(blocks[fits].sum() >= FITTING * blocks.sum())
+    level = replace(level, flat=is_flat)
+    sigmas = tuple(_typical([point for point in curve if point.channel == c], level) for c in range(flat.means.shape[1]))
+    return replace(level, sigma=float(np.sqrt(np.mean(np.square(sigmas)))), sigmas=sigmas)
 
 
 def _curve(flat: Flat, channel: int) -> list[Point]:
-    """Noise has nearly the same variance everywhere, structure has not: areas of much more than the lowest ones are left out."""
     points = []
     for number in np.unique(flat.group):
         own = flat.group == number
-        variances, means = flat.variances[own, channel], flat.means[own, channel]
-        alike = variances <= SPREAD * np.quantile(variances, 0.1) + 1e-12
-        sigma = GREY * float(np.sqrt(np.median(variances[alike])))
-        points.append(Point(channel, float(means[alike].mean()), sigma, int(alike.sum())))
+        sigma = GREY * float(np.sqrt(np.median(flat.variances[own, channel])))
+        points.append(Point(channel, float(flat.means[own, channel].mean()), sigma, int(own.sum())))
     return points
 
 
-def _typical(points: list[Point]) -> float:
-    """The median over the areas of an image, those of common intensities counting more."""
-    order = sorted(points, key=lambda point: point.sigma)
-    reached = np.cumsum([point.blocks for point in order])
-    return order[int(np.searchsorted(reached, reached[-1] / 2))].sigma
+def _typical(points: list[Point], level: Level) -> float:
+    """A channel's level at its median intensity: the law of all channels, times what the flatter areas of this one have of it."""
+    expected = GREY * level.std_at(np.array([point.intensity for point in points])) + 1e-9
+    ratios = np.array([point.sigma for point in points]) / expected
+    blocks = np.array([point.blocks for point in points])
+    middle = float(np.average([point.intensity for point in points], weights=blocks))
+    share = _quantile(ratios, blocks, 0.4 if level.flat else 0.1)
+    return float(share * GREY * level.std_at(np.array(middle)))
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, where: float) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][int(np.searchsorted(reached, where * reached[-1]))])
 
 
 def _law(points: list[Point]) -> tuple[str, np.ndarray]:
@@ -106,6 +117,6 @@ def _fitted(columns: np.ndarray, variance: np.ndarray, weight: np.ndarray) -> tu
         fit, _ = nnls(columns * relative[:, None], variance * relative)
         expected = columns @ fit + 1e-12
         ratio = variance / expected
-        relative = weight / expected / np.maximum(np.abs(np.log(ratio)) / 0.2, 1) ** 0.5
+        relative = weight / expected / np.maximum(ratio / 1.15, 1) ** 2
     misfit = float((weight * np.minimum(np.abs(np.log(variance / (columns @ fit + 1e-12))), 1)).sum() / weight.sum())
     return fit, misfit

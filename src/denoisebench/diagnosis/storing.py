@@ -10,7 +10,7 @@ BLOCKY = 4.0  # standard errors
 STANDS_OUT = 1.05
 LEVELS_AT_MOST = 65536
 FAR = 0.12  # from the median of its neighbours, for an impulse
-BEYOND = 6.0  # standard deviations of what else differs from that median
+BEYOND = 7.0  # standard deviations of what else differs from that median
 
 
 @dataclass(frozen=True)
