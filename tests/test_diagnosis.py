@@ -251,7 +251,7 @@ def test_from_python() -> None:
     [(np.zeros((20, 90)), "at least 32 x 32"), (torch.zeros(2, 3, 64, 64), "a batch of 2"), (np.zeros((40, 40, 2)), "(H, W, C)")],
 )
 def test_what_cannot_be_diagnosed(image: Any, said: str) -> None:
-    with pytest.raises(ValueError, match="expected|image") as caught:
+    with pytest.raises(ValueError, match=r"expected|image") as caught:
         denoisebench.diagnose(image)
     assert said in str(caught.value)
 

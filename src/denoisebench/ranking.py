@@ -69,9 +69,14 @@ def recommended(ranked: Sequence[Ranked]) -> str:
     if best.problem:
         return "no method could be tried"
     what = "leave the images as they are" if best.method == "noisy" else f"--method {best.method}"
+    return f"recommended: {what}. {trust()}"
+
+
+def trust() -> str:
+    """What such a choice loses on average where the truth is known, and when not to rely on it."""
     return (
-        f"recommended: {what}. Chosen without ground truth ({DEFAULT.replace('_', ' ')}): where the truth is known, such choices "
-        f"lose {REGRET_DB:.2f} dB on average to the best of the candidates. {FAILS}"
+        f"Chosen without ground truth (by {DEFAULT.replace('_', ' ')}): on images whose truth is known, such choices lose "
+        f"{REGRET_DB:.2f} dB on average to the best candidate. {FAILS}"
     )
 
 

@@ -83,11 +83,13 @@ def all_together(found: Sequence[Diagnosed]) -> dict[str, Any]:
     levels = [one.diagnosis.level.sigma for one in found]
     told = [one.diagnosis.independent for one in found if one.diagnosis.independent is not None]
     verdicts = [one.diagnosis.verdict for one in found]
+    blocks = sum(one.diagnosis.storing.blocks for one in found)
     return {
-        "images": len(found), "sigma_median": statistics.median(levels), "sigma_lowest": min(levels), "sigma_highest": max(levels),
+        "images": len(found), "sigma_median": statistics.median(levels),
+        "sigma_lowest": min(levels), "sigma_highest": max(levels),
         "neighbour_correlation_median": statistics.median(one.diagnosis.correlation.neighbours for one in found),
         "independent": sum(told), "correlated": len(told) - sum(told), "gray": sum(one.diagnosis.storing.gray for one in found),
-        "jpeg_blocks": sum(one.diagnosis.storing.blocks for one in found), **{name: verdicts.count(name) for name in sorted(set(verdicts))},
+        "jpeg_blocks": blocks, **{name: verdicts.count(name) for name in sorted(set(verdicts))},
     }  # fmt: skip
 
 
