@@ -20,7 +20,7 @@ from denoisebench.diagnosis.proxies import PROXIES, Denoise, Subject
 CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
 CROP = 128
 DEFAULT = "sure_diagnosed"
-REGRET_DB = 0.0
+REGRET_DB = 0.08
 FAILS = ""
 Told = Callable[[str], None]
 
