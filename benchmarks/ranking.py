@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ def methods_of(weights: Path) -> dict[str, Denoise]:
     return methods
 
 
-def _of_array(name: str, **settings: int) -> Denoise:
+def _of_array(name: str, **settings: Any) -> Denoise:
     return _planes(lambda image: denoisebench.denoise(image, name, device="cpu", **settings))
 
 

@@ -13,10 +13,12 @@ CORRELATED = 0.2
 @dataclass(frozen=True)
 class Correlation:
     """lags: (C, 2 REACH + 1, 2 REACH + 1) autocorrelation of each channel, at (down, right), its centre 1; what reaches over
-    REACH pixels counts as structure of the image. colours: (C, C) correlation between channels at one pixel."""
+    REACH pixels counts as structure of the image. colours: (C, C) correlation between channels at one pixel. structure: the
+    size of what reaches so far: above 0 as it is, below 0 once a plane was taken from each block."""
 
     lags: np.ndarray
     colours: np.ndarray
+    structure: float
 
     @property
     def neighbours(self) -> float:
@@ -60,7 +62,10 @@ def correlation_of(flat: Flat) -> Correlation:
     lags /= np.maximum(lags[:, REACH : REACH + 1, REACH : REACH + 1], 1e-12)
     colours = np.einsum("bchw,bdhw->cd", unit, unit)
     diagonal = np.sqrt(np.diag(colours))
-    return Correlation(_corrected(lags), colours / np.maximum(np.outer(diagonal, diagonal), 1e-20))
+    far = _far(lags)
+    return Correlation(
+        _corrected(lags, far), colours / np.maximum(np.outer(diagonal, diagonal), 1e-20), float(np.abs(far).mean())
+    )
 
 
 def _mean_product(unit: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -70,11 +75,15 @@ def _mean_product(unit: np.ndarray, down: int, right: int) -> np.ndarray:
     return np.einsum("bchw,bchw->c", first, other) / (len(unit) * first[0, 0].size)
 
 
-def _corrected(lags: np.ndarray) -> np.ndarray:
-    """What remains at the border is structure of the image, which reaches far; a plane taken from a block leaves it below 0."""
+def _far(lags: np.ndarray) -> np.ndarray:
+    """The median correlation at the border, of each channel."""
     border = np.ones(lags.shape[1:], bool)
     border[1:-1, 1:-1] = False
-    far = np.median(lags[:, border], axis=1)[:, None, None]
-    result = (lags - far) / np.maximum(1 - far, 0.05)
+    return np.median(lags[:, border], axis=1)
+
+
+def _corrected(lags: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """What remains at the border is structure of the image, which reaches far; a plane taken from a block leaves it below 0."""
+    result = (lags - far[:, None, None]) / np.maximum(1 - far, 0.05)[:, None, None]
     result[:, REACH, REACH] = 1
     return np.clip(result, -1, 1)

@@ -66,7 +66,9 @@ def diagnosed(planes: np.ndarray) -> Diagnosis:
     if storing.impulses > IMPULSES:
         sample = without_impulses(sample)
     flat = flat_blocks(sample)
-    return Diagnosis((planes.shape[1], planes.shape[2]), len(planes), level_of(flat), correlation_of(flat), storing)
+    correlation = correlation_of(flat)
+    level = level_of(flat, correlation.structure)
+    return Diagnosis((planes.shape[1], planes.shape[2]), len(planes), level, correlation, storing)
 
 
 def _middle(planes: np.ndarray) -> np.ndarray:

@@ -43,9 +43,9 @@ def flat_blocks(planes: np.ndarray) -> Flat:
     blurred = np.stack([gaussian_filter(plane, BLUR) for plane in planes])
     means, sharp = _less_planes(planes)
     structure = np.square(_less_planes(blurred)[1]).sum((1, 2, 3))
-    usable = (means > 0.01).all(1) & (means < 0.99).all(1)
+    usable = np.logical_and(means > 0.01, means < 0.99).min(axis=1)
     if usable.sum() < 2 * LEAST:
-        usable[:] = True
+        usable = np.ones_like(usable)
     chosen, group = _flattest(means.mean(1), structure, usable)
     power = np.square(sharp[chosen]).sum((1, 2, 3))
     alike = np.zeros(len(chosen), bool)

@@ -12,6 +12,7 @@ GROWS = 2.0  # the variance in light over that in shadow from which noise is sai
 BETTER = 0.7
 ABOVE = 1.3  # times the law, from which an area is taken for structure
 EPSILON = 0.3 / 255
+SUSPECTED = 0.055
 FITTING = 0.6  # the share of areas that must lie below that
 
 
@@ -51,18 +52,18 @@ class Level:
         return np.sqrt(x / self.lam + (self.read / GREY) ** 2 + (self.speckle * x / GREY) ** 2)
 
 
-def level_of(flat: Flat) -> Level:
+def level_of(flat: Flat, structure: float) -> Level:
+    """structure: the share of the variance of these areas that looks like structure of the image."""
+    suspected = structure > SUSPECTED
     curve = [point for channel in range(flat.means.shape[1]) for point in _curve(flat, channel)]
-    law, (photon, constant, square) = _law(curve)
+    law, (photon, constant, square) = _law(curve, suspected=suspected)
     lam = float(1 / photon) if photon > 1e-12 else np.inf
     read, speckle = (float(GREY * np.sqrt(part)) for part in (constant, square))
     level = Level(0.0, (), tuple(curve), law, lam, read, speckle, True)
-    fits = (
-        np.array([point.sigma / GREY for point in curve]) < ABOVE * level.std_at(np.array([p.intensity for p in curve])) + EPSILON
-    )
+    reached = np.array([point.sigma / GREY for point in curve])
+    fits = reached < ABOVE * level.std_at(np.array([point.intensity for point in curve])) + EPSILON
     blocks = np.array([point.blocks for point in curve])
-    is_flat = bool(blocks[fits].sum() >= FITTING * blocks.sum())
-    level = replace(level, flat=is_flat)
+    level = replace(level, flat=not suspected or bool(blocks[fits].sum() >= FITTING * blocks.sum()))
     sigmas = tuple(_typical([point for point in curve if point.channel == c], level) for c in range(flat.means.shape[1]))
     return replace(level, sigma=float(np.sqrt(np.mean(np.square(sigmas)))), sigmas=sigmas)
 
@@ -92,14 +93,14 @@ def _quantile(values: np.ndarray, weights: np.ndarray, where: float) -> float:
     return float(values[order][int(np.searchsorted(reached, where * reached[-1]))])
 
 
-def _law(points: list[Point]) -> tuple[str, np.ndarray]:
+def _law(points: list[Point], *, suspected: bool) -> tuple[str, np.ndarray]:
     """The law, and (per intensity, constant, per squared intensity) of the variance in [0, 1]."""
     x = np.array([max(point.intensity, 0.0) for point in points])
     variance = np.array([(point.sigma / GREY) ** 2 for point in points]) + 1e-12
     weight = np.sqrt([point.blocks for point in points])
     ones = np.ones_like(x)
-    photon, misfit = _fitted(np.stack([x, ones], 1), variance, weight)
-    square, square_misfit = _fitted(np.stack([x * x, ones], 1), variance, weight)
+    photon, misfit = _fitted(np.stack([x, ones], 1), variance, weight, suspected)
+    square, square_misfit = _fitted(np.stack([x * x, ones], 1), variance, weight, suspected)
     if square_misfit < BETTER * misfit and _grows(square[0], square[1], x * x):
         return "proportional", np.array([0.0, square[1], square[0]])
     return "photon" if _grows(photon[0], photon[1], x) else "constant", np.array([photon[0], photon[1], 0.0])
@@ -110,13 +111,14 @@ def _grows(slope: float, constant: float, x: np.ndarray) -> bool:
     return slope * high + constant > GROWS * (slope * low + constant) or slope * high > 0.5 * constant > 0
 
 
-def _fitted(columns: np.ndarray, variance: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """Non-negative, relative errors weighed, robust against areas that were not flat: these lie above."""
+def _fitted(columns: np.ndarray, variance: np.ndarray, weight: np.ndarray, suspected: bool) -> tuple[np.ndarray, float]:
+    """Non-negative, relative errors weighed, robust; where structure is suspected, what lies above counts for less."""
     fit, relative = np.zeros(2), weight / variance
     for _ in range(8):
         fit, _ = nnls(columns * relative[:, None], variance * relative)
         expected = columns @ fit + 1e-12
         ratio = variance / expected
-        relative = weight / expected / np.maximum(ratio / 1.15, 1) ** 2
+        off = np.maximum(ratio / 1.15, 1) ** 2 if suspected else np.maximum(np.abs(np.log(ratio)) / 0.2, 1) ** 0.5
+        relative = weight / expected / off
     misfit = float((weight * np.minimum(np.abs(np.log(variance / (columns @ fit + 1e-12))), 1)).sum() / weight.sum())
     return fit, misfit

@@ -21,8 +21,8 @@ def read(path: Path, content: bytes) -> Photo:
             "it is a raw file: pip install 'denoisebench[raw]' reads it, or develop it and export a 16-bit TIFF"
         ) from error
     with rawpy.imread(io.BytesIO(content)) as raw:
-        developed: Any = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16, user_flip=0)
         turned = {0: 1, 3: 3, 5: 8, 6: 6}.get(raw.sizes.flip, 1)  # LibRaw's number -> the tag Orientation
+        developed: Any = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16, user_flip=0)
 
     def encoded(denoised: np.ndarray) -> bytes:
         buffer = io.BytesIO()
