@@ -21,7 +21,7 @@ CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
 CROP = 128
 DEFAULT = "sure_diagnosed"
 REGRET_DB = 0.08
-FAILS = ""
+FAILS = "It is unreliable without flat areas, for impulses, and for networks trained on other images."
 Told = Callable[[str], None]
 
 
