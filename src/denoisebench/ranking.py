@@ -21,7 +21,7 @@ CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
 CROP = 128
 DEFAULT = "sure_diagnosed"
 REGRET_DB = 0.08
-FAILS = "It is unreliable without flat areas, for impulses, and for networks trained on other images."
+FAILS = "It is unreliable for fine texture under weak noise, without flat areas, and for impulses."
 Told = Callable[[str], None]
 
 
@@ -75,7 +75,7 @@ def recommended(ranked: Sequence[Ranked]) -> str:
 def trust() -> str:
     """What such a choice loses on average where the truth is known, and when not to rely on it."""
     return (
-        f"Chosen without ground truth (by {DEFAULT.replace('_', ' ')}): on images whose truth is known, such choices lose "
+        f"Chosen without ground truth (by an estimate of the squared error): on images whose truth is known, such choices lose "
         f"{REGRET_DB:.2f} dB on average to the best candidate. {FAILS}"
     )
 
