@@ -9,10 +9,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+import denoisebench
 from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.cli import main
 from denoisebench.config.parts import class_of
+from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
 from denoisebench.study import contract
 from denoisebench.study.contract import CHECKS, SHORT, Subject, findings, subject
@@ -356,3 +358,28 @@ def test_the_command_checks_a_method_of_an_own_folder(tmp_path: Path, capsys: py
     assert "cheat: reads clean images at test" in lines
     assert "cheat: keys of the YAML are not the constructor's parameters: width" in lines
     assert not any("arXiv" in line for line in lines)
+
+
+NOISE = torch.rand(80, 88, 3, generator=torch.Generator().manual_seed(3)).numpy()
+API_IMAGE = (Photos().clean(1)[100:180, 150:238] + 40 * NOISE - 20).clip(0, 255).astype("uint8")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_is_the_same_from_python(name: str, tmp_path: Path) -> None:
+    """What comes back has the type that came, is repeatable, and leaves the input and the caller's generators alone."""
+    before, state = API_IMAGE.copy(), torch.get_rng_state()
+    info = {one.name: one for one in denoisebench.methods()}[name]
+    if info.learns != "dataset":
+        outputs = [denoisebench.denoise(API_IMAGE, name, budget="smoke") for _ in range(2)]
+    elif info.supervised:
+        with pytest.raises(ValueError, match=r"learns from|two independent"):
+            denoisebench.train([API_IMAGE], name, budget="smoke")
+        return
+    else:
+        denoiser = denoisebench.train([API_IMAGE], name, budget="smoke", steps=3, training={"batch": 1})
+        denoiser.save(tmp_path / "weights.pt")
+        outputs = [denoiser(API_IMAGE), denoisebench.load(tmp_path / "weights.pt")(API_IMAGE)]
+    assert (outputs[0].shape, outputs[0].dtype) == (API_IMAGE.shape, API_IMAGE.dtype)
+    assert (outputs[0] == outputs[1]).all()
+    assert (before == API_IMAGE).all()
+    assert torch.equal(torch.get_rng_state(), state)

@@ -317,7 +317,7 @@ BAD = {
     "integers of 32 bit": (_saved(Image.fromarray(photos.noisy("uint16", 1)[..., 0].astype(np.int32)), "a.tif"), "int32"),
     "cut off TIFF": (_bytes("a.tif", lambda: _encoded(RGB, "TIFF")[:4000]), "cannot be read as an image"),
     "NaN": (_saved(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "a.tif"), "81 of its values are NaN"),
-    "raw": (_bytes("a.dng", lambda: b"II*\0"), "develop it and export a 16-bit TIFF"),
+    "damaged raw": (_bytes("a.dng", lambda: b"II*\0"), "cannot be read as an image"),
 }  # fmt: skip
 
 

@@ -9,11 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from denoisebench.api import Denoiser, MethodInfo, denoise, load, methods, read, score, train
+    from denoisebench.api import Denoiser, MethodInfo, denoise, diagnose, load, methods, read, score, train
+    from denoisebench.diagnosis.diagnosis import Diagnosis
+    from denoisebench.ranking import Ranked, rank
 
     __version__: str
 
-__all__ = ["Denoiser", "MethodInfo", "denoise", "load", "methods", "read", "score", "train"]
+_PLACES = {
+    "Diagnosis": "diagnosis.diagnosis",
+    "Ranked": "ranking",
+    "rank": "ranking",
+}
+__all__ = [
+    "Denoiser", "Diagnosis", "MethodInfo", "Ranked", "denoise", "diagnose", "load", "methods", "rank", "read", "score", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -22,7 +31,7 @@ def __getattr__(name: str) -> Any:
     if name == "methods":  # the package of that name can be called
         return import_module("denoisebench.methods")
     if name in __all__:
-        return getattr(import_module("denoisebench.api"), name)
+        return getattr(import_module(f"denoisebench.{_PLACES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'denoisebench' has no attribute {name!r}")
 
 

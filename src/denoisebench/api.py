@@ -1,4 +1,4 @@
-"""`import denoisebench`: denoise, train, load, score and read from Python.
+"""`import denoisebench`: denoise, train, load, diagnose, score and read from Python.
 
 Images are NumPy arrays (H, W) or (H, W, C), or PyTorch tensors (H, W), (C, H, W) or (N, C, H, W); C is 1 (gray) or 3 (RGB);
 uint8, uint16, or float in the nominal range [0, 1]. What comes back has the type, shape and device of what was given:
@@ -28,6 +28,7 @@ from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.views import Training, no_target
 from denoisebench.denoiser import Denoiser as Network
 from denoisebench.denoiser import ImageDenoiser
+from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
 from denoisebench.networks.layout import read_file, unwrapped
 from denoisebench.noise import Real
 from denoisebench.report.rows import find_study, read_study
@@ -156,6 +157,17 @@ def denoise(
 def given_channels(image: np.ndarray | Tensor) -> int:
     """1 or 3. Raises: ValueError or TypeError for what is no image."""
     return given(image).planes.shape[1]
+
+
+def diagnose(image: np.ndarray | Tensor) -> Diagnosis:
+    """What noise an image has: its level and how it grows with intensity, its correlation, what storing did to it.
+
+    Raises: ValueError or TypeError for what is no image, a batch, or an image of fewer than 32 pixels in height or width.
+    """
+    planes = given(image).planes
+    if len(planes) != 1:
+        raise ValueError(f"expected one image, got a batch of {len(planes)}: diagnose them one by one")
+    return diagnosed(planes[0].cpu().numpy())
 
 
 def train(

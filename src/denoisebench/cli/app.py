@@ -8,7 +8,21 @@ from typing import Any, NoReturn
 
 import typer
 
-from denoisebench.cli import check, completion, data, denoise, elsewhere, packs, papers, report, run, site, submit, weights
+from denoisebench.cli import (
+    check,
+    completion,
+    data,
+    denoise,
+    diagnose,
+    elsewhere,
+    packs,
+    papers,
+    report,
+    run,
+    site,
+    submit,
+    weights,
+)
 from denoisebench.cli.messages import refuse
 from denoisebench.streams import steady_output
 
@@ -19,7 +33,8 @@ Benchmark self-supervised image denoisers: many methods, data sets and noises, o
   denoisebench run method=nlm noise=gaussian25              one cell: a method on a data set under a noise
   denoisebench run -m method=noisy,nlm noise=gaussian25,camera   a sweep: every combination
   denoisebench report default                               tables, statistics and pictures of the study `default`
-  denoisebench denoise photos/                              your own photographs, each in its own format
+  denoisebench diagnose photos/                             what noise your own photographs have
+  denoisebench denoise photos/                              and without it, each in its own format
 
 Results go to runs/STUDY/ (set root=... or DENOISEBENCH_RUNS). `denoisebench COMMAND --help` shows examples.
 """
@@ -32,6 +47,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command(cls=run.RunCommand, context_settings={"ignore_unknown_options": True})(run.run)
 app.command()(denoise.denoise)
+app.command()(diagnose.diagnose)
 app.command()(report.report)
 app.command()(report.explain)
 app.command()(run.status)

@@ -18,7 +18,7 @@ def denoise(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders or patterns.", show_default=False)],
     *,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Any of `denoisebench run --help` (default: zsn2n, or the checkpoint's).")
+        str | None, typer.Option(metavar="NAME", help="Any method, or auto (default: zsn2n, or the checkpoint's).")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where outputs go, under the names of the inputs.")] = None,
     suffix: Annotated[
@@ -56,6 +56,7 @@ def denoise(
       denoisebench denoise IMG_0001.jpg                         writes IMG_0001_denoised.jpg
       denoisebench denoise holiday/ --out holiday/denoised      every image of a folder (not of its subfolders)
       denoisebench denoise *.tif --method nlm --set strength=0.6
+      denoisebench denoise scans/ --method auto                 the method that suits each image, tried on a part of it
       denoisebench denoise scans/ --method neighbor2neighbor    trains on the images first, about an hour
       denoisebench denoise scans/ --method neighbor2neighbor --checkpoint weights.pt
 
@@ -74,7 +75,8 @@ def denoise(
         from denoisebench.config.choosing import from_text
         from denoisebench.photographs import files
         from denoisebench.photographs.reading import Reading
-        from denoisebench.photographs.work import How, Outcome, Work
+        from denoisebench.photographs.work import AUTO, How, Outcome, Work
+        from denoisebench.ranking import trust
     with refused():
         if checkpoint is not None and not checkpoint.is_file():
             raise FileNotFoundError(f"--checkpoint {checkpoint}: no such file")
@@ -84,7 +86,8 @@ def denoise(
         limit = None if memory is None else int(memory * 2**30)
         reading = Reading(quality, page, white)
         how = How(name, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force)
-        how.chosen(3)
+        for one in how.methods:
+            how.chosen(3, one)
     items = files.placed(files.listed(paths, problems), out, suffix, problems)
     outcome = Outcome()
     for path, text in problems:
@@ -92,6 +95,8 @@ def denoise(
     outlive_terminal()
     with refused():
         Work(items, how, outcome).run()
+    if name == AUTO and outcome.written:
+        print(trust())
     return _ended(outcome, len(items))
 
 

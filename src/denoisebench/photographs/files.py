@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoisebench.photographs.photo import PhotoError
+from denoisebench.photographs.raw import SUFFIX as TIFF
 from denoisebench.photographs.reading import RAW
 from denoisebench.photographs.record import Record
 
@@ -56,7 +57,7 @@ def _is_output(path: Path) -> bool:
 def placed(sources: Sequence[Path], out: Path | None, suffix: str | None, problems: list[Problem]) -> list[Item]:
     """Where each source goes: never over a source, never two into one file. Others are added to the problems."""
     ending = suffix if suffix is not None else "" if out else SUFFIX
-    items = [Item(source, (out or source.parent) / f"{source.stem}{ending}{source.suffix}") for source in sources]
+    items = [Item(source, (out or source.parent) / f"{source.stem}{ending}{_suffix(source)}") for source in sources]
     inputs, targets = {source.resolve() for source in sources}, Counter(item.output.resolve() for item in items)
     good = []
     for item in items:
@@ -68,6 +69,11 @@ def placed(sources: Sequence[Path], out: Path | None, suffix: str | None, proble
         else:
             good.append(item)
     return good
+
+
+def _suffix(source: Path) -> str:
+    """Raw files are read, and TIFF files written in their place."""
+    return TIFF if source.suffix.lower() in RAW else source.suffix
 
 
 def check_free(item: Item, record: Record, *, force: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of
 from denoisebench.datasets.reading import MAX_FLOAT
-from denoisebench.photographs import jpeg, png, tiff
+from denoisebench.photographs import jpeg, png, raw, tiff
 from denoisebench.photographs.photo import Photo, PhotoError
 
 RAW = (".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".raf", ".rw2", ".pef", ".srw")
@@ -27,8 +27,6 @@ class Reading:
 def read_photo(path: Path, how: Reading = Reading()) -> Photo:
     """Raises: PhotoError for what cannot be denoised and written back; OSError for a file that cannot be opened."""
     content = path.read_bytes()
-    if path.suffix.lower() in RAW:
-        raise PhotoError("it is a raw file: develop it and export a 16-bit TIFF")
     try:
         photo = replace(_decoded(path, content, how), white_level=how.white)
     except PhotoError:
@@ -44,6 +42,8 @@ def read_photo(path: Path, how: Reading = Reading()) -> Photo:
 def _decoded(path: Path, content: bytes, how: Reading) -> Photo:
     if not content:
         raise PhotoError("it is empty: replace it")
+    if path.suffix.lower() in RAW:
+        return raw.read(path, content)
     if content.startswith(png.MARK):
         return png.read(path, content)
     if content.startswith(jpeg.MARK):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from denoisebench import api
+from denoisebench.config import ConfigError
 from denoisebench.config.choosing import Chosen, choose
 from denoisebench.datasets.images import file_hash, fingerprint_of
 from denoisebench.photographs.files import Item, Problem, check_free
@@ -22,10 +23,12 @@ from denoisebench.photographs.photo import Photo, PhotoError
 from denoisebench.photographs.reading import Photographs, Reading, read_photo
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.progress import console, track
+from denoisebench.ranking import CANDIDATES, rank
 from denoisebench.store.cell import key_of
 from denoisebench.store.files import BusyError, held, whole_file
 
 VERSION = 1  # of what is written: another one makes outputs anew
+AUTO = "auto"  # the method that ranks best on each image
 Fraction = Callable[[float], None]
 
 
@@ -43,11 +46,18 @@ class How:
     memory: int | None = None
     force: bool = False
 
-    def chosen(self, channels: int) -> Chosen:
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that may be used."""
+        return CANDIDATES if self.method == AUTO else (self.method,)
+
+    def chosen(self, channels: int, method: str) -> Chosen:
         """Raises: ConfigError."""
-        learns = choose(self.method, channels, settings=self.settings).cls.learns
+        if self.method == AUTO and (self.settings or self.checkpoint):
+            raise ConfigError("--method auto takes no --set and no --checkpoint: name a method for them")
+        learns = choose(method, channels, settings=self.settings).cls.learns
         budget = self.budget or ("hour" if learns == "dataset" and self.checkpoint is None else "paper")
-        return choose(self.method, channels, budget=budget, settings=self.settings)
+        return choose(method, channels, budget=budget, settings=self.settings)
 
 
 @dataclass
@@ -68,7 +78,7 @@ class Work:
         self.items, self.how, self.outcome = items, how, outcome
         self.rooms = Rooms(how.memory)
         self._records: dict[Path, Record] = {}
-        self._denoisers: dict[int, api.Denoiser] = {}
+        self._denoisers: dict[tuple[str, int], api.Denoiser] = {}
         self._told: set[str] = set()
         self._groups: dict[int, list[Path]] = {}
 
@@ -122,11 +132,12 @@ class Work:
 
     @cached_property
     def _nodes(self) -> list[Any]:
-        return [{**own.node, "training": own.training} for own in map(self.how.chosen, (1, 3))]
+        chosen = [self.how.chosen(channels, method) for method in self.how.methods for channels in (1, 3)]
+        return [{**own.node, "training": own.training} for own in chosen]
 
     @cached_property
     def _trains(self) -> bool:
-        return self.how.chosen(3).cls.learns == "dataset" and self.how.checkpoint is None
+        return self.how.checkpoint is None and any(self.how.chosen(3, one).cls.learns == "dataset" for one in self.how.methods)
 
     @cached_property
     def _learned_from(self) -> str:
@@ -148,15 +159,15 @@ class Work:
                     self.outcome.failed(item.source, _said(error))
         return [item for item in left if item.source not in bad]
 
-    def _denoiser(self, channels: int) -> api.Denoiser:
-        if channels not in self._denoisers:
-            self._denoisers[channels] = self._made(channels)
-        return self._denoisers[channels]
+    def _denoiser(self, method: str, channels: int) -> api.Denoiser:
+        if (method, channels) not in self._denoisers:
+            self._denoisers[method, channels] = self._made(method, channels)
+        return self._denoisers[method, channels]
 
-    def _made(self, channels: int) -> api.Denoiser:
-        how, chosen = self.how, self.how.chosen(channels)
+    def _made(self, method: str, channels: int) -> api.Denoiser:
+        how, chosen = self.how, self.how.chosen(channels, method)
         if how.checkpoint is not None:
-            return api.load(how.checkpoint, how.method, channels=channels, **how.settings)
+            return api.load(how.checkpoint, method, channels=channels, **how.settings)
         if not self._trains:
             return api.Denoiser(chosen, chosen.make(how.seed))
         images = Photographs(self._groups[channels], channels, how.reading)
@@ -178,7 +189,8 @@ class Work:
 
     def _denoised(self, photo: Photo, fraction: Fraction) -> np.ndarray:
         """(H, W, C) float32."""
-        denoiser, image = self._denoiser(photo.channels), photo.unit
+        image = photo.unit
+        denoiser = self._denoiser(self._method_for(photo.path, image), photo.channels)
         part = self.rooms.part(denoiser, image)
         if (told := part.told) and told not in self._told:
             self._told.add(told)
@@ -186,6 +198,20 @@ class Work:
         if part.piece:
             return self._in_pieces(denoiser, image, part.piece, fraction)
         return denoiser(image, seed=self.how.seed, tile=part.tile, on_step=lambda step, total: fraction(0.99 * step / total))
+
+    def _method_for(self, path: Path, image: np.ndarray) -> str:
+        """Raises: PhotoError where `auto` cannot choose."""
+        if self.how.method != AUTO:
+            return self.how.method
+        try:
+            best = rank(image, self.how.methods, seed=self.how.seed)[0]
+        except ValueError as error:
+            raise PhotoError(f"{error}: name a method in place of auto") from error
+        if best.problem:
+            raise PhotoError(f"no method could be tried ({best.problem}): name one in place of auto")
+        left = "left as it is, since no method promises to improve it" if best.method == "noisy" else f"by {best.method}"
+        console.print(f"{path}: {left}", markup=False)
+        return best.method
 
     def _in_pieces(self, denoiser: api.Denoiser, image: np.ndarray, side: int, fraction: Fraction) -> np.ndarray:
         height, width = image.shape[:2]
