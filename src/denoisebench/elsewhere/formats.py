@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from denoisebench.networks.layout import read_file
+
 Network = Callable[[Tensor], Tensor]
 ABOUT = "denoisebench.json"  # what an exported file says of itself: range, sigma_map, multiple, channels
 SAFE = (".onnx", ".pt2", ".safetensors", ".pth", ".pt", ".ckpt")
@@ -114,9 +116,8 @@ def _by_spandrel(file: Path, device: torch.device, *, trust: bool) -> Network:
 
 
 def _state_dict(file: Path, *, trust: bool) -> Mapping[str, Tensor]:
-    if file.suffix == ".safetensors":
-        return importlib.import_module("safetensors.torch").load_file(str(file))
-    loaded = torch.load(file, map_location="cpu", weights_only=not trust)
+    trusted = trust and file.suffix != ".safetensors"
+    loaded = torch.load(file, map_location="cpu", weights_only=False) if trusted else read_file(file)
     if isinstance(loaded, nn.Module):
         return loaded.state_dict()
     return next((loaded[key] for key in ("params_ema", "params", "state_dict") if key in loaded), loaded)
