@@ -11,7 +11,7 @@ from tests.studies import STUDY, add_cell
 from denoisebench import cli
 from denoisebench.report.as_json import number
 
-STRICT = ("status", "plan", "report", "data-list", "verify-pack")
+STRICT = ("status", "plan", "report", "data-list", "diagnose", "verify-pack")
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import io
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
@@ -132,6 +134,8 @@ def test_diagnose_prints_a_table_and_writes_a_page(tmp_path: Path, capsys: pytes
 def test_diagnose_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", str(folder_of(tmp_path)), "--json", "--rank", "tv,noisy"]) == 0
     found = json.loads(capsys.readouterr().out)
+    schema = json.loads(files("denoisebench").joinpath("schemas", "diagnose.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(found)
     by_name = {Path(one["file"]).name: one for one in found["images"]}
     assert by_name["a b.png"]["sigma"] == pytest.approx(25, rel=0.08)
     assert by_name["gray.tif"]["sigma"] == pytest.approx(10, rel=0.3)

@@ -27,7 +27,7 @@ def diagnose(
         str | None,
         typer.Option(metavar="METHODS", help="Rank methods on the images without ground truth: names with commas, or `auto`."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table; the page only with --html.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md); the page only with --html.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Where the page goes (default: {PAGE}).")] = None,
     page: Annotated[int | None, typer.Option(min=1, help="Of a TIFF with several pages, counted from 1.")] = None,
     white: Annotated[float | None, typer.Option(help="The value of white, e.g. 4095 for 12 bit in 16.")] = None,
@@ -70,7 +70,7 @@ def diagnose(
         console.print(f"{path}: {text}", style="red", markup=False)
     ranked = _ranked(images, methods, reading) if images and methods else None
     if as_json:
-        print(json.dumps(_as_dict(images, ranked), indent=1, ensure_ascii=False))
+        print(json.dumps(_as_dict(images, ranked), indent=1, ensure_ascii=False, allow_nan=False))
     elif images:
         _print(images, ranked)
     if images and (html is not None or not as_json):
@@ -105,7 +105,8 @@ def _as_dict(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Pa
     from denoisebench.photographs.diagnosing import all_together
     from denoisebench.ranking import CALIBRATION, DEFAULT, FAILS
 
-    result: dict[str, object] = {"images": [one.as_dict() for one in images], "all": all_together(images) if images else None}
+    told = {"images": [one.as_dict() for one in images], "all": all_together(images) if images else None}
+    result: dict[str, object] = {"schema": "denoisebench/diagnose/1", **told}
     if ranked:
         order, on = ranked
         table = [
