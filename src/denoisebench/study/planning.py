@@ -73,7 +73,7 @@ def _check_name(study: str) -> None:
         shown = study if len(study) <= LONGEST_NAME else f"{study[:LONGEST_NAME]}... ({len(study)} characters)"
         raise ConfigError(
             f"study={shown} is not a plain name of a folder: at most {LONGEST_NAME} letters, digits and - _ . , = [ ] +, no . at "
-            f"either end; did you mean study={folder}?"
+            f"either end; did you mean study={folder.lstrip('_') or 'default'}?"
         )
 
 
