@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from denoisebench.config import quoting
 from denoisebench.config.errors import ConfigError, nearest
-from denoisebench.ranges import Count, Number, Positive, Range
+from denoisebench.ranges import Count, NonNegative, Number, Range
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 PARTS = frozenset(
@@ -46,7 +46,7 @@ class _Trainer(typing.TypedDict):
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Count | Literal["auto"]
     threads: Count | None
-    checkpoint_s: Positive
+    checkpoint_s: NonNegative
 
 
 class _Training(typing.TypedDict):
