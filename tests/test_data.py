@@ -288,7 +288,7 @@ def test_a_damaged_file_is_found_and_only_it_is_fetched_again(server: Server, ca
     capsys.readouterr()
     assert main(["data", "verify", "small"]) == 1
     told = capsys.readouterr().out
-    for word in ("1 files right, 2 problems", "c.png: its SHA-256 is ", "a.png: missing", "denoisebench data download small"):
+    for word in ("1 file right, 2 problems", "c.png: its SHA-256 is ", "a.png: missing", "denoisebench data download small"):
         assert word in told
     server.asked.clear()
     assert main(["data", "download", "small"]) == 0

@@ -14,7 +14,7 @@ from denoisebench.scoring.meter import ENOUGH, Meter
 from denoisebench.store.pictures import read_png
 
 
-def kept(study: Path, clean: torch.Tensor, noisy: torch.Tensor | None = None) -> tuple[str, str]:
+def kept(study: Path, clean: torch.Tensor, noisy: torch.Tensor | None = None) -> tuple[str, str, str]:
     one = Keeper(Keeping(study / "cell", study / ".inputs"))
     found = one.keep("a", 0, clean, clean if noisy is None else noisy, clean).hashes()
     one.close()
@@ -27,7 +27,7 @@ def test_a_clean_image_is_kept_exactly_and_in_8_bit_where_that_holds_it(levels: 
 
     clean = torch.rand(3, 20, 24)
     clean = clean if levels is None else (clean.double() * levels).round().div(levels).float()
-    noisy_sha, clean_sha = kept(tmp_path, clean)
+    noisy_sha, clean_sha, _ = kept(tmp_path, clean)
     assert noisy_sha == clean_sha == image_hash(clean)
     stored = cv2.imread(str(tmp_path / ".inputs" / f"{clean_sha}-clean.png"), cv2.IMREAD_UNCHANGED)
     assert stored is not None

@@ -411,7 +411,14 @@ def test_two_sets_of_one_name_in_a_sweep_are_asked_for_names() -> None:
 
 def test_two_training_sets_of_one_name_are_asked_for_names() -> None:
     two_folders()
-    sweep = ("method=noise2clean", "budget=smoke", "train_set=folder", "train_set.channels=3", "dataset.crop=48")
+    sweep = (
+        "method=noise2clean",
+        "budget=smoke",
+        "train_set=folder",
+        "train_set.channels=3",
+        "dataset.crop=48",
+        "training.patch=16",
+    )
     with pytest.raises(ConfigError, match=r"called clean.*train_set\.name=NAME"):
         planned(*sweep, "train_set.clean=setA/clean,setB/clean")
 

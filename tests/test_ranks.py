@@ -78,8 +78,8 @@ def test_two_processes_learn_what_one_does(monkeypatch: pytest.MonkeyPatch) -> N
     ("overrides", "expected"),
     [
         (("trainer.devices=auto",), "trainer=auto, or set how many"),
-        (("trainer.devices=0",), "1 or more, or auto"),
-        (("trainer.devices=two",), "1 or more, or auto"),
+        (("trainer.devices=0",), "(1 or more) or auto"),
+        (("trainer.devices=two",), "(1 or more) or auto"),
         (("trainer.devices=1.5",), "trainer.devices=1.5 is not valid"),
         (("trainer.devices=3",), "set trainer.devices to a divisor"),
         (("trainer.devices=2", "method=nlm"), "nothing is trained here: use trainer=auto"),

@@ -100,7 +100,7 @@ def test_a_score_over_fewer_images_says_so_and_is_never_the_best() -> None:
     lines = {
         line.split(" | ")[0][2:]: line for line in markdown_tables(summarise(read_study(STUDY))).splitlines() if " | " in line
     }
-    assert "1 images only" in lines["easy"]
+    assert "1 image only" in lines["easy"]
     assert "**" not in lines["easy"]
     assert "**25.00" in lines["all"]
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from filelock import FileLock
 from PIL import Image
 
 from denoisebench import config
+from denoisebench.datasets.folder import Folder
 from denoisebench.methods.noisy import Noisy
 from denoisebench.scoring.evaluator import Evaluator
 from denoisebench.store.cell import Cell
@@ -102,16 +104,16 @@ def test_a_test_resumed_equals_a_test_undisturbed(fail_at: int, monkeypatch: pyt
     seen: list[str] = []
     finish = Evaluator._finish_image
 
-    def failing(self: Evaluator, denoised: torch.Tensor, batch: object, i: int, image: str, *rest: object) -> None:
-        seen.append(image)
+    def failing(self: Evaluator, one: Any) -> None:
+        seen.append(one.told["image"])
         if len(seen) == fail_at + 1:
             raise RuntimeError("killed")
-        finish(self, denoised, batch, i, image, *rest)  # type: ignore[arg-type]
+        finish(self, one)
 
     monkeypatch.setattr(Evaluator, "_finish_image", failing)
     [cell] = study("method=noisy", "repeats=2")
     assert cell.state == "failed"
-    assert "killed" in cell.status()["traceback"]
+    assert "killed" in cell.traceback
     study("method=noisy", "repeats=2")
     assert len(seen) == 6 + 1, "finished images were computed again"
     expected = [{**row, "study": "default"} for row in without_costs(rows_of(undisturbed))]
@@ -221,16 +223,19 @@ def test_impossible_cells_are_skipped_with_the_way_out(tmp_path: Path) -> None:
     assert "gaussian25" in unreal.status()["reason"]
 
 
-def test_a_corrupt_image_fails_its_cell_and_no_other(tmp_path: Path) -> None:
+def test_an_image_that_tears_after_planning_fails_its_cell_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos_in(tmp_path / "pictures", "a", "bb")
     whole = (folder / "bb.png").read_bytes()
     (folder / "bb.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(config.ConfigError, match=r"1 file cannot be used: .*bb\.png"):
+        folder_study("method=noisy", f"dataset.noisy={folder}")
+    monkeypatch.setattr(Folder, "damaged", lambda self: [])
     broken = folder_study("method=noisy", f"dataset.noisy={folder}")
     fine = study("method=noisy")
     assert (broken[0].state, fine[0].state) == ("failed", "done")
     status = broken[0].status()
     assert "bb.png" in status["reason"]
-    assert "Traceback" in status["traceback"]
+    assert "Traceback" in broken[0].traceback
     (folder / "bb.png").write_bytes(whole)
     [mended] = folder_study("method=noisy", f"dataset.noisy={folder}")
     assert mended.state == "done"

@@ -95,12 +95,19 @@ def test_a_network_that_another_process_trains_is_waited_for_last() -> None:
     assert compute(job) == "done"
 
 
+@pytest.fixture
+def torn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files tear after planning, which would refuse them."""
+    monkeypatch.setattr("denoisebench.datasets.folder.Folder.damaged", lambda self: [])
+
+
 def corrupt_folder(tmp_path: Path) -> Path:
     folder = photos_in(tmp_path / "mine", "a", "b")
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:60])
     return folder
 
 
+@pytest.mark.usefixtures("torn")
 def test_a_failure_stops_its_cell_alone_or_the_sweep_if_it_is_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = corrupt_folder(tmp_path)
     own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25"]
@@ -113,6 +120,7 @@ def test_a_failure_stops_its_cell_alone_or_the_sweep_if_it_is_to(tmp_path: Path,
     assert "b.png" in planned()[0].status()["reason"]
 
 
+@pytest.mark.usefixtures("torn")
 def test_retry_takes_what_failed_and_a_mended_file_is_another_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = corrupt_folder(tmp_path)
     own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
@@ -260,6 +268,7 @@ def test_the_whole_waits_for_shards_and_a_shard_for_the_whole() -> None:
     assert compute(replace(job, shard="1/2")) == "done"
 
 
+@pytest.mark.usefixtures("torn")
 def test_a_shard_that_failed_stays_failed_while_others_finish(tmp_path: Path) -> None:
     folder = corrupt_folder(tmp_path)
     own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
@@ -283,6 +292,7 @@ def test_force_makes_a_shard_forget_what_it_had() -> None:
     assert '"psnr_db": 9' not in part.read_text()
 
 
+@pytest.mark.usefixtures("torn")
 def test_on_error_stop_stops_other_jobs_of_the_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = corrupt_folder(tmp_path)
     own = ["dataset=folder", f"dataset.clean={folder}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
