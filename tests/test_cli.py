@@ -349,6 +349,14 @@ def test_a_study_s_name_is_its_folder_s(name: str, nearest: str, tmp_path: Path,
     assert main(["run", "method=noisy", f"study={nearest}", "--plan", *SMALL]) == 0
 
 
+def test_a_key_of_a_method_that_no_cell_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["run", "-m", "method=noisy,tv"], ["run", "method=tv"]):
+        assert main([*command, "method.nlm.patch_size=5", "--plan", *SMALL]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("denoisebench: method.nlm.patch_size: none of these cells has method=nlm")
+    assert main(["run", "-m", "method=noisy,nlm", "method.nlm.patch_size=3,5", "--plan", *SMALL]) == 0
+
+
 @pytest.mark.parametrize("name", ["nan", "null", "yes", "true", "1e3"])
 def test_a_method_may_have_a_name_that_yaml_reads_otherwise(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
