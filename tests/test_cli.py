@@ -347,3 +347,47 @@ def test_a_study_s_name_is_its_folder_s(name: str, nearest: str, tmp_path: Path,
     assert os.listdir(tmp_path) == ["inner"]
     assert os.listdir() == []
     assert main(["run", "method=noisy", f"study={nearest}", "--plan", *SMALL]) == 0
+
+
+def test_a_key_of_a_method_that_no_cell_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["run", "-m", "method=noisy,tv"], ["run", "method=tv"]):
+        assert main([*command, "method.nlm.patch_size=5", "--plan", *SMALL]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("denoisebench: method.nlm.patch_size: none of these cells has method=nlm")
+    assert main(["run", "-m", "method=noisy,nlm", "method.nlm.patch_size=3,5", "--plan", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("name", ["nan", "null", "yes", "true", "1e3"])
+def test_a_method_may_have_a_name_that_yaml_reads_otherwise(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "conf" / "method" / f"{name}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("_target_: denoisebench.methods.noisy.Noisy\n")
+    own = ["--config-dir", str(tmp_path / "conf"), "--plan", *SMALL]
+    if name != "yes":
+        assert main(["run", f"method={name}", *own]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"denoisebench: method={name} names no method: {name} is read as ")
+        assert shlex.split(line[line.rindex(": ") + 2 :]) == [f'method="{name}"']
+    assert main(["run", f'method="{name}"', *own]) == 0
+    assert f"│ {name} " in capsys.readouterr().out
+    assert main(["run", "-m", f'method="{name}",nlm', *own]) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("method=nan", "no method=nan; did you mean"),
+        ("noise=5", "no noise=5; "),
+        ("method.nml.patch_size=5", "no key method.nml.patch_size: no method=nml; did you mean nlm"),
+        ("study=null", "study=null is not valid; expected a text"),
+        ("root=/proc/nope", "/proc/nope: No such file or directory"),
+    ],
+)
+def test_what_names_nothing_is_told_in_words(setting: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    method = [] if setting.startswith("method=") else ["method=nlm"]
+    assert main(["run", *method, setting, *SMALL]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"denoisebench: {said}")
+    assert not any(word in line for word in ("Errno", "float", "NoneType", "None"))

@@ -120,7 +120,8 @@ def check_value(key: str, value: Any, hint: Any) -> None:
         expected = nearest(str(value), choices) if named and choices else f"expected {_spelled(hint)}"
         if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
             expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
-        raise ConfigError(f"{key}={value!s} is not valid; {expected}")
+        shown = quoting.as_written(value) if isinstance(value, bool | int | float | None) else value
+        raise ConfigError(f"{key}={shown} is not valid; {expected}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
