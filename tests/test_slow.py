@@ -58,6 +58,7 @@ def test_self2self_plus_learns_from_the_noisy_image_alone() -> None:
 BLIND_SPOT = ("cbsn", "sdap", "apbsn")
 
 
+@pytest.mark.long
 def test_blind_spot_methods_learn_under_correlated_noise_and_neighbor2neighbor_does_not() -> None:
     """Strong camera noise. At the preset's milder one, so short a training of SDAP loses more detail than it removes noise."""
     methods = f"method=noisy,neighbor2neighbor,{','.join(BLIND_SPOT)}"
