@@ -144,7 +144,7 @@ def test_what_is_no_image_is_refused(image: Any, error: type[Exception], said: s
     ("method", "settings", "said"),
     [
         ("zsn2m", {}, "did you mean zsn2n"),
-        ("zsn2n", {"stesp": 3}, "no key method.stesp of method='zsn2n'; did you mean method.steps"),
+        ("zsn2n", {"stesp": 3}, "no key method.stesp of method=zsn2n; did you mean method.steps"),
         ("zsn2n", {"steps": "many"}, "method.steps=many is not valid; expected an integer"),
         ("zsn2n", {"halvings": object()}, "expected a number, a text"),
         ("zsn2n", {"budget": "quik"}, "no budget quik; did you mean quick"),

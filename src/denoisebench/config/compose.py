@@ -16,6 +16,7 @@ from denoisebench.config.errors import ConfigError, nearest
 from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
+SCOPED = ("method", "noise", "dataset")  # groups of which one choice can be given a key in a sweep: method.nlm.KEY=VALUE
 
 resolvers.register()
 
@@ -71,14 +72,14 @@ def no_such_key(key: str, overrides: Sequence[str]) -> str:
     part = key.partition(".")[0]
     chosen = [override for override in overrides if override.partition("=")[0] == part]
     choice, dot, _ = key.partition(".")[2].partition(".")
-    if part in ("method", "noise", "dataset") and dot and f"{part}.{choice}" not in known:
+    if part in SCOPED and dot and f"{part}.{choice}" not in known:
         return f"no key {key}: no {part}={choice}; {nearest(choice, groups(overrides)[part])}"
-    if chosen and part in ("method", "noise", "dataset"):
-        name = chosen[-1].partition("=")[2]
+    if chosen and part in SCOPED:
+        name = chosen[-1].partition("=")[2].strip("'")  # quoted where a program gave it
         beside = [other for other in known if other.startswith(f"{part}.")]
-        hint = nearest(key, beside) if beside else f"{chosen[-1]} has no parameters here"
+        hint = nearest(key, beside) if beside else f"{part}={name} has no parameters here"
         meant = name if beside else "NAME"
-        return f"no key {key} of {chosen[-1]}; {hint}; in a sweep {part}.{meant}.KEY=VALUE is for {meant} alone"
+        return f"no key {key} of {part}={name}; {hint}; in a sweep {part}.{meant}.KEY=VALUE is for {meant} alone"
     beside = [other for other in known if parent and other.startswith(f"{parent}.")]
     if parent == "train_noise" and not beside:
         return f"no key {key}: the training noise is the test noise; choose one first, e.g. train_noise=gaussian {key}=..."

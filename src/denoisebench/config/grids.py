@@ -7,11 +7,10 @@ from pathlib import Path
 from hydra.core.override_parser.types import Glob, Override
 
 from denoisebench.config import hydra_internals
-from denoisebench.config.compose import composed, user_errors
+from denoisebench.config.compose import SCOPED, composed, user_errors
 from denoisebench.config.errors import ConfigError
 from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups, own_overrides
 
-SCOPED = ("method", "noise", "dataset")
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
 
 
