@@ -1,8 +1,8 @@
 # denoisebench in a container, for CPUs (the default) or for NVIDIA GPUs:
 #   docker build -t denoisebench .
 #   docker build -t denoisebench:cuda --build-arg BACKEND=cuda .
-#   docker run --rm -v "$PWD/runs:/work/runs" denoisebench run method=nlm
-#   docker run --rm --gpus all -v "$PWD/runs:/work/runs" denoisebench:cuda run method=neighbor2neighbor budget=quick
+#   docker run --rm -v "$PWD/runs:/studies/runs" denoisebench run method=nlm
+#   docker run --rm --gpus all -v "$PWD/runs:/studies/runs" denoisebench:cuda run method=neighbor2neighbor budget=quick
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS built
@@ -19,9 +19,9 @@ RUN python -m venv /opt/denoisebench \
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=built /opt/denoisebench /opt/denoisebench
-RUN useradd --create-home --uid 1000 denoisebench && mkdir /work /data && chown denoisebench /work /data
+RUN useradd --create-home --uid 1000 denoisebench && mkdir /studies /data && chown denoisebench /studies /data
 USER 1000
-WORKDIR /work
+WORKDIR /studies
 ENV PATH=/opt/denoisebench/bin:$PATH DENOISEBENCH_DATA=/data
 VOLUME ["/data"]
 ENTRYPOINT ["denoisebench"]

@@ -269,3 +269,125 @@ def test_a_name_that_needs_quotes_is_answered_with_them(name: str, capsys: pytes
     [word] = shlex.split(line[line.rindex(": ") + 2 :])
     assert main(["run", "method=noisy", word, "--cfg", "job"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["study"] == name
+
+
+# --- Files of the configuration --------------------------------------------------------------------------------------
+
+TARGET = "_target_: denoisebench.methods.nlm.NLM\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TARGET + "x: !!python/object/apply:os.system [touch called]\n", ", line 2: "),
+        (TARGET + "x: !foo 1\n", ", line 2: "),
+        (TARGET + "patch_size: 3\npatch_size: 5\n", ", line 3: found duplicate key patch_size"),
+        (TARGET + "  x: [1\n", ", line 2: "),
+        (TARGET + "\tx: 1\n", ", line 2: "),
+        (TARGET + "x: [1\n", ", line 3: "),
+        (b"_target_: \xff\n", ": not UTF-8"),
+        ("_target_: a\0b\n", ": special characters are not allowed"),
+        ("_target_: ${oc.env\n", ": "),
+        ("- 1\n", " holds a list; expected keys with values"),
+        (TARGET + "5: 3\n", ": the key 5 is no text"),
+    ],
+)
+@pytest.mark.parametrize("command", [["run"], ["run", "--cfg", "job"], ["check"]])
+def test_a_file_that_is_no_configuration_is_told_with_its_line(
+    text: str | bytes, said: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "conf" / "method" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main([*command, "method=mine", "--config-dir", str(tmp_path / "conf")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"denoisebench: {file}{said}")
+    assert line.count(str(file)) == 1
+    assert not Path("called").exists()
+
+
+PARTS = {
+    "dataset": "dataset=mine", "noise": "noise=mine", "method": "method=mine", "protocol": "protocol=[mine]",
+    "logger": "logger=mine",
+}  # fmt: skip
+HEADS = {"protocol": "# @package protocols.mine\nname: mine\n", "logger": "# @package loggers.mine\n"}
+
+
+@pytest.mark.parametrize("target", ["subprocess.Popen", "os.system", "denoisebench.tiling.tiled", "Popen", "5", "null"])
+@pytest.mark.parametrize("group", PARTS)
+def test_a_foreign_class_is_refused_before_it_is_called(
+    group: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called(*_: object, **__: object) -> None:
+        raise AssertionError("it was called")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", called)
+    monkeypatch.setattr("os.system", called)
+    file = tmp_path / "conf" / group / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{HEADS.get(group, '')}_target_: {target}\nargs: touch called\n")
+    choice = [PARTS[group]] if group == "method" else ["method=noisy", PARTS[group]]
+    assert main(["run", *choice, "--config-dir", str(tmp_path / "conf")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{group}" in line
+    assert not Path("called").exists()
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("a/b", "a_b"), ("../x", "x"), ("..", "default"), ("", "default"), ("a" * 300, "a" * 80),
+                          ("b" * 80 + "1", "b" * 80), (".hidden", "hidden"), ("a b", "a_b")],
+)  # fmt: skip
+def test_a_study_s_name_is_its_folder_s(name: str, nearest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inner").mkdir()
+    os.chdir(tmp_path / "inner")
+    assert main(["run", "method=noisy", f"study={name}", *SMALL]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"did you mean study={nearest}?")
+    assert os.listdir(tmp_path) == ["inner"]
+    assert os.listdir() == []
+    assert main(["run", "method=noisy", f"study={nearest}", "--plan", *SMALL]) == 0
+
+
+def test_a_key_of_a_method_that_no_cell_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["run", "-m", "method=noisy,tv"], ["run", "method=tv"]):
+        assert main([*command, "method.nlm.patch_size=5", "--plan", *SMALL]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("denoisebench: method.nlm.patch_size: none of these cells has method=nlm")
+    assert main(["run", "-m", "method=noisy,nlm", "method.nlm.patch_size=3,5", "--plan", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("name", ["nan", "null", "yes", "true", "1e3"])
+def test_a_method_may_have_a_name_that_yaml_reads_otherwise(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "conf" / "method" / f"{name}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("_target_: denoisebench.methods.noisy.Noisy\n")
+    own = ["--config-dir", str(tmp_path / "conf"), "--plan", *SMALL]
+    if name != "yes":
+        assert main(["run", f"method={name}", *own]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"denoisebench: method={name} names no method: {name} is read as ")
+        assert shlex.split(line[line.rindex(": ") + 2 :]) == [f'method="{name}"']
+    assert main(["run", f'method="{name}"', *own]) == 0
+    assert f"│ {name} " in capsys.readouterr().out
+    assert main(["run", "-m", f'method="{name}",nlm', *own]) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("method=nan", "no method=nan; did you mean"),
+        ("noise=5", "no noise=5; "),
+        ("method.nml.patch_size=5", "no key method.nml.patch_size: no method=nml; did you mean nlm"),
+        ("study=null", "study=null is not valid; expected a text"),
+        ("root=/proc/nope", "/proc/nope: No such file or directory"),
+    ],
+)
+def test_what_names_nothing_is_told_in_words(setting: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    method = [] if setting.startswith("method=") else ["method=nlm"]
+    assert main(["run", *method, setting, *SMALL]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"denoisebench: {said}")
+    assert not any(word in line for word in ("Errno", "float", "NoneType", "None"))

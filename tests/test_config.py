@@ -16,6 +16,8 @@ from denoisebench.config import ConfigError, composed, hydra_internals
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.jobs import job_of, jobs, protocols_of
 from denoisebench.config.parts import Made, class_of, instantiate
+from denoisebench.denoiser import Denoiser
+from denoisebench.noise import NoiseModel
 from denoisebench.store.cell import Cell
 from denoisebench.study.limits import impossible_reason
 from denoisebench.study.planning import plan
@@ -412,3 +414,24 @@ def test_self2self_plus_has_its_published_settings_for_each_data_set(data_root: 
     for name, (drop, steps) in published.items():
         method = plain("method=self2self_plus", f"dataset={name}")["method"]
         assert [method[key] for key in ("drop", "steps", "passes", "iqa")] == [drop, steps, 500, "paq2piq"]
+
+
+@pytest.mark.parametrize(("group", "kind"), [("method", Denoiser), ("noise", NoiseModel)])
+def test_every_number_of_every_class_has_its_range(group: str, kind: type) -> None:
+    """None takes a number below zero: some would be handed to native code, which ends the process."""
+    taken, told = [], []
+    for name in config.groups()[group]:
+        node = config.compose_one(["method=noisy", f"{group}={name}"]).plain[group]
+        for key, value in node.items():
+            numbers = value if isinstance(value, list) else [value]
+            if key == "level" or not numbers or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+                continue  # a stored noise's level is a name of a folder
+            for below in (-7, -0.5):
+                try:
+                    instantiate({**node, key: [below] * len(numbers) if isinstance(value, list) else below}, group, kind)
+                    taken.append(f"{group}.{name}.{key}={below}")
+                except ConfigError as error:
+                    told.append((f"{group}.{key}", str(error)))
+    assert taken == []
+    assert [error for key, error in told if key not in error] == []
+    assert len(told) > 10

@@ -195,7 +195,7 @@ def test_measuring_leaves_the_generators_and_the_threads_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "expected"), [((0.10, 0.16), (0.04, 0.06)), ((0.1, 0.1), (0.095, 0.005)), ((0.8, None), (0.0, 0.8))]
+    ("times", "expected"), [((0.10, 0.16), (0.04, 0.06)), ((0.1, 0.1), (0.095, 0.005)), ((2.5, None), (0.0, 2.5))]
 )
 def test_a_line_through_two_times(times: Sequence[float], expected: tuple[float, float]) -> None:
     assert speed._line(lambda n: times[n - 1], 1, 2) == pytest.approx(expected)
@@ -222,8 +222,50 @@ class Counts(ImageDenoiser):
 
 def test_of_many_passes_and_steps_few_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "_timed", lambda act: [act(), 0.01][1])
-    method = Counts()
-    assert speed._seconds_of_learning(method, torch.rand(1, 3, 8, 8)) == pytest.approx(100 * 0.01 + 500 * 0.01)
+    method, noisy = Counts(), torch.rand(1, 3, 8, 8)
+    found = speed._of_learning(method, lambda seconds: (seconds(noisy), 0.0))
+    assert found == pytest.approx((100 * 0.01 + 500 * 0.01, 0.0))
     assert method.predicted == 1 + speed.REPEATS
     assert method.passes == 500
     assert Path("runs").exists() is False
+
+
+class Timed(Counts):
+    """Its cost is known. A step of any image takes 1 ms and 1 us for each of its pixels, a result 2 ms and 3 us; each kind takes
+    `first` more when it is asked for the first time, and `busy` more at every second call."""
+
+    def __init__(self, clock: list[float], first: float = 0.0, busy: float = 0.0) -> None:
+        super().__init__()
+        self.clock, self.first, self.busy = clock, first, busy
+        self.num_steps, self.passes = 2000, 8
+        self.calls = {"loss": 0, "predict": 0}
+
+    def _take(self, kind: str, noisy: Tensor, fixed: float, each: float) -> None:
+        self.clock[0] += fixed + each * noisy.shape[-1] * noisy.shape[-2]
+        self.clock[0] += self.first if self.calls[kind] == 0 else self.busy * (self.calls[kind] % 2)
+        self.calls[kind] += 1
+
+    def loss(self, noisy: Tensor, progress: float) -> Tensor:
+        self._take("loss", noisy, 1e-3, 1e-6)
+        return super().loss(noisy, progress)
+
+    def predict(self, noisy: Tensor) -> Tensor:
+        self._take("predict", noisy, 2e-3, 3e-6)
+        return noisy
+
+    def seconds(self, pixels: int) -> float:
+        """What an image takes where nothing disturbs it."""
+        return 2000 * (1e-3 + 1e-6 * pixels) + 8 * (2e-3 + 3e-6 * pixels)
+
+
+@pytest.mark.parametrize("first", [0.0, 0.3, 30.0])
+@pytest.mark.parametrize("busy", [0.0, 0.1])
+def test_an_image_s_learning_takes_what_it_costs_whatever_the_first_step_took(
+    first: float, busy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    method = Timed(clock, first, busy)
+    found = Speed(image=speed._image(one("method=noisy"), method))
+    for side in (48, 256, 1024):
+        assert found.of_image(side**2) == pytest.approx(method.seconds(side**2), rel=1e-6)

@@ -186,6 +186,7 @@ PUBLISHED = [
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("file", "dataset", "sigma", "measured_db"), PUBLISHED)
 def test_whole_sets_score_as_measured_with_an_independent_program(
     released_files: Path, data_root: Path, file: str, dataset: tuple[str, ...], sigma: int, measured_db: float

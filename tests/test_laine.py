@@ -233,7 +233,7 @@ def test_the_noise_says_which_level_is_known() -> None:
     ("options", "gain_db"),
     [
         ((), 5.0),
-        (("method.estimate=mu",), 4.0),
+        pytest.param(("method.estimate=mu",), 4.0, marks=pytest.mark.long),
         # A level that is learned needs a slower start.
         (("method.sigma=null", "method.lr=4e-4", "method.lr_decay=ramps"), 3.0),
     ],

@@ -45,7 +45,10 @@ LEARNED = ("method=neighbor2neighbor", "training.steps=12", "validation.every=6"
 
 
 def records(file: Path) -> Iterator[Any]:
-    """The records of a `.wandb` file: a LevelDB log of protocol buffers, after a header of seven bytes."""
+    """The records of a `.wandb` file: a LevelDB log of protocol buffers, after a header of seven bytes.
+
+    W&B's service may still be writing: a record whose bytes are not all there yet ends the file.
+    """
     messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     data, at, parts = file.read_bytes(), 7, b""
@@ -55,6 +58,8 @@ def records(file: Path) -> Iterator[Any]:
             at += 32768 - at % 32768
             continue
         _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        if at + 7 + length > len(data):
+            return
         parts += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or its last part

@@ -381,7 +381,9 @@ def test_weights_trained_on_the_test_photographs_stay_transductive(photos: Path,
     assert "transductive" in row_of(given)["tags"].split()
 
 
-@pytest.mark.parametrize("setting", ["training.steps=5000", "train_set=bsds500", "train_noise=camera", "validation.every=5"])
+@pytest.mark.parametrize(
+    "setting", ["training.steps=5000", "train_set=bsds500", "train_noise=camera", "validation.every=5", "method.lr=1e-5"]
+)
 def test_given_weights_and_a_training_are_refused_together(setting: str, tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(b"w")
     with pytest.raises((ConfigError, OSError), match=r"init=.*w\.pt|bsds500"):

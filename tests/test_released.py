@@ -229,6 +229,7 @@ def test_a_real_file_gives_by_tiles_what_the_whole_image_gives(name: str, weight
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("name", "psnr_db"),
@@ -241,6 +242,7 @@ def test_released_students_on_320_sidd_blocks(name: str, psnr_db: float, data_ro
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "psnr_db"), [("tmbsn_student_sidd", 37.531), ("aprrd_student_1.00M_sidd", 37.027)])
 def test_released_students_on_polyu(name: str, psnr_db: float, weights_root: Path) -> None:

@@ -202,8 +202,7 @@ def test_forced_shards_count_nothing_of_before_and_end_with_all_rows() -> None:
     assert len(shard_of(first)) == 3
     # Each forced by a command of its own, in either order, and once more.
     for order in (("1/2", "2/2"), ("2/2", "1/2")):
-        for shard in order:
-            [cell] = computed(*force, f"shard={shard}")
+        [_, cell] = [computed(*force, f"shard={shard}")[0] for shard in order]
         assert cell.state == "done"
         assert len(shard_of(cell)) == 3
 

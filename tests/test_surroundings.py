@@ -144,7 +144,11 @@ def test_a_polite_kill_saves_the_step_and_the_same_command_continues(
         patch.setattr(TrainingLog, "on_train_batch_end", counted)
         assert cli.main([*command, "root=killed"]) == 0
     assert steps == [4, 5, 6]
+    said = capsys.readouterr()
+    assert "goes on from step 3 of 6" in said.out + said.err
     assert cli.main([*command, "root=undisturbed"]) == 0
+    said = capsys.readouterr()
+    assert "goes on from step" not in said.out + said.err
     [resumed], [undisturbed] = (list(Path(root, ".trained").glob("*/weights.pt")) for root in ("killed", "undisturbed"))
     ours, theirs = torch.load(resumed, weights_only=True), torch.load(undisturbed, weights_only=True)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)

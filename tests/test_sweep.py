@@ -135,6 +135,40 @@ def test_retry_takes_what_failed_and_a_mended_file_is_another_cell(tmp_path: Pat
     assert "nothing failed" in capsys.readouterr().out
 
 
+def test_retry_from_another_folder_finds_what_a_relative_path_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos_in(tmp_path / "mine", "a", "b")
+    for name in ("started", "elsewhere"):
+        (tmp_path / name).mkdir()
+    own = ["dataset=folder", f"dataset.clean=../{folder.name}", "dataset.noisy=null", "noise=gaussian25", "trainer=cpu"]
+    monkeypatch.chdir(tmp_path / "started")
+    with monkeypatch.context() as patch:
+        patch.setattr("denoisebench.methods.noisy.Noisy.denoise", lambda self, noisy: {}["missing"])
+        assert cli.main(["run", "method=noisy", *own]) == 1
+    study = tmp_path / "started" / "runs" / "default"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main(["retry", str(study)]) == 0
+    assert [cell.state for cell in read_plan(study).values()] == ["done"]
+    assert list(Path().iterdir()) == []
+
+
+def test_a_failure_is_told_once_and_its_traceback_is_a_file_of_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(self: object, noisy: object) -> None:
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr("denoisebench.methods.noisy.Noisy.denoise", fails)
+    assert cli.main(["run", "method=noisy", *SMALL]) == 1
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("it broke") == 1
+    [cell] = planned()
+    assert "traceback" not in cell.status()
+    lines = (cell.folder / "traceback.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "RuntimeError: it broke"
+    assert str(cell.folder / "traceback.txt") in (said.out + said.err)
+
+
 def test_a_plan_alone_computes_and_keeps_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert denoisebench("method=noisy") == 0
     before = (Path("runs/default/plan.json")).read_bytes()

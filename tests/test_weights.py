@@ -1,6 +1,11 @@
 """Files of the released layouts are made here: the networks are written anew as their authors named their layers."""
 
+import io
+import pickle
+import struct
+import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from denoisebench import config
+from denoisebench.cli import main
 from denoisebench.config.parts import instantiate
+from denoisebench.training.weights import load_weights
 from denoisebench.weights.released import IMPORTABLE, convert, import_weights
 
 
@@ -204,7 +211,7 @@ def test_a_file_that_would_run_code_is_refused_unrun(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="plain tensors"):
         convert("sdap", tmp_path / "evil.pth")
     np.savez(tmp_path / "evil.npz", a=np.array([Malicious()], dtype=object))
-    with pytest.raises(ValueError, match=r"tf\.train\.load_checkpoint"):
+    with pytest.raises(ValueError, match=r"evil\.npz .* it would run code"):
         convert("cbsn", tmp_path / "evil.npz")
     assert not Path("executed").exists()
 
@@ -233,3 +240,69 @@ def test_a_whole_module_is_no_state_dict(tmp_path: Path) -> None:
 def test_methods_without_released_weights_are_named() -> None:
     with pytest.raises(ValueError, match=r"'nlm'.*neighbor2neighbor, sdap, apbsn, cbsn"):
         convert("nlm", Path("x"))
+
+
+# --- Files of other kinds, in one line of our own -----------------------------------------------------------------
+
+
+def of_36_tib(file: Path) -> None:
+    """An archive with an array whose header promises far more than there is."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3037000499, 3257), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64))
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "five.pth": lambda file: torch.save({"state_dict": 5}, file),
+    "inner.pth": lambda file: torch.save({"state_dict": {"a": 5}}, file),
+    "complex.pth": lambda file: torch.save({"a": torch.zeros(2, dtype=torch.complex64)}, file),
+    "sparse.pth": lambda file: torch.save({"a": torch.zeros(2).to_sparse()}, file),
+    "code.pth": lambda file: torch.save({"a": Malicious()}, file),
+    "old.pth": lambda file: file.write_bytes(pickle.dumps({"a": Malicious()})),
+    "cut.pth": lambda file: file.write_bytes(b"PK\x03\x04 cut"),
+    "html.pth": lambda file: file.write_text("<html>"),
+    "folder.pth": lambda file: file.mkdir(),
+    "huge.npz": of_36_tib,
+    "text.npz": lambda file: file.write_text("hello"),
+    "complex.npz": lambda file: complex_npz(file, {"DBSN/conv0/kernel": np.zeros((1, 1, 3, 3), complex)}),
+    "code.npz": lambda file: np.savez(file, a=np.array([Malicious()], dtype=object)),
+    "one.npz": lambda file: file.write_bytes(npy()),
+}  # fmt: skip
+
+
+def complex_npz(file: Path, arrays: dict[str, Any]) -> None:
+    np.savez(file, **arrays)
+
+
+def npy() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_file_is_told_in_one_line_of_our_own(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / name
+    FOREIGN[name](file)
+    commands = [["import-weights", "--method", "cbsn" if file.suffix == ".npz" else "sdap", str(file), str(tmp_path / "out.pt")]]
+    commands += [["run", "method=noise2clean", f"checkpoint={file}", "budget=smoke", "dataset.crop=48"]]
+    for command in commands:
+        assert main(command) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert str(file) in line
+        assert not any(word in line for word in ("weights_only", "allow_pickle", "\x1b", "torch.load", "_target_"))
+        assert ("run code" in line) == (
+            name in ("code.pth", "old.pth") or (name == "code.npz" and command[0] == "import-weights")
+        )
+    assert not (tmp_path / "out.pt").exists()
+    assert not Path("executed").exists()
+    assert not Path("runs").exists()
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    method = instantiate(config.compose_one(["method=noise2clean", "budget=smoke"]).plain["method"], "method")
+    torch.save({name: values.long() for name, values in method.state_dict().items()}, tmp_path / "long.pt")
+    with pytest.raises(ValueError, match=r"long\.pt does not fit Noise2Clean .* has whole numbers in network"):
+        load_weights(method, tmp_path / "long.pt")

@@ -97,7 +97,7 @@ def run(
     with refused():
         overrides, multirun, others = config.split_flags(arguments)
         if others:  # e.g. --cfg job: Hydra's own business
-            config.hydra_flags(arguments)
+            config.hydra_flags(arguments, overrides, multirun=multirun)
             return 0
         composed = config.compose_all(overrides, multirun=multirun)
     return _compute(lambda: _jobs(composed), only_plan=plan, as_json=as_json)

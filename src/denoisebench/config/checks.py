@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from denoisebench.config import quoting
 from denoisebench.config.errors import ConfigError, nearest
-from denoisebench.ranges import Count, Number, Positive, Range
+from denoisebench.ranges import Count, NonNegative, Number, Range
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 PARTS = frozenset(
@@ -47,7 +47,7 @@ class _Trainer(typing.TypedDict):
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Count | Literal["auto"]
     threads: Count | None
-    checkpoint_s: Positive
+    checkpoint_s: NonNegative
 
 
 class _Training(typing.TypedDict):
@@ -121,7 +121,8 @@ def check_value(key: str, value: Any, hint: Any) -> None:
         expected = nearest(str(value), choices) if named and choices else f"expected {_spelled(hint)}"
         if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
             expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
-        raise ConfigError(f"{key}={value!s} is not valid; {expected}")
+        shown = quoting.as_written(value) if isinstance(value, bool | int | float | None) else value
+        raise ConfigError(f"{key}={shown} is not valid; {expected}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -60,7 +60,7 @@ def choose(name: str, channels: int, *, budget: str = "paper", settings: Mapping
     if not isinstance(training, Mapping):
         raise ConfigError(f"training={training!r} is not valid; expected a mapping, e.g. {{'patch': 64, 'batch': 4}}")
     own = [*_overrides("method", given), *_overrides(TRAINING, training)]
-    plain = json.loads(_composed((f"method={name}", f"budget={budget}", f"dataset.channels={channels}", *own)))
+    plain = json.loads(_composed((f"method={quoting.quoted(name)}", f"budget={budget}", f"dataset.channels={channels}", *own)))
     node = plain["method"]
     cls = class_of(node, "method", Denoiser)
     check_arguments(cls, arguments_of(node), "method")

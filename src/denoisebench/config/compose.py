@@ -16,6 +16,7 @@ from denoisebench.config.errors import ConfigError, nearest
 from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
+SCOPED = ("method", "noise", "dataset")  # groups of which one choice can be given a key in a sweep: method.nlm.KEY=VALUE
 
 resolvers.register()
 
@@ -42,7 +43,26 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
         return no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
         return f"{found[1]} names several values: add -m to run them all, write [a,b] for a list, {quoting.or_quote(found[1])}"
+    if "Config group override must be a string" in message and (odd := _no_name(overrides)):
+        return odd
     return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)
+
+
+def _no_name(overrides: Sequence[str]) -> str | None:
+    """What to say of a choice that YAML reads as a number, as true or false, or as nothing; a name may look so."""
+    known = groups(overrides)
+    for line in overrides:
+        key, _, value = line.partition("=")
+        if key in known and not isinstance(hydra_internals.parse_one(line).value(), str | list):
+            if value not in known[key]:
+                return f"no {line}; {nearest(value, known[key])}"
+            read = _kind(hydra_internals.parse_one(line).value())
+            return f"{line} names no {key}: {value} is read as {read}; quote it: {quoting.typed(key, value)}"
+    return None
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else "true or false" if isinstance(value, bool) else "a number"
 
 
 def no_such_key(key: str, overrides: Sequence[str]) -> str:
@@ -51,11 +71,15 @@ def no_such_key(key: str, overrides: Sequence[str]) -> str:
     parent, _, _ = key.rpartition(".")
     part = key.partition(".")[0]
     chosen = [override for override in overrides if override.partition("=")[0] == part]
-    if chosen and part in ("method", "noise", "dataset"):
-        name = chosen[-1].partition("=")[2]
+    choice, dot, _ = key.partition(".")[2].partition(".")
+    if part in SCOPED and dot and f"{part}.{choice}" not in known:
+        return f"no key {key}: no {part}={choice}; {nearest(choice, groups(overrides)[part])}"
+    if chosen and part in SCOPED:
+        name = chosen[-1].partition("=")[2].strip("'")  # quoted where a program gave it
         beside = [other for other in known if other.startswith(f"{part}.")]
-        hint = nearest(key, beside) if beside else f"{chosen[-1]} has no parameters here"
-        return f"no key {key} of {chosen[-1]}; {hint}; in a sweep {part}.{name}.KEY=VALUE is for {name} alone"
+        hint = nearest(key, beside) if beside else f"{part}={name} has no parameters here"
+        meant = name if beside else "NAME"
+        return f"no key {key} of {part}={name}; {hint}; in a sweep {part}.{meant}.KEY=VALUE is for {meant} alone"
     beside = [other for other in known if parent and other.startswith(f"{parent}.")]
     if parent == "train_noise" and not beside:
         return f"no key {key}: the training noise is the test noise; choose one first, e.g. train_noise=gaussian {key}=..."

@@ -16,6 +16,7 @@ from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
 from denoisebench.config.grids import expand
 from denoisebench.config.places import brought, groups, own_folders, own_overrides
+from denoisebench.config.quoting import quoted
 
 LABELLED = ("method", "training", "precision")
 # Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
@@ -101,7 +102,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     paths.make_absolute(plain)
     own = own_overrides(overrides)
     plugins.find_classes(own_folders(own))
-    named = tuple(f"{group}={choices[group]}" for group in ("method", "dataset", "budget"))
+    named = tuple(f"{group}={quoted(choices[group])}" for group in ("method", "dataset", "budget"))
     protocols = f"protocol=[{','.join(plain['protocols'])}]"
     data = (json.dumps(plain[part]) for part in ("dataset", "noise"))
     unchanged = _unchanged(brought(), (*own, *named, protocols), (*own, named[0], "recipe=none"), *data)

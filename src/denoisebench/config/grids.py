@@ -7,11 +7,10 @@ from pathlib import Path
 from hydra.core.override_parser.types import Glob, Override
 
 from denoisebench.config import hydra_internals
-from denoisebench.config.compose import composed, user_errors
+from denoisebench.config.compose import SCOPED, composed, user_errors
 from denoisebench.config.errors import ConfigError
 from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups, own_overrides
 
-SCOPED = ("method", "noise", "dataset")
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
 
 
@@ -57,11 +56,27 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
         if not multirun:
             if any(line.startswith("experiment=") for line in named) and _grid_of(named):
                 raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
-            return [list(_of_its_own(overrides))]
+            jobs = [list(_of_its_own(overrides))]
+            _check_meant(parsed, jobs)
+            return jobs
         given = {o.get_key_element() for o in parsed}
         grid = [o for o in hydra_internals.parse(_grid_of(named)) if o.get_key_element() not in given]
         every = itertools.product(*(_values(override) for override in [*grid, *parsed]))
-        return [list(job) for job in dict.fromkeys(_of_its_own(job) for job in every)]
+        jobs = [list(job) for job in dict.fromkeys(_of_its_own(job) for job in every)]
+        _check_meant(parsed, jobs)
+        return jobs
+
+
+def _check_meant(given: Sequence[Override], jobs: Sequence[Sequence[str]]) -> None:
+    """That each `method.nlm.key` is of a method that some job has. Raises: ConfigError."""
+    names = groups([o.input_line or "" for o in given])
+    keys = {line.partition("=")[0] for job in jobs for line in job}
+    for override in given:
+        key = (override.input_line or "").partition("=")[0]
+        if (scope := _scope(key, names)) and key.replace(f"{scope[0]}.{scope[1]}.", f"{scope[0]}.", 1) not in keys:
+            raise ConfigError(
+                f"{key}: none of these cells has {scope[0]}={scope[1]}; leave it out, or add {scope[1]} to {scope[0]}="
+            )
 
 
 def _of_its_own(job: Sequence[str]) -> tuple[str, ...]:

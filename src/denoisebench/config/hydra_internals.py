@@ -6,6 +6,7 @@
 import copy
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -19,6 +20,8 @@ from hydra.core.plugins import Plugins  # launchers, without the sweeper that Hy
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, flag_override
+
+from denoisebench.config.yaml_files import check_keys, readable
 
 VERSION_BASE = "1.3"
 
@@ -46,12 +49,24 @@ class _ReadOnce(ConfigRepository):
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         super().initialize_sources(config_search_path)
-        self._read = _read_below(tuple(str(part.path) for part in config_search_path.get_path()))
+        self._folders = tuple(str(part.path) for part in config_search_path.get_path())
+        self._read = _read_below(self._folders)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
-            self._read[config_path] = super().load_config(config_path)
+            file = self._file(config_path)
+            with readable(file):
+                found = super().load_config(config_path)
+            if found:
+                check_keys(found.config, file)
+            self._read[config_path] = found
         return copy.deepcopy(self._read[config_path])  # Hydra merges into it
+
+    def _file(self, config_path: str) -> str:
+        """Where a file of the configuration lies, for what is said of it."""
+        name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
+        places = (Path(folder.removeprefix("file://")) / name for folder in self._folders)
+        return str(next((place for place in places if place.is_file()), name))
 
 
 @functools.cache

@@ -9,8 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from denoisebench.config import hydra_internals, parts
-from denoisebench.config.compose import user_errors
+from denoisebench.config.compose import composed, user_errors
 from denoisebench.config.errors import ConfigError, LaunchError, nearest
+from denoisebench.config.grids import expand
 from denoisebench.config.places import conf_dir, search_path
 from denoisebench.config.ray_launcher import RayLauncher, check_shared
 from denoisebench.config.submitit_launcher import SubmititLauncher
@@ -87,8 +88,12 @@ class _Task:
         return self.act(_work(config))
 
 
-def hydra_flags(arguments: Sequence[str]) -> None:
-    """What Hydra's own flags print, as `--cfg job`."""
+def hydra_flags(arguments: Sequence[str], overrides: Sequence[str], *, multirun: bool) -> None:
+    """What Hydra's own flags print, as `--cfg job`. Raises: ConfigError for what cannot be composed, of which Hydra would
+    print a traceback."""
+    with user_errors(overrides):
+        for job in expand([o for o in overrides if "=" in o], multirun=multirun):  # not `job` of `--cfg job`
+            composed(job)
     argv = sys.argv
     # Hydra's parser takes overrides in one row only: ours joins the others.
     first = next((place for place, word in enumerate(arguments) if re.match(r"[^-][^=]*=", word)), len(arguments))

@@ -14,13 +14,17 @@ TARGET = "_target_"
 
 def class_of(node: Mapping[str, Any], key: str, kind: type = object) -> type:
     """The class that a node names, one of this kind: of nothing else is anything ever called. Raises: ConfigError."""
-    module, _, name = str(node[TARGET]).rpartition(".")
+    target = node.get(TARGET)
+    if not isinstance(target, str) or "." not in target:
+        said = "no _target_" if target is None else f"_target_: {target}"
+        raise ConfigError(f"{key} has {said}; expected the class of kind {kind.__name__}, e.g. my_module.MyClass")
+    module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever its import does
-        raise ConfigError(f"{key}: cannot import {node[TARGET]} ({error})") from error
+        raise ConfigError(f"{key}: cannot import {target} ({error})") from error
     if not (isinstance(found, type) and _is_of(found, kind)):
-        raise ConfigError(f"{key}: {node[TARGET]} is not a class of kind {kind.__name__}")
+        raise ConfigError(f"{key}: {target} is not a class of kind {kind.__name__}")
     return found
 
 

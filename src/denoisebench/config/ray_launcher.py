@@ -30,7 +30,8 @@ class RayLauncher:
 
         ours = not ray.is_initialized()
         if ours:
-            ray.init(address=self.address, include_dashboard=None if self.address else False, configure_logging=False)
+            # "local": None would join a cluster that runs here, or wait for one that a killed head left word of.
+            ray.init(address=self.address or "local", include_dashboard=None if self.address else False, configure_logging=False)
         try:
             yield from self._results(ray, items, run)
         finally:

@@ -1,5 +1,6 @@
 """Files of weights that a paper's authors released: how they wrap a state dict, and how they name a network's tensors."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +22,26 @@ def read_file(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(str(path))
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # PyTorch's remarks on how such a file was saved
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged or foreign file makes the restricted unpickler raise
-        raise ValueError(told(error)) from error
+        raise ValueError(_why_unread(error, path)) from error
 
 
-def told(error: Exception) -> str:
-    """Why a file could not be read, without a word of PyTorch's."""
-    runs_code = any(word in str(error) for word in ("Unsupported global", "Unsupported class", "Unsupported operand", "GLOBAL "))
+def _why_unread(error: Exception, path: Path) -> str:
+    """Without a word of PyTorch's."""
+    said = str(error)
+    runs_code = any(word in said for word in ("Unsupported global", "Unsupported class", "GLOBAL ")) or (
+        "Unsupported operand" in said and _is_pickle(path)
+    )
     return "it would run code when it is loaded" if runs_code else "it is cut off, damaged, or no file of PyTorch's"
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
 
 
 def unwrapped(content: Any) -> dict[str, Tensor]:

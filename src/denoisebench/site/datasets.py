@@ -15,7 +15,6 @@ from denoisebench.report.published import set_of
 from denoisebench.report.results import Result
 from denoisebench.report.study import Report
 
-FREE = {"public domain or CC0", "MIT"}
 SIDE = 192
 PICTURES = 4
 

@@ -162,4 +162,4 @@ def _in_words(error: OSError, lock: Path) -> OSError:
         told = "this file system is read-only"
     else:
         return error
-    return type(error)(error.errno, f"{lock}: {told} ({os.strerror(error.errno)})")
+    return type(error)(error.errno, f"{lock}: {told} ({os.strerror(error.errno or 0)})")

@@ -69,6 +69,7 @@ def _check_method(job: Job) -> None:
 
 
 OF_TRAINING = ("training", "train_set", "train_noise", "validation")
+RATES = ("method.lr", "method.lr_decay")
 
 
 def _check_weights(job: Job) -> None:
@@ -78,7 +79,7 @@ def _check_weights(job: Job) -> None:
     if job.init is not None and job.method.learns != "dataset":
         raise ConfigError(f"init={job.init}: {job.method.name} learns from no data set, and starts from no weights")
     keys = [override.partition("=")[0].lstrip("+") for override in job.overrides]
-    asked = [key for key in keys if key.partition(".")[0] in OF_TRAINING]
+    asked = [key for key in keys if key.partition(".")[0] in OF_TRAINING or key in RATES]
     if job.checkpoint is not None and asked:
         raise ConfigError(
             f"checkpoint={job.checkpoint} is tested as it is, and {', '.join(asked)} would be of a training: leave one of them "

@@ -1,6 +1,6 @@
 """Jobs -> the cells of a study, checked before anything runs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from denoisebench.config import ConfigError
 from denoisebench.job import Job, Unmade
-from denoisebench.progress import console, output_console
+from denoisebench.progress import console, counted, output_console
 from denoisebench.store.cell import LONGEST_NAME, Cell, file_name, study_folder
 from denoisebench.store.plan import add_to_plan
 from denoisebench.store.status import STATES
@@ -73,7 +73,7 @@ def _check_name(study: str) -> None:
         shown = study if len(study) <= LONGEST_NAME else f"{study[:LONGEST_NAME]}... ({len(study)} characters)"
         raise ConfigError(
             f"study={shown} is not a plain name of a folder: at most {LONGEST_NAME} letters, digits and - _ . , = [ ] +, no . at "
-            f"either end; did you mean study={folder}?"
+            f"either end; did you mean study={folder.lstrip('_') or 'default'}?"
         )
 
 
@@ -120,8 +120,9 @@ def print_plan(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> None:
         texts = (one.label, one.dataset, one.noise, str(one.seed), f"impossible: {one.error}", "")
         table.add_row(*map(escape, texts), style="yellow")
     out.print(table)
-    for line in _trainings([job.cell for job in planned]):
-        out.print(line, markup=False)
+    for key, own in _sharing(planned).items():
+        state = "done" if _is_trained(own[0]) else "missing"
+        out.print(f"training {key}, {state}: {counted(len(own), 'cell')} of {own[0].label}", markup=False)
     out.print(str(_left(planned, unmade)), markup=False)
 
 
@@ -133,13 +134,8 @@ def _left(planned: Sequence[Job], unmade: Sequence[Unmade]) -> Left:
 def plan_plain(planned: Sequence[Job], unmade: Sequence[Unmade] = ()) -> dict[str, Any]:
     """What `print_plan` says, for programs: docs/json.md describes it."""
     left = _left(planned, unmade)
-    shared: dict[str, list[Cell]] = {}
-    for job in planned:
-        if job.cell.train_key:
-            shared.setdefault(job.cell.train_key, []).append(job.cell)
     trainings = [
-        {"key": key, "done": (own[0].training / "training.json").is_file(), "cells": [cell.key for cell in own]}
-        for key, own in shared.items()
+        {"key": key, "done": _is_trained(own[0]), "cells": [cell.key for cell in own]} for key, own in _sharing(planned).items()
     ]
     return {
         "schema": "denoisebench/plan/1", "cells": list(map(_cell_plain, planned)), "trainings": trainings, "left": asdict(left),
@@ -151,11 +147,14 @@ def _cell_plain(job: Job) -> dict[str, Any]:
     return {**job.cell.plain, "impossible": reason, "training": job.cell.train_key}
 
 
-def _trainings(cells: Sequence[Cell]) -> Iterator[str]:
+def _sharing(planned: Sequence[Job]) -> dict[str, list[Cell]]:
+    """The cells of each training, by its key."""
     shared: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.train_key:
-            shared.setdefault(cell.train_key, []).append(cell)
-    for key, own in shared.items():
-        state = "done" if (own[0].training / "training.json").is_file() else "missing"
-        yield f"training {key}, {state}: {len(own)} cell{'s' * (len(own) > 1)} of {own[0].label}"
+    for job in planned:
+        if job.cell.train_key:
+            shared.setdefault(job.cell.train_key, []).append(job.cell)
+    return shared
+
+
+def _is_trained(cell: Cell) -> bool:
+    return (cell.training / "training.json").is_file()

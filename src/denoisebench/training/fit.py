@@ -168,6 +168,8 @@ def _train(
 ) -> None:  # fmt: skip
     assert data.training is not None
     resume, start = _resumable(folder / "last.ckpt")
+    if start:
+        console.print(f"{told.title}: goes on from step {start} of {data.training.steps}", markup=False)
     _keep_code(folder, course, start)
     with told.log() as opened, track(told.title, data.training.steps, start, "training") as advance, others(resume):
         live = replace(told, advance=advance, live=opened.curve)

@@ -54,6 +54,11 @@ def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
         "lacks": sorted(needed - weights.keys()),
         "has too much": sorted(weights.keys() - ours.keys()),
         "has of another shape": sorted(name for name in ours.keys() & weights.keys() if ours[name].shape != weights[name].shape),
+        "has whole numbers in": sorted(
+            name
+            for name in ours.keys() & weights.keys()
+            if ours[name].is_floating_point() and not weights[name].is_floating_point()
+        ),
     }
     return "; ".join(f"{what} {', '.join(names[:3])} ({len(names)} in all)" for what, names in wrong.items() if names)
 

@@ -17,8 +17,6 @@ from denoisebench.study.columns import claimed_columns
 from denoisebench.study.making import method_and_data
 from denoisebench.verify.finding import Finding
 
-NOT_TAGS = {"stale_training"}  # of a run, not of what its settings make
-
 
 def job_for(pack: Pack, finding: Finding, folder: Path, made: Made) -> Job | None:
     """None where it cannot be made here; the finding says why. Nothing that the pack names is imported or read but what

@@ -69,10 +69,8 @@ def verify(path: Path, draw: Draw) -> Verdict:
     made = Made()
     with Pack(path) as pack, tempfile.TemporaryDirectory(prefix="denoisebench-") as root:
         verdict = Verdict([Finding(cell) for cell in pack.head.cells], list(pack.faults()), pack.digest)
-        rows, jobs = {}, {}
-        for finding in verdict.findings:
-            own = _read(pack, finding, Path(root))
-            rows[finding.cell.key] = own
+        rows = {finding.cell.key: _read(pack, finding, Path(root)) for finding in verdict.findings}
+        jobs = {}
         verdict.faults += check_between(verdict.findings, rows)
         for finding in verdict.findings:
             job = _checked(pack, finding, rows[finding.cell.key], made, Path(root))

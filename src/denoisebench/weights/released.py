@@ -126,28 +126,42 @@ def _from_pytorch(file: Path) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if not name.endswith(".mask")}
 
 
+class _NotArraysError(ValueError):
+    """A file that NumPy reads, and which is no archive of arrays."""
+
+
 def _from_tensorflow(file: Path) -> dict[str, Tensor]:
     """The variables of the `.npz`, kernels turned from (height, width, in, out) to (out, in, height, width)."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not an .npz")
+                raise _NotArraysError("it is one array")
             arrays = {name.removesuffix(":0"): archive[name] for name in archive.files}
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-                raise ValueError("it holds other things than arrays")
+                raise _NotArraysError("it holds other things than arrays")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, MemoryError) as error:
-        said = "an array of it would not fit into memory" if isinstance(error, MemoryError) else error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, MemoryError, SyntaxError) as error:
         raise ValueError(
-            f"{file} is no .npz of C-BSN's variables ({said}); make one where TensorFlow is installed, with:\n"
-            + "\n".join((__doc__ or "").strip().splitlines()[-3:])
+            f"{file} is no .npz of C-BSN's variables: {_why_unread(error)}; `denoisebench import-weights --help` shows how "
+            "TensorFlow makes one"
         ) from error
+    if strange := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
+        raise ValueError(f"{file}: {_listed(strange)} hold no real numbers")
     weights = {name: array for name, array in arrays.items() if not name.endswith(TENSORFLOW_REST)}
     return {
         name: torch.from_numpy(np.array(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array))
         for name, array in weights.items()
     }
+
+
+def _why_unread(error: Exception) -> str:
+    """Without a word of NumPy's, which advises to load such a file less safely."""
+    if isinstance(error, MemoryError) or "Maximum allowed" in str(error) or "too big" in str(error):
+        return "an array of it would not fit into memory"
+    if "Object arrays" in str(error):
+        return "it would run code when it is loaded"
+    return str(error) if isinstance(error, _NotArraysError) else "it is cut off, damaged, or of another kind"
 
 
 # --- Their names -> ours -----------------------------------------------------------------------------------------
