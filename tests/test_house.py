@@ -15,7 +15,7 @@ KEPT = [name for name in MODULES if name.partition("/")[0] not in LATER]
 
 LINES, FUNCTIONS, ARGUMENTS = 350, 25, 7
 # Their constructors take the keys of a YAML one by one, their functions the options of a command: so are they given.
-WRITTEN_AS_YAML = ("methods/", "datasets/sidd.py", "datasets/folder.py", "cli/submit.py", "cli/denoise.py")
+WRITTEN_AS_YAML = ("methods/", "datasets/sidd.py", "datasets/folder.py", "datasets/fmdd.py", "cli/submit.py", "cli/denoise.py")
 
 
 def functions_of(source: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
