@@ -31,6 +31,18 @@ def test_keeps_to_the_contract(name: str, check: Callable[[Subject], Iterator[st
     assert list(check(subject(name))) == []
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_keeps_to_the_contract_with_one_channel(name: str) -> None:
+    gray = subject(name, ["dataset.channels=1"])
+    assert gray.channels == 1
+    assert [found for check in (contract.shape, contract.clean_in_training) for found in check(gray)] == []
+
+
+def test_a_gray_subject_is_trained_on_gray_images() -> None:
+    gray = subject("noise2void", ["dataset.channels=1"])
+    assert list(contract.resumed(gray)) == []
+
+
 def test_those_that_train_a_network_on_a_data_set_tile_unless_it_attends_to_the_whole_image() -> None:
     classes = {name: class_of(composed(name)["method"], "method", Denoiser) for name in METHODS}
     learners = {name for name in METHODS if classes[name].learns == "dataset"}

@@ -40,6 +40,9 @@ PUBLISHED = {
     "cbsd68_noisy50": "b19c4ee49d590ce1017557d43452e30890b34a0e7f1446ada1f14159f353692a",
     "kodak": "3eaa5bd52eb8c894d351cf607028f5d3d80e778fd0267eeff8c73d66539a25d5",
     "bsd300": "dd214c9ab81cb5743d0bb95aea41e7ca7b25baf8309da7b90bf4f8d42dfb0b7e",
+    "set12": "9882b0bb611c6b511fce0fffe533ce92db96202de165317304b409e6176ee5b9",
+    "bsd68": "7db47364c17c50e5bfad018afe5dd55a89a863134adcaedfff4bcec1347ad3cc",
+    "mcmaster": "63ecac5a3b32f22f322a4243cfd2bf4bca8b5f5c3c20ec1f55142d32b85782eb",
     "set14": "1f6965e438692b42467407b3c760e16fd669b172fe0ea80b6cd2d2c72d0fe368",
 }
 PUBLISHED_CC = {
@@ -594,7 +597,7 @@ def test_every_data_set_of_the_configuration_is_in_the_catalogue() -> None:
     assert {name for name in CATALOGUE if not name.startswith("cbsd68_noisy")} == configured
 
 
-REAL = ("cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu")
+REAL = ("cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "set12", "bsd68", "mcmaster")
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -20,6 +20,7 @@ WRITTEN_AS_YAML = (
     "elsewhere/network.py",
     "datasets/sidd.py",
     "datasets/folder.py",
+    "datasets/fmdd.py",
     "cli/submit.py",
     "cli/denoise.py",
     "cli/report.py",

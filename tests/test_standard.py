@@ -14,6 +14,7 @@ from PIL import Image
 
 from denoisebench import config
 from denoisebench.config.jobs import job_of
+from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.standard import BSD68, SET14, SETS, Standard
 from denoisebench.datasets.views import NoisyViews, impossible
 from denoisebench.noise import Gaussian, Real, Stored
@@ -62,7 +63,7 @@ def test_set14_is_its_twelve_colour_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", SETS)
 def test_a_missing_set_says_where_it_was_looked_for_and_where_it_is_had(tmp_path: Path, which: Any) -> None:
     with pytest.raises(FileNotFoundError) as error:
-        Standard(which, str(tmp_path))
+        Standard(which, str(tmp_path), channels=1 if SETS[which].gray else 3)
     for part in (str(tmp_path), "data/", "http", "DENOISEBENCH_DATA"):
         assert part in str(error.value)
 
@@ -75,6 +76,30 @@ def test_an_incomplete_set_says_what_is_missing(tmp_path: Path) -> None:
     make(tmp_path / "PolyU" / "CroppedImages", ["a_real", "a_mean"])
     with pytest.raises(ValueError, match="expected 100 images, got 1;"):
         Standard("polyu", str(tmp_path))
+
+
+def test_gray_sets_are_read_gray_and_are_the_photographs_of_the_colour_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "BSD68"
+    folder.mkdir()
+    for number in range(68):
+        Image.fromarray(np.full((5, 6), number, np.uint8)).save(folder / f"test{number + 1:03d}.png")
+    make(tmp_path / "CBSD68", BSD68)
+    gray, colour = Standard("bsd68", str(tmp_path), channels=1), Standard("cbsd68", str(tmp_path))
+    assert (gray.name, gray.names) == ("bsd68", colour.names)
+    assert gray.clean(gray.names.index("101085")).shape == (5, 6, 1)
+    assert gray.clean(gray.names.index("101085"))[0, 0, 0] == 0  # the first as text
+    assert gray.clean(gray.names.index("351093"))[0, 0, 0] == 67
+    assert len([source for source in gray.sources & colour.sources if source.startswith("bsd/")]) == 68
+    with pytest.raises(ValueError, match=r"dataset\.channels of bsd68 is 1"):
+        Standard("bsd68", str(tmp_path))
+
+
+def test_the_photographs_of_scikit_image_in_gray_are_another_set_of_the_same_photographs() -> None:
+    gray, colour = Photos(crop=9, channels=1), Photos(crop=9)
+    assert (gray.name, colour.name) == ("photos-gray-crop9", "photos-crop9")
+    assert (gray.clean(0).shape, colour.clean(0).shape) == ((9, 9, 1), (9, 9, 3))
+    assert gray.fingerprint != colour.fingerprint
+    assert gray.sources == colour.sources
 
 
 def test_what_is_chosen_of_a_set_is_part_of_its_name_and_fingerprint(tmp_path: Path) -> None:
@@ -169,6 +194,15 @@ def test_the_standard_test_sets_are_trained_for_on_bsds500(dataset: str) -> None
     assert job["method"]["channels"] == 1
 
 
+def test_gray_sets_are_trained_for_on_gray_images_and_fmdd_on_its_other_fields_of_view() -> None:
+    for dataset in ("set12", "bsd68"):
+        job = composed(f"dataset={dataset}", "method=neighbor2neighbor")
+        assert (job["train_set"]["which"], job["train_set"]["channels"], job["method"]["channels"]) == ("bsds500", 1, 1)
+    job = composed("dataset=fmdd", "dataset.kinds=[Confocal_FISH]", "noise=real", "method=neighbor2neighbor")
+    own = {"part": "train", "kinds": ["Confocal_FISH"], "channels": 1}
+    assert own.items() <= job["train_set"].items()
+
+
 # ---------------------------------------------------------------------------------------------- the real files
 
 
@@ -207,6 +241,13 @@ def test_looks_find_an_image_in_another_format_and_turned(data_root: Path, tmp_p
     Image.fromarray(image[:, ::-1].swapaxes(0, 1)).save(tmp_path / "a.jpg", quality=75)
     again = np.asarray(Image.open(tmp_path / "a.jpg"))
     assert np.sqrt(((upright(image) - upright(again)) ** 2).mean()) < 1
+
+
+def test_bsd68_is_cbsd68_in_gray(data_root: Path) -> None:
+    gray, colour = here("bsd68", data_root, channels=1), here("cbsd68", data_root, channels=1)
+    for index in range(0, 68, 9):
+        apart = np.abs(gray.clean(index).astype(int) - colour.clean(index))
+        assert apart.max() <= 1
 
 
 def test_cbsd68_is_in_the_test_part_of_bsd300(data_root: Path) -> None:

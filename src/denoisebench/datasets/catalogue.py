@@ -15,6 +15,8 @@ NEIGHBOR2NEIGHBOR = GITHUB + "TaoHuang2018/Neighbor2Neighbor/e66389ebef1e64d306d
 CBSD68 = GITHUB + "clausmichele/CBSD68-dataset/51a07a95884ac7c8bdd5d1614f9da781adc3c4a0/CBSD68/"
 POLYU = GITHUB + "csjunxu/PolyU-Real-World-Noisy-Images-Dataset/3af0f2646b267a00446fe4b7113a15e67bc80b4e/CroppedImages/"
 CC = GITHUB + "csjunxu/MCWNNM-ICCV2017/e6db69b01ff21e89461cc49893c89afb1a9a941c/Real_ccnoise_denoised_part/"
+DNCNN = GITHUB + "cszn/DnCNN/e93b27812d3ff523a3a79d19e5e50d233d7a8d0a/testsets/"
+SWINIR = GITHUB + "JingyunLiang/SwinIR/6545850fbf8df298df73d81f3e8cba638787c8bd/testsets/"
 BSDS500 = GITHUB + "BIDS/BSDS500/a04b7c6c3a9f0ace74bf205c72a43d32e1c72722/BSDS500/data/images/"
 SIDD_BLOCKS = "http://130.63.97.225/share/SIDD_Blocks/"
 SIDD_PAGE = "https://abdokamel.github.io/sidd/"
@@ -40,7 +42,7 @@ class Part:
 class Entry:
     """A data set. size: bytes on the disk. parts: its folders. sides: of each image, in
     either order, where all are alike. tree: what its files look like below the folder of its only part, where their names
-    are not known. by_hand: what a person has to do, in words.
+    are not known. by_hand: what a person has to do, in words. channels: of its images.
     """
 
     what: str
@@ -51,6 +53,7 @@ class Entry:
     sides: tuple[int, int] | None = None
     tree: str = ""
     by_hand: str = ""
+    channels: int = 3
 
     @property
     def fetched(self) -> bool:
@@ -149,6 +152,48 @@ CATALOGUE: dict[str, Entry] = {
         10202160,
         (Part("CC", _sums("cc"), CC),),
         sides=(512, 512),
+    ),
+    "set12": Entry(
+        "12 gray test images",
+        "https://github.com/cszn/DnCNN",
+        NONE_STATED,
+        1195905,
+        (Part("Set12", _sums("set12"), SWINIR + "Set12/"),),
+        channels=1,
+    ),
+    "bsd68": Entry(
+        "68 gray test images",
+        "https://github.com/cszn/DnCNN",
+        BERKELEY_LICENCE,
+        6450605,
+        (Part("BSD68", _sums("bsd68"), DNCNN + "BSD68/"),),
+        sides=(321, 481),
+        channels=1,
+    ),
+    "mcmaster": Entry(
+        "18 colour photographs",
+        "https://www4.comp.polyu.edu.hk/~cslzhang/CDM_Dataset.htm",
+        NONE_STATED,
+        13610142,
+        (Part("McMaster", _sums("mcmaster"), SWINIR + "McMaster/"),),
+        sides=(500, 500),
+    ),
+    "urban100": Entry(
+        "100 photographs of buildings",
+        "https://github.com/jbhuang0604/SelfExSR",
+        NONE_STATED,
+        135 * 10**6,
+        (Part("Urban100", {f"img_{number:03d}.png": None for number in range(1, 101)}),),
+        by_hand="fetch the 100 full-size images and name them img_001.png to img_100.png",
+    ),
+    "fmdd": Entry(
+        "240 fields of view of fluorescence microscopy, 50 noisy shots each",
+        "https://github.com/yinhaoz/denoising-fluorescence",
+        NONE_STATED,
+        4 * 10**9,
+        (Part("FMDD", {}),),
+        tree="*/*/*/*.png",
+        by_hand="fetch the archives of its 12 kinds of image (Confocal_FISH.tar and others) from the links on its page",
     ),
     "sidd_validation": Entry(
         "1280 real noisy blocks and clean ones",

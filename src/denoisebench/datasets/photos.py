@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.datasets.images import ImageSet, fingerprint_of, pixel_hash
-from denoisebench.datasets.reading import middle, read_image
+from denoisebench.datasets.reading import gray_of, middle, read_image
 
 PARTS = {
     "test": ("astronaut.png", "chelsea.png", "rocket.jpg"),
@@ -19,7 +19,8 @@ class Photos(ImageSet):
     """Colour photographs out of the scikit-image package, offline.
 
     part: `test` (astronaut, chelsea, rocket) or `train` (coffee, ihc, motorcycle left and right, retina). crop: side of
-    a square cut from the middle of each image, or None for whole images. first: only so many images.
+    a square cut from the middle of each image, or None for whole images. first: only so many images. channels: 3, or 1:
+    converted to gray.
 
     Licences: public domain or CC0, as scikit-image's data page says of each.
     """
@@ -28,23 +29,32 @@ class Photos(ImageSet):
     has_noisy = False
 
     def __init__(
-        self, part: Literal["test", "train"] = "test", crop: int | None = None, channels: Literal[3] = 3,
+        self, part: Literal["test", "train"] = "test", crop: int | None = None, channels: Literal[1, 3] = 3,
         first: int | None = None,
     ) -> None:  # fmt: skip
         for key, value in (("crop", crop), ("first", first)):
             if value is not None and value < 1:
                 raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+        if channels not in (1, 3):
+            raise ValueError(f"dataset.channels of photos is 1 (gray) or 3 (RGB), not {channels}")
         self.part = part
         self.channels = channels
         self.crop = crop
         self._files = PARTS[part][:first]
         chosen = f"-first{first}" if first and first < len(PARTS[part]) else ""
-        self.name = "photos" + (f"-{part}" if part != "test" else "") + chosen + (f"-crop{crop}" if crop else "")
+        self.name = (
+            "photos"
+            + (f"-{part}" if part != "test" else "")
+            + "-gray" * (channels == 1)
+            + chosen
+            + (f"-crop{crop}" if crop else "")
+        )
         self.names = tuple(Path(file).stem for file in self._files)
 
     def clean(self, index: int) -> np.ndarray:
         path = Path(str(files("skimage") / "data" / self._files[index]))
-        return middle(read_image(path, self.channels), self.crop)
+        image = middle(read_image(path, 3), self.crop)
+        return image if self.channels == 3 else gray_of(image)
 
     def noisy(self, index: int) -> np.ndarray:
         raise ValueError("photos has no noisy images of its own")
@@ -52,6 +62,7 @@ class Photos(ImageSet):
     @property
     def fingerprint(self) -> str:
         some = () if self._files == PARTS[self.part] else (self.names,)
+        some += ("gray",) if self.channels == 1 else ()
         return fingerprint_of("scikit-image photos", self.part, self.crop, *some)
 
     @property

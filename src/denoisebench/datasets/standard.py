@@ -13,7 +13,9 @@ from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.places import in_any_case
 from denoisebench.datasets.reading import gray_of, image_size, middle
 
-SetName = Literal["cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc"]
+SetName = Literal[
+    "cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc", "set12", "bsd68", "mcmaster", "urban100"
+]  # fmt: skip
 Part = Literal["test", "train", "train+test"]
 
 BSD68: Sequence[str] = """
@@ -37,7 +39,7 @@ class _Set:
     """folders: of each part, where it may lie under a root, whatever the case of letters. page: where it is had.
 
     count: images in a part. names: of the images, if they are known. other_names: a second naming, in the same order.
-    clean_suffix, noisy_suffix: ends of the stems; with a noisy one the set brings its own noise.
+    clean_suffix, noisy_suffix: ends of the stems; with a noisy one the set brings its own noise. gray: its files are gray.
     """
 
     folders: dict[Part, tuple[str, ...]]
@@ -47,6 +49,7 @@ class _Set:
     other_names: tuple[str, ...] = ()
     clean_suffix: str = ""
     noisy_suffix: str | None = None
+    gray: bool = False
 
 
 SETS: dict[SetName, _Set] = {
@@ -100,17 +103,46 @@ SETS: dict[SetName, _Set] = {
         clean_suffix="_mean",
         noisy_suffix="_real",
     ),
+    "set12": _Set(
+        {"test": ("Set12", "testsets/Set12")},
+        "https://github.com/cszn/DnCNN",
+        12,
+        tuple(f"{number:02d}" for number in range(1, 13)),
+        gray=True,
+    ),
+    "bsd68": _Set(
+        {"test": ("BSD68", "testsets/BSD68")},
+        "https://github.com/cszn/DnCNN",
+        68,
+        tuple(BSD68),
+        # test001 to test068 are in the order of the numbers as text; each was matched to its colour image.
+        tuple(f"test{sorted(BSD68).index(number) + 1:03d}" for number in BSD68),
+        gray=True,
+    ),
+    "mcmaster": _Set(
+        {"test": ("McMaster", "testsets/McMaster", "McM")},
+        "https://www4.comp.polyu.edu.hk/~cslzhang/CDM_Dataset.htm",
+        18,
+        tuple(str(number) for number in range(1, 19)),
+    ),
+    "urban100": _Set(
+        {"test": ("Urban100", "Urban100/HR", "Urban100_HR")},
+        "https://github.com/jbhuang0604/SelfExSR",
+        100,
+        tuple(f"img_{number:03d}" for number in range(1, 101)),
+        tuple(f"img{number:03d}" for number in range(1, 101)),
+    ),
 }
 
 
 class Standard(ImageSet):
     """One of `SETS`: test sets `cbsd68`, `kodak`, `set14` (its 12 colour images), `bsd300` (its 100 test images), `polyu`
-    (100 real noisy crops and their means), `cc` (15 of them); training set `bsds500` (train and test parts, disjoint from
-    all test sets).
+    (100 real noisy crops and their means), `cc` (15 of them), `mcmaster`, `urban100`, and in gray `set12` and `bsd68`;
+    training set `bsds500` (train and test parts, disjoint from all test sets).
 
     root: folder of data sets; `data` is searched after it. part: of bsds500, `train+test` unless said.
     first: only so many images, in the order of `names`. crop: side of a square from the middle of each image.
-    channels: 3, or 1: converted to gray, Rec. 601 luma rounded to 8 bit, as MATLAB's rgb2gray makes BSD68.
+    channels: 3, or 1: converted to gray, Rec. 601 luma rounded to 8 bit, as MATLAB's rgb2gray does. Gray sets have 1 alone.
     stored: level of the 8-bit noise that the popular copy of CBSD68 keeps beside its clean images, in noisy25/ for 25.
     What is chosen of a set is part of its name. Images are named by the set itself, whatever the files are called.
 
@@ -135,13 +167,16 @@ class Standard(ImageSet):
         if channels not in (1, 3):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]
+        if own.gray and channels != 1:
+            raise ValueError(f"dataset.channels of {which} is 1: its images are gray; it is {channels}")
         every: Part = "train+test" if len(own.folders) > 1 else "test"
         parts: list[Part] = [name for name in own.folders if part in (None, every, name)]
         if not parts:
             raise ValueError(f"dataset.part of {which} is {' or '.join([*own.folders, every])}, not {part}")
         if stored is not None and (which != "cbsd68" or channels != 3):
             raise ValueError(f"dataset.stored={stored}: only cbsd68, in colour, comes with stored noise; set dataset.stored=null")
-        self.which, self.channels, self.crop, self.stored = which, channels, crop, stored
+        self.which: SetName = which
+        self.channels, self.crop, self.stored = channels, crop, stored
         self._files: dict[str, tuple[Path, Path | None]] = {}
         self._read_files = Files()
         for name in parts:
@@ -152,7 +187,7 @@ class Standard(ImageSet):
         self.name = (
             which
             + (f"-{part}" if part not in (None, every) else "")
-            + "-gray" * (channels == 1)
+            + "-gray" * (channels == 1 and not own.gray)
             + (f"-first{first}" if first and first < len(self._files) else "")
             + (f"-crop{crop}" if crop else "")
         )
@@ -182,8 +217,12 @@ class Standard(ImageSet):
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
 
     def _read(self, path: Path) -> np.ndarray:
-        image = middle(self._read_files.image(path, 3), self.crop)
-        return image if self.channels == 3 else gray_of(image)
+        image = middle(self._read_files.image(path, self._stored_channels), self.crop)
+        return image if self.channels == self._stored_channels else gray_of(image)
+
+    @property
+    def _stored_channels(self) -> int:
+        return 1 if SETS[self.which].gray else 3
 
     @property
     def fingerprint(self) -> str:
@@ -196,9 +235,11 @@ class Standard(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        family = "bsd" if self.which in ("cbsd68", "bsd300", "bsds500") else self.which  # one archive, one numbering
+        berkeley = self.which in ("cbsd68", "bsd68", "bsd300", "bsds500")
+        family = "bsd" if berkeley else self.which  # one archive, one numbering
         files = (path for name in self.names for path in self._files[name] if path is not None)
-        return frozenset([*(f"{family}/{name}" for name in self.names), *(pixel_hash(path, 3) for path in files)])
+        pixels = (pixel_hash(path, self._stored_channels) for path in files)
+        return frozenset([*(f"{family}/{name}" for name in self.names), *pixels])
 
 
 def _found(which: SetName, part: Part, roots: tuple[Path, ...], stored: int | None) -> dict[str, tuple[Path, Path | None]]:

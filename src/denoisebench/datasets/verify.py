@@ -12,13 +12,14 @@ import numpy as np
 
 from denoisebench.datasets import dnd, sidd
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
+from denoisebench.datasets.fmdd import FMDD, FMDD_FOLDERS
 from denoisebench.datasets.images import ImageSet, file_hash
 from denoisebench.datasets.joined import Joined
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
 from denoisebench.datasets.reading import read_image
-from denoisebench.datasets.standard import SETS, Standard
+from denoisebench.datasets.standard import SETS, SetName, Standard
 from denoisebench.progress import track
 
 BLOCKS = (sidd.FRAMES, sidd.BLOCKS, sidd.SIDE, sidd.SIDE, 3)
@@ -56,7 +57,10 @@ def reader(name: str, root: str) -> ImageSet:
         return sidd.SIDDBlocks(part="validation" if name == "sidd_validation" else "benchmark", root=root)
     if name == "dnd":
         return dnd.DND(mode="whole", root=root)
-    return Standard(next(known for known in SETS if known == name), root)
+    if name == "fmdd":
+        return FMDD(root=root)
+    which: SetName = next(known for known in SETS if known == name)
+    return Standard(which, root, channels=1 if SETS[which].gray else 3)
 
 
 def located(name: str, root: str) -> Path:
@@ -75,6 +79,8 @@ def located(name: str, root: str) -> Path:
         return find(name, root, sidd.FOLDERS, [f"{file}.mat" for file in sidd.FILES[part]])
     if name == "dnd":
         return find(name, root, dnd.FOLDERS, ["info.mat", "images_srgb"])
+    if name == "fmdd":
+        return find(name, root, FMDD_FOLDERS, [])
     images = reader(name, root)
     assert isinstance(images, Standard)
     return images.folder.parent / f"noisy{images.stored}" if images.stored else images.folder
@@ -87,6 +93,8 @@ def file_problem(entry: Entry, part: Part, path: Path) -> str | None:
     if expected := part.files.get(path.name):
         return _checksum_problem(path, expected) or _size_problem(path, entry)
     try:
+        if path.suffix != ".mat":
+            return _size_problem(path, entry)
         _read_mat(path)
     except (ValueError, OSError) as error:
         return str(error)
@@ -101,7 +109,7 @@ def _checksum_problem(path: Path, expected: str) -> str | None:
 
 def _size_problem(path: Path, entry: Entry) -> str | None:
     try:
-        height, width, _ = read_image(path, 3).shape
+        height, width, _ = read_image(path, entry.channels).shape
     except ValueError as error:
         return str(error)
     if entry.sides and tuple(sorted((height, width))) != entry.sides:
@@ -140,7 +148,9 @@ def verify(name: str, root: str) -> Verdict:
         return _medium(root)
     images = reader(name, root)
     verdict = Verdict(str(located(name, root)))
-    if entry.parts:
+    if not any(checksum for part in entry.parts for checksum in part.files.values()):
+        verdict.notes += ["checksums unchecked: none is known"] if entry.parts else []
+    else:
         verdict.notes.append("checksums unchecked: this copy has other file names than the one whose checksums are known")
     read_all(images, verdict, entry.sides)
     return verdict

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class Subject:
     """A method to be checked.
 
     keys: of its YAML. build: a new one in evaluation mode, with the weights that a seed gives. training: a short one.
+    channels: of the images that it is checked with.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Subject:
     keys: frozenset[str]
     build: Callable[[int], Denoiser]
     training: Training
+    channels: int = 3
 
 
 def subject(name: str, overrides: Sequence[str] = ()) -> Subject:
@@ -55,7 +57,9 @@ def subject(name: str, overrides: Sequence[str] = ()) -> Subject:
             return instantiate(node, "method", Denoiser).eval()
 
     training = Training(**settings) if settings["steps"] >= FAILS_AT else replace(SHORT, patch=settings["patch"])
-    return Subject(name, class_of(node, "method", Denoiser), frozenset(arguments_of(node)), build, training)
+    return Subject(
+        name, class_of(node, "method", Denoiser), frozenset(arguments_of(node)), build, training, plain["dataset"]["channels"]
+    )
 
 
 def findings(of: Subject) -> Iterator[str]:
@@ -68,9 +72,13 @@ def findings(of: Subject) -> Iterator[str]:
             yield f"fails where it is checked that it {(check.__doc__ or '').rstrip('.')}: {type(error).__name__}: {said}"
 
 
-def _batch(count: int, height: int = 33, width: int = 47, seed: int = 7) -> Batch:
-    images = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed))
+def _batch(of: Subject, count: int, height: int = 33, width: int = 47, seed: int = 7) -> Batch:
+    images = torch.rand(count, of.channels, height, width, generator=torch.Generator().manual_seed(seed))
     return Batch(images * 1.4 - 0.2, images, None, tuple(map(str, range(count))), 0, seed)
+
+
+def _kind(of: Subject) -> Literal[1, 3]:
+    return 1 if of.channels == 1 else 3
 
 
 def _denoised(method: Denoiser, batch: Batch) -> Tensor:
@@ -106,7 +114,7 @@ def shape(of: Subject) -> Iterator[str]:
         yield f"takes no image smaller than {of.cls.smallest} pixels: `smallest` is {LARGEST_SMALLEST} at most"
         return
     for count, height, width in SHAPES:
-        yield from _shape_of(of, _batch(count, height, width))
+        yield from _shape_of(of, _batch(of, count, height, width))
 
 
 def _shape_of(of: Subject, batch: Batch) -> Iterator[str]:
@@ -130,23 +138,23 @@ def _shape_of(of: Subject, batch: Batch) -> Iterator[str]:
 
 def repeats(of: Subject) -> Iterator[str]:
     """repeats itself for a seed."""
-    batch = _batch(1)
+    batch = _batch(of, 1)
     if not torch.equal(_denoised(of.build(0), batch), _denoised(of.build(0), batch)):
         yield "does not repeat itself for a seed"
 
 
 def images_before(of: Subject) -> Iterator[str]:
     """does not depend on the images before."""
-    method, first = of.build(0), _batch(1, seed=1)
+    method, first = of.build(0), _batch(of, 1, seed=1)
     alone = _denoised(method, first).clone()
-    _denoised(method, _batch(1, seed=2))
+    _denoised(method, _batch(of, 1, seed=2))
     if not torch.equal(_denoised(method, first), alone):
         yield "depends on the image before"
 
 
 def neighbours(of: Subject) -> Iterator[str]:
     """does not depend on its neighbours in the batch."""
-    method, batch = of.build(0), _batch(3)
+    method, batch = of.build(0), _batch(of, 3)
     if method.stochastic:  # it is given one image at a time
         return
     together = _denoised(method, batch)
@@ -162,7 +170,7 @@ def tiles(of: Subject) -> Iterator[str]:
         if of.cls.learns == "dataset" and not of.cls.attends_globally:
             yield "trains a network on a data set and does not heed `tile`"
         return
-    method, batch = of.build(0).double(), _batch(1, 419, 222)
+    method, batch = of.build(0).double(), _batch(of, 1, 419, 222)
     batch = batch._replace(noisy=batch.noisy.double())
     whole = _denoised(method, batch)
     for side in TILES:
@@ -173,7 +181,7 @@ def tiles(of: Subject) -> Iterator[str]:
 
 def untouched(of: Subject) -> Iterator[str]:
     """leaves its input and the global generators alone."""
-    method, batch = of.build(0), _batch(1)
+    method, batch = of.build(0), _batch(of, 1)
     before, state = batch.noisy.clone(), torch.get_rng_state()
     output = _denoised(method, batch)
     if not torch.equal(torch.get_rng_state(), state):
@@ -189,7 +197,7 @@ def untouched(of: Subject) -> Iterator[str]:
 
 def clean_at_test(of: Subject) -> Iterator[str]:
     """never sees clean images at test."""
-    method, batch = of.build(0), _batch(1)
+    method, batch = of.build(0), _batch(of, 1)
     blinded = batch._replace(clean=torch.full_like(batch.noisy, torch.nan))
     if not torch.equal(_denoised(method, batch), _denoised(method, blinded)):
         yield "reads clean images at test"
@@ -200,7 +208,7 @@ def clean_in_training(of: Subject) -> Iterator[str]:
     method = of.build(0)
     if method.learns != "dataset":
         return
-    given = [_loss_with(method, clean=clean) for clean in (False, True)]
+    given = [_loss_with(of, method, clean=clean) for clean in (False, True)]
     if "supervised" in method.tags:
         if any(loss.isfinite() for loss in given):
             yield "is tagged supervised, and its loss does not use the target"
@@ -210,9 +218,9 @@ def clean_in_training(of: Subject) -> Iterator[str]:
         yield "reads clean images in training, and is not tagged supervised"
 
 
-def _loss_with(method: Denoiser, *, clean: bool) -> Tensor:
+def _loss_with(of: Subject, method: Denoiser, *, clean: bool) -> Tensor:
     """The loss of a batch that has no clean images, or useless ones."""
-    noisy = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    noisy = torch.rand(2, of.channels, 32, 32, generator=torch.Generator().manual_seed(0))
     nan = torch.full_like(noisy, torch.nan)
     loss: Any = getattr(method, "_batch_loss")  # noqa: B009 (of those that learn from a data set)
     with isolated_rng(0):
@@ -228,7 +236,7 @@ def weights(of: Subject) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         torch.save(first.state_dict(), Path(folder) / "weights.pt")
         second.load_state_dict(torch.load(Path(folder) / "weights.pt", weights_only=True))
-    if not torch.equal(_denoised(first, _batch(1)), _denoised(second, _batch(1))):
+    if not torch.equal(_denoised(first, _batch(of, 1)), _denoised(second, _batch(of, 1))):
         yield "its weights are not all of it: loaded into another one they give another output"
 
 
@@ -260,8 +268,8 @@ class _KilledError(RuntimeError):
 
 def _train(of: Subject, folder: Path, fail_at: int | None = None) -> dict[str, Tensor]:
     own = of.build(0).train()
-    given = TrainingData(Photos("train"), Gaussian(sigma=25), of.training, own.target)
-    data = DataModule(Photos(crop=32), Gaussian(sigma=25), 0, train=given)
+    given = TrainingData(Photos("train", channels=_kind(of)), Gaussian(sigma=25), of.training, own.target)
+    data = DataModule(Photos(crop=32, channels=_kind(of)), Gaussian(sigma=25), 0, train=given)
     if fail_at is not None:
         loss: Any = getattr(own, "_batch_loss")  # noqa: B009 (of those that learn from a data set)
         calls = [0]
@@ -282,11 +290,11 @@ def anew(of: Subject) -> Iterator[str]:
     method = of.build(0)
     if not isinstance(method, ImageDenoiser):
         return
-    first = _denoised(method, _batch(1)).clone()
+    first = _denoised(method, _batch(of, 1)).clone()
     with torch.no_grad():
         for parameter in method.parameters():
             parameter.fill_(torch.nan)
-    if not torch.equal(_denoised(method, _batch(1)), first):
+    if not torch.equal(_denoised(method, _batch(of, 1)), first):
         yield "does not start anew for each image: `reset` leaves weights as they were"
 
 

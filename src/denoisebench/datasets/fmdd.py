@@ -1,0 +1,122 @@
+"""FMDD (Zhang et al., CVPR 2019, arXiv 1812.10366): fluorescence microscopy, many noisy shots of each field of view."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of, pixel_hash
+from denoisebench.datasets.places import find
+from denoisebench.datasets.reading import image_size, middle
+
+FMDD_FOLDERS = ("FMDD", "FMDD/dataset", "denoising-fluorescence/dataset")
+KINDS = (
+    "Confocal_BPAE_B", "Confocal_BPAE_G", "Confocal_BPAE_R", "Confocal_FISH", "Confocal_MICE",
+    "TwoPhoton_BPAE_B", "TwoPhoton_BPAE_G", "TwoPhoton_BPAE_R", "TwoPhoton_MICE",
+    "WideField_BPAE_B", "WideField_BPAE_G", "WideField_BPAE_R",
+)  # fmt: skip
+TEST_VIEW, VIEWS, SHOTS = 19, 20, 50
+CLEAN = "avg50.png"
+
+
+class FMDD(ImageSet):
+    """Gray images of 12 kinds, each of 20 fields of view in 50 noisy shots; the mean of the 50 is the clean image.
+
+    Files are `KIND/raw/VIEW/*.png` and `KIND/gt/VIEW/avg50.png`. The published test part is field of view 19 of each kind, the
+    others train. A field of view is a scene. `second` is the next shot of the same field of view.
+
+    kinds: which of the 12, by default all that are there. average: 1 reads single shots; 2, 4, 8 and 16 the published
+    means of so many, `KIND/avgN`. shots: how many of each field of view, by default one in the test part and all in the
+    other. root: folder of data sets; `data` is searched after it. first: so many images. crop: side of a square from the
+    middle of each image. A choice is part of the set's name.
+
+    Raises: FileNotFoundError or ValueError that name what is missing.
+    """
+
+    has_clean = has_noisy = True
+
+    def __init__(
+        self, part: Literal["test", "train"] = "test", root: str = "data", kinds: Sequence[str] | None = None, average: int = 1,
+        shots: int | None = None, first: int | None = None, crop: int | None = None, channels: Literal[1] = 1,
+    ) -> None:  # fmt: skip
+        for key, value in (("first", first), ("crop", crop), ("shots", shots)):
+            if value is not None and value < 1:
+                raise ValueError(f"dataset.{key} is a number above 0, or null, not {value}")
+        if channels != 1:
+            raise ValueError(f"dataset.channels of fmdd is 1: its images are gray; it is {channels}")
+        if average not in (1, 2, 4, 8, 16):
+            raise ValueError(f"dataset.average of fmdd is 1, 2, 4, 8 or 16 shots, not {average}")
+        if unknown := sorted({*(kinds or ())} - {*KINDS}):
+            raise ValueError(f"dataset.kinds: no {', '.join(unknown)}; they are {', '.join(KINDS)}")
+        self.channels, self.crop, self._known = 1, crop, Files()
+        folder = find("fmdd", root, FMDD_FOLDERS, [])
+        self.folder = folder
+        every = [kind for kind in kinds or KINDS if (folder / kind).is_dir()]
+        if lost := sorted({*(kinds or ())} - {*every}) or ([] if every else list(KINDS)):
+            raise FileNotFoundError(f"{folder}: no folder {', '.join(lost)}; see `denoisebench data download fmdd`")
+        views = [TEST_VIEW] if part == "test" else [view for view in range(1, VIEWS + 1) if view != TEST_VIEW]
+        of_each = shots or (1 if part == "test" else SHOTS)
+        where = "raw" if average == 1 else f"avg{average}"
+        self._images = [
+            (kind, view, path) for kind in every for view in views for path in _shots(folder / kind / where / str(view), of_each)
+        ][:first]
+        self.names = tuple(f"{kind}_{view:02d}_{path.stem}" for kind, view, path in self._images)
+        self.has_second = of_each > 1
+        self.name = (
+            ("fmdd" if part == "test" else "fmdd-train")
+            + (f"-{'+'.join(every)}" if len(every) < len(KINDS) else "")
+            + (f"-avg{average}" if average > 1 else "")
+            + (f"-shots{shots}" if shots else "")
+            + (f"-first{first}" if first else "")
+            + (f"-crop{crop}" if crop else "")
+        )
+
+    def noisy(self, index: int) -> np.ndarray:
+        return self._read(self._images[index][2])
+
+    def clean(self, index: int) -> np.ndarray:
+        return self._read(self._clean_path(index))
+
+    def second(self, index: int) -> np.ndarray:
+        """The next shot of the same field of view, after the last the first."""
+        same = [at for at, (kind, view, _) in enumerate(self._images) if (kind, view) == self._images[index][:2]]
+        return self.noisy(same[(same.index(index) + 1) % len(same)])
+
+    def _clean_path(self, index: int) -> Path:
+        kind, view, _ = self._images[index]
+        path = self.folder / kind / "gt" / str(view) / CLEAN
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: the mean of {SHOTS} shots is missing")
+        return path
+
+    def _read(self, path: Path) -> np.ndarray:
+        return middle(self._known.image(path, 1), self.crop)
+
+    def scene(self, index: int) -> str:
+        kind, view, _ = self._images[index]
+        return f"{kind}_{view:02d}"
+
+    def size(self, index: int) -> tuple[int, int]:
+        height, width = image_size(self._images[index][2])
+        return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
+
+    @property
+    def fingerprint(self) -> str:
+        paths = [path for index, image in enumerate(self._images) for path in (image[2], self._clean_path(index))]
+        return fingerprint_of("fmdd", self.names, self.crop, *map(self._known.hash, paths))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self._known.paths
+
+    @property
+    def sources(self) -> frozenset[str]:
+        return frozenset([*(f"fmdd/{scene}" for scene in self.scenes), *(pixel_hash(path, 1) for _, _, path in self._images)])
+
+
+def _shots(folder: Path, count: int) -> list[Path]:
+    paths = sorted(folder.glob("*.png"))
+    if len(paths) < count:
+        raise ValueError(f"{folder}: {len(paths)} shots, expected {count} or more; dataset.shots={len(paths) or 1} takes fewer")
+    return paths[:count]
