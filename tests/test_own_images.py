@@ -486,6 +486,16 @@ def test_names_like_cuts_are_remarked_until_a_scene_is_said() -> None:
     assert "cuts" not in said(Folder(clean="set", scene="(.)_."))
 
 
+def test_images_of_one_folder_each_are_remarked_until_a_scene_is_said() -> None:
+    for seed, name in enumerate(("s1/0001", "s1/0002", "s2/0001")):
+        save(f"set/{name}.png", pixels(seed))
+    told = said(Folder(clean="set", recursive=True))
+    assert "s1/0001, s1/0002 lie in one folder" in told
+    assert "dataset.scene='(.*)/.*'" in told
+    assert "folder" not in said(Folder(clean="set", recursive=True, scene="(.*)/.*"))
+    assert "folder" not in said(Folder(clean="set/s1"))
+
+
 @pytest.mark.parametrize(
     ("stems", "cut"),
     [
