@@ -19,6 +19,7 @@ TAG_TEXTS = {
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
+    "below_input": "its mean is below that of the noisy images it was given",
     "refinement": "its output is refined by further passes",
     "per image": "learns anew from each image",
 }
