@@ -101,6 +101,17 @@ def rows_of_test(method: pl.LightningModule, folder: Path, **options: Any) -> li
     return [row for image in evaluator.partial.read() for row in image]
 
 
+def test_a_test_far_below_its_own_input_is_remarked_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diverged = Halves()
+    diverged.weight.data.fill_(0.05)
+    rows, noisy = rows_of_test(diverged, tmp_path / "diverged"), rows_of_test(Noisy(), tmp_path / "noisy")
+    after, before = (sum(row["psnr_db"] for row in own) / len(own) for own in (rows, noisy))
+    assert before - after > 10
+    told = "".join(capsys.readouterr()).replace("\n", " ")
+    assert told.count("below its noisy inputs") == 1
+    assert f"{after:.2f} dB on average, {before - after:.1f} dB below its noisy inputs ({before:.2f} dB)" in told
+
+
 def test_an_image_learner_trains_inside_lightnings_test_loop(tmp_path: Path) -> None:
     rows = rows_of_test(BlindFilter(), tmp_path / "learner")
     noisy = rows_of_test(Noisy(), tmp_path / "noisy")

@@ -436,6 +436,23 @@ def test_two_sets_of_one_name_never_share_a_table() -> None:
     assert ("noisy", of_nlm) in tables
 
 
+def test_two_noisy_sides_of_one_clean_set_never_share_a_table() -> None:
+    two_folders()
+    for iso in ("iso100", "iso3200"):
+        for name in "ab":
+            save(f"{iso}/noisy/{name}.png", pixels(ord(name) + len(iso)))
+    pairs = (*OWN, "noise=real", "dataset.clean=setA/clean")
+    with pytest.raises(ConfigError, match=r"called noisy.*dataset\.name=NAME"):
+        planned(*pairs, "dataset.noisy=iso100/noisy,iso3200/noisy")
+    computed(*pairs, "dataset.noisy=iso100/noisy")
+    computed(*pairs, "dataset.noisy=iso100/noisy", "seed=1", "method=tv")
+    assert {result.dataset for result in summarise(read_study(Path("runs/default")))} == {"noisy"}, "a seed is no other set"
+    computed(*pairs, "dataset.noisy=iso3200/noisy", "method=nlm", "method.sigma=40")
+    tables = {result.method.partition("[")[0]: result.dataset for result in summarise(read_study(Path("runs/default")))}
+    assert tables["noisy"] == tables["tv"] != tables["nlm"]
+    assert all(name.startswith("noisy #") for name in tables.values())
+
+
 def test_one_set_keeps_its_plain_name_in_tables() -> None:
     add_cell("noisy", {"a": 20.0, "b": 21.0})
     add_cell("nlm", {"a": 25.0})  # fewer images of the same set
@@ -467,6 +484,16 @@ def test_names_like_cuts_are_remarked_until_a_scene_is_said() -> None:
         save(f"set/{name}.png", pixels(seed))
     assert "p_1, p_2 look like cuts of one photograph" in said(Folder(clean="set"))
     assert "cuts" not in said(Folder(clean="set", scene="(.)_."))
+
+
+def test_images_of_one_folder_each_are_remarked_until_a_scene_is_said() -> None:
+    for seed, name in enumerate(("s1/0001", "s1/0002", "s2/0001")):
+        save(f"set/{name}.png", pixels(seed))
+    told = said(Folder(clean="set", recursive=True))
+    assert "s1/0001, s1/0002 lie in one folder" in told
+    assert "dataset.scene='(.*)/.*'" in told
+    assert "folder" not in said(Folder(clean="set", recursive=True, scene="(.*)/.*"))
+    assert "folder" not in said(Folder(clean="set/s1"))
 
 
 @pytest.mark.parametrize(

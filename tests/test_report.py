@@ -105,6 +105,18 @@ def test_a_score_over_fewer_images_says_so_and_is_never_the_best() -> None:
     assert "**25.00" in lines["all"]
 
 
+def test_what_does_harm_is_tagged() -> None:
+    add_cell("noisy", {"a": 20.0, "b": 26.0})
+    add_cell("diverged", {"a": 5.0, "b": 7.0})
+    add_cell("smoked", {"a": 5.0, "b": 7.0}, budget="smoke")
+    add_cell("no_worse", {"a": 18.5, "b": 26.0})
+    add_cell("other_noise", {"a": 5.0, "b": 7.0}, noise="gaussian50")
+    tags = {result.method: result.tags for result in summarise(read_study(STUDY))}
+    assert tags == {"noisy": "", "diverged": "below_input", "smoked": "", "no_worse": "", "other_noise": ""}
+    assert write_report([STUDY]) == 0
+    assert "below_input" in (STUDY / "report.md").read_text().partition("## How to read")[0]
+
+
 def test_rows_of_a_cell_that_is_not_done_do_not_count() -> None:
     add_cell("noisy", {"a": 20.0}).set_status("failed", reason="it broke")
     for status in ("null", "{}", '{"state": "odd"}', "half"):

@@ -195,6 +195,20 @@ def test_cuts_of_one_photograph_are_one_witness() -> None:
     assert missed <= 6  # by cuts: about 25
 
 
+@pytest.mark.parametrize(("told", "photographs", "p"), [(False, 24, 2.0**-23), (True, 3, 0.25)])
+def test_three_photographs_stay_three_however_often_they_are_cut(told: bool, photographs: int, p: float) -> None:
+    """Exact signed-rank tests of as many differences of one sign."""
+    scenes = {f"{frame}_{cut}": frame for frame in "abc" for cut in range(8)}
+    better = {image: 30 + 0.01 * k for k, image in enumerate(scenes)}
+    for method, psnrs in (("alpha", better), ("beta", dict.fromkeys(scenes, 29.0))):
+        add_cell(method, psnrs, scenes=scenes if told else None)
+    comparison, results = compared()
+    found = difference(comparison.to_best[results["beta"].id])
+    assert (found.photographs, found.wins) == (photographs, 0)
+    assert found.p == pytest.approx(p, rel=1e-6)
+    assert bool(comparison.ranks) is not told
+
+
 def _result(method: str, psnrs: Mapping[str, float], scenes: Mapping[str, str]) -> Result:
     """A result as `summarise` makes it, without files."""
     texts = dict.fromkeys(COLUMNS, "") | {

@@ -3,6 +3,8 @@
 import csv
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ import torch
 
 from denoisebench import cli
 from denoisebench.config.jobs import job_of
+from denoisebench.environment import own_environment
 from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
 from denoisebench.study.making import method_and_data
 from denoisebench.study.planning import plan
 from denoisebench.training.callbacks import TrainingLog
+from denoisebench.training.engine import Engine
 from denoisebench.training.surroundings import Stop, sheltered
 
 SLURM = {
@@ -51,7 +55,11 @@ def computed(root: str, overrides: Sequence[str]) -> Cell:
 
 
 def rows_of(cell: Cell) -> list[dict[str, str]]:
-    with (cell.folder / "rows.csv").open() as file:
+    return read_rows(cell.folder / "rows.csv")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
         return [{name: value for name, value in row.items() if name not in COSTS} for row in csv.DictReader(file)]
 
 
@@ -176,3 +184,103 @@ def test_ranks_of_our_own_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) ->
     with sheltered():
         assert "LOCAL_RANK" not in os.environ
     assert (os.environ["LOCAL_RANK"], os.environ["SLURM_PROCID"]) == ("1", "4")
+
+
+FOLDER = {  # what a folder may hold where a command is typed
+    "tempfile.py": "raise SystemExit('not this one')",
+    "numpy.py": "raise SystemExit('not this one')",
+    ".env": "PL_TRAINER_FAST_DEV_RUN=1\n",
+    "config.yaml": "seed: 9\n",
+    "conf/config.yaml": "seed: 9\n",
+    "conf/method/nlm.yaml": "_target_: os.system\n",
+    ".hydra/overrides.yaml": "- seed=9\n",
+    "config-defaults.yaml": "seed: {value: 9}\n",
+    "wandb/settings": "[default]\nmode = online\n",
+    "matplotlibrc": "font.size: 3\n",
+    "lightning_logs/version_0/checkpoints/last.ckpt": "",
+    "last.ckpt": "",
+    "weights.pt": "",
+    "tunableop_results0.csv": "Validator,PT_VERSION,1\n",
+}
+VARIABLES = {
+    **HOSTILE["four tasks"], **HOSTILE["lightning"], **HOSTILE["elastic"],
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1", "NVIDIA_TF32_OVERRIDE": "1", "PYTORCH_TUNABLEOP_ENABLED": "1", "XLA_USE_BF16": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":16:8", "ONEDNN_DEFAULT_FPMATH_MODE": "BF16", "SCIPY_ARRAY_API": "1", "MPLBACKEND": "nonsense",
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+    "HYDRA_FULL_ERROR": "1", "HYDRA_MAIN_MODULE": "mine", "WANDB_MODE": "online", "WANDB_RUN_ID": "x", "WANDB_SWEEP_ID": "y",
+    "PYTHONHASHSEED": "5", "PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "PYTHONIOENCODING": "ascii", "TZ": "Asia/Tokyo",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_command_in_a_hostile_folder_and_environment_computes_the_same_bit_for_bit() -> None:
+    names = ("neighbor2neighbor", "nlm", "zsn2n")
+    quiet = [computed("quiet", [f"method={name}", "budget=smoke"]) for name in names]
+    hostile, root = Path("folder"), Path("hostile").resolve()
+    for name, text in FOLDER.items():
+        (hostile / name).parent.mkdir(parents=True, exist_ok=True)
+        (hostile / name).write_text(text)
+    before = sorted(hostile.rglob("*"))
+    command = [
+        "run",
+        "-m",
+        f"method={','.join(names)}",
+        "budget=smoke",
+        "dataset.crop=48",
+        "pictures=0",
+        "trainer=cpu",
+        f"root={root}",
+    ]
+    code = f"from denoisebench.cli import main; raise SystemExit(main({command}))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, **VARIABLES},
+        cwd=hostile,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("ignoring ")]
+    for name in (
+        "PL_TRAINER_FAST_DEV_RUN",
+        "NVIDIA_TF32_OVERRIDE",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+        "PYTORCH_TUNABLEOP_ENABLED",
+    ):
+        assert any(name in line for line in told), f"{name} is not told"
+    assert sorted(hostile.rglob("*")) == before, "something is left there"
+    for cell in quiet:
+        assert read_rows(root / cell.folder.relative_to("quiet") / "rows.csv") == rows_of(cell)
+
+
+def test_variables_that_round_or_end_are_hidden_told_and_back_afterwards(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tempfile.py").write_text("raise SystemExit('not this one')")
+    hidden = {"NVIDIA_TF32_OVERRIDE": "0", "MPLBACKEND": "nonsense", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    for name, value in hidden.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setattr("denoisebench.environment._told", set())
+    before = dict(os.environ)
+    for _ in range(2):
+        with own_environment():
+            assert not hidden.keys() & os.environ.keys()
+            assert subprocess.run([sys.executable, "-c", "import tempfile"], check=False).returncode == 0
+        assert dict(os.environ) == before
+    assert capsys.readouterr().err == "ignoring NVIDIA_TF32_OVERRIDE: only precision= says how exactly is computed\n"
+
+
+@pytest.mark.parametrize("asked", ["highest", "high", "medium"])
+@pytest.mark.parametrize("tf32", [False, True])
+def test_products_are_as_exact_as_precision_says_whatever_another_module_asked_for(asked: str, tf32: bool) -> None:
+    torch.set_float32_matmul_precision(asked)
+    try:
+        with Engine(tf32=tf32).exact():
+            assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+            assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is tf32
+        assert torch.get_float32_matmul_precision() == asked
+        assert torch.backends.cudnn.allow_tf32 is True
+    finally:
+        torch.set_float32_matmul_precision("highest")

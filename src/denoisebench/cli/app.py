@@ -24,6 +24,7 @@ from denoisebench.cli import (
     weights,
 )
 from denoisebench.cli.messages import refuse
+from denoisebench.environment import own_environment
 from denoisebench.streams import steady_output
 
 HELP = """\
@@ -70,7 +71,7 @@ app.command()(completion.completion)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with steady_output():
+    with steady_output(), own_environment():
         if arguments and arguments[0] in ("-V", "--version"):
             from denoisebench import __version__
 

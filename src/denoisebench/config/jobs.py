@@ -57,9 +57,9 @@ def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:
 def made_of(one: Composed, made: Made) -> Job:
     """A composed configuration as a job. Raises: ConfigError or FileNotFoundError."""
     plain = one.plain
+    noise: NoiseModel = made.object(plain["noise"], "noise", NoiseModel)  # first: a method may be told its level
     method = _method_of(one)
     test_set: ImageSet = made.object(plain["dataset"], "dataset", ImageSet)
-    noise: NoiseModel = made.object(plain["noise"], "noise", NoiseModel)
     learning = _learning_of(plain, method, made)
     job = Job(
         overrides=one.overrides, launch=one.launch, plain=plain, cell=_NO_CELL, method=method, test_set=test_set, noise=noise,

@@ -8,6 +8,7 @@ import numpy as np
 
 from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.places import find
+from denoisebench.ranges import Count, Number
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/downloads/"
 FOLDERS = ("DND/dnd_2017", "dnd_2017", "DND", "")
@@ -37,9 +38,9 @@ class DND(ImageSet):
         self,
         which: Literal["dnd"] = "dnd",
         mode: Literal["boxes", "whole"] = "boxes",
-        margin: int = 0,
+        margin: Number = 0,
         root: str = "data",
-        first: int | None = None,
+        first: Count | None = None,
         channels: Literal[3] = 3,
     ) -> None:
         if first is not None and first < 1:

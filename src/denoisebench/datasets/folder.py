@@ -13,6 +13,7 @@ from denoisebench.datasets.images import Files, ImageSet, Look, fingerprint_of, 
 from denoisebench.datasets.listing import list_images, passed_over, shown
 from denoisebench.datasets.reading import Reading, image_size, middle
 from denoisebench.progress import track
+from denoisebench.ranges import Count, Positive
 
 READERS = min(4, os.cpu_count() or 1)  # decoding leaves Python's lock to the others
 
@@ -34,8 +35,8 @@ class Folder(ImageSet):
 
     def __init__(
         self, clean: str | None = None, noisy: str | None = None, name: str | None = None, channels: int = 3,
-        clean_suffix: str = "", noisy_suffix: str = "", first: int | None = None, crop: int | None = None,
-        scene: str | None = None, white: float | None = None, black: float | None = None, recursive: bool = False,
+        clean_suffix: str = "", noisy_suffix: str = "", first: Count | None = None, crop: Count | None = None,
+        scene: str | None = None, white: Positive | None = None, black: float | None = None, recursive: bool = False,
         second: str | None = None,
     ) -> None:  # fmt: skip
         _check_selection(channels, first, crop)

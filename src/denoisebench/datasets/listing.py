@@ -100,3 +100,12 @@ def looks_cut(stems: Sequence[str]) -> list[str]:
     if len(several) < 2 or (len(groups) == 1 and max(len(number) for _, number in several) > 2):
         return []
     return [stem for stem, _ in several]
+
+
+def of_one_folder(names: Sequence[str]) -> list[str]:
+    """Of a set of several folders, `s1/a`, those of the folder that has the most images, if these are several; else nothing."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    several = max(folders.values(), key=len, default=[])
+    return several if len(folders) > 1 and len(several) > 1 else []

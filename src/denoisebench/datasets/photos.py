@@ -8,6 +8,7 @@ import numpy as np
 
 from denoisebench.datasets.images import ImageSet, fingerprint_of, pixel_hash
 from denoisebench.datasets.reading import gray_of, middle, read_image
+from denoisebench.ranges import Count
 
 PARTS = {
     "test": ("astronaut.png", "chelsea.png", "rocket.jpg"),
@@ -29,8 +30,8 @@ class Photos(ImageSet):
     has_noisy = False
 
     def __init__(
-        self, part: Literal["test", "train"] = "test", crop: int | None = None, channels: Literal[1, 3] = 3,
-        first: int | None = None,
+        self, part: Literal["test", "train"] = "test", crop: Count | None = None, channels: Literal[1, 3] = 3,
+        first: Count | None = None,
     ) -> None:  # fmt: skip
         for key, value in (("crop", crop), ("first", first)):
             if value is not None and value < 1:

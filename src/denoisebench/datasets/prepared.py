@@ -20,6 +20,7 @@ from denoisebench.datasets.images import ImageSet, changed, fingerprint_of
 from denoisebench.datasets.places import roots
 from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.progress import track
+from denoisebench.ranges import Count
 
 VERSION = 1
 SIDES = ("noisy", "clean")
@@ -148,7 +149,7 @@ class Prepared(ImageSet):
     has_clean = has_noisy = True
 
     def __init__(
-        self, which: Literal["sidd"] = "sidd", file: str = "SIDD/sidd_medium.h5", root: str = "data", first: int | None = None,
+        self, which: Literal["sidd"] = "sidd", file: str = "SIDD/sidd_medium.h5", root: str = "data", first: Count | None = None,
         channels: Literal[3] = 3,
     ) -> None:  # fmt: skip
         if first is not None and first < 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet, Look
-from denoisebench.datasets.listing import NAMED, listed, looks_cut, shown
+from denoisebench.datasets.listing import NAMED, listed, looks_cut, of_one_folder, shown
 from denoisebench.datasets.tiff import range_said
 from denoisebench.noise import NoiseModel, Poisson, PoissonGaussian, Speckle
 
@@ -79,12 +79,17 @@ def _equal(images: Folder, looks: Looks) -> Iterator[str]:
 
 
 def _cut(images: Folder, looks: Looks) -> Iterator[str]:
-    """Crops that would count as independent witnesses."""
-    if not images.scene_is_said and (cut := looks_cut(images.names)):
+    """Crops and frames that would count as independent witnesses."""
+    if images.scene_is_said:
+        return
+    counted = "and count as photographs of their own in every test and interval"
+    if cut := looks_cut(images.names):
         yield (
-            f"{images.name}: {listed(cut)} look like cuts of one photograph, and count as photographs of their own in every test "
-            "and interval; dataset.scene='(.*)_[0-9]+' says which photograph an image is of (any pattern of the whole name)"
+            f"{images.name}: {listed(cut)} look like cuts of one photograph, {counted}; dataset.scene='(.*)_[0-9]+' says which "
+            "photograph an image is of (any pattern of the whole name)"
         )
+    elif together := of_one_folder(images.names):
+        yield f"{images.name}: {listed(together)} lie in one folder, {counted}; dataset.scene='(.*)/.*' makes a folder a scene"
 
 
 def _black(images: Folder, looks: Looks, noise: NoiseModel) -> Iterator[str]:

@@ -12,6 +12,7 @@ from denoisebench.datasets.images import Files, ImageSet, file_hash, fingerprint
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import middle
+from denoisebench.ranges import Count
 
 PAGE = "https://abdokamel.github.io/sidd/"
 FRAMES, BLOCKS, SIDE = 40, 32, 256
@@ -44,9 +45,9 @@ class SIDDBlocks(ImageSet):
         part: Literal["validation", "benchmark"] = "validation",
         root: str = "data",
         frames: Sequence[int] | None = None,
-        blocks: int | None = None,
-        first: int | None = None,
-        crop: int | None = None,
+        blocks: Count | None = None,
+        first: Count | None = None,
+        crop: Count | None = None,
         channels: Literal[3] = 3,
     ) -> None:
         for key, value in (("blocks", blocks), ("first", first), ("crop", crop)):
@@ -155,7 +156,7 @@ class SIDDMedium(ImageSet):
     has_clean = has_noisy = True
 
     def __init__(
-        self, which: Literal["sidd"] = "sidd", root: str = "data", first: int | None = None, channels: Literal[3] = 3
+        self, which: Literal["sidd"] = "sidd", root: str = "data", first: Count | None = None, channels: Literal[3] = 3
     ) -> None:
         if first is not None and first < 1:
             raise ValueError(f"dataset.first is a number above 0, or null for all, not {first}")

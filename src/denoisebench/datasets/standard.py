@@ -12,6 +12,7 @@ from denoisebench.datasets.images import Files, ImageSet, fingerprint_of, pixel_
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.places import in_any_case
 from denoisebench.datasets.reading import gray_of, image_size, middle
+from denoisebench.ranges import Count
 
 SetName = Literal[
     "cbsd68", "kodak", "set14", "bsd300", "bsds500", "polyu", "cc", "set12", "bsd68", "mcmaster", "urban100"
@@ -154,8 +155,8 @@ class Standard(ImageSet):
         which: SetName,
         root: str = "data",
         part: Part | None = None,
-        first: int | None = None,
-        crop: int | None = None,
+        first: Count | None = None,
+        crop: Count | None = None,
         channels: Literal[1, 3] = 3,
         stored: int | None = None,
     ) -> None:

@@ -20,7 +20,7 @@ UNVERIFIED = {
     "self2self_plus": "no number of Self2Self+'s own table could be verified in any source: there is no target to reach",
 }
 PROTOCOL_UNKNOWN = "its protocol (rounding, SSIM window) is not stated"
-OWN_TAGS = {"stale_training", "stale_code"}  # said of our run, not of a method
+OWN_TAGS = {"stale_training", "stale_code", "below_input"}  # said of our run, not of a method
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from denoisebench.report.inputs import TAG, View, harms, scores_of_inputs
 from denoisebench.report.network import Network
 from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
@@ -155,12 +156,13 @@ def summarise(rows: Sequence[Row], shown: Sequence[Measure] = ()) -> list[Result
     shown: the measures of the report, the first of which ranks; none: PSNR and SSIM.
     """
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in told_apart(rows):
+    inputs = scores_of_inputs(apart := told_apart(rows))
+    for row in apart:
         groups.setdefault(tuple(row[name] for name in (*LINE, "setup")), []).append(row)
     order = _asked(rows)
     setups = Counter(group[:-1] for group in groups)
     results = [
-        _result(own, shown, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
+        _result(own, shown, inputs, label=own[0]["method"] if setups[group[:-1]] == 1 else f"{own[0]['method']} #{group[-1][:6]}")
         for group, own in groups.items()
     ]
     return sorted(results, key=lambda r: (r.dataset, r.noise, order[r.protocol, r.scored_by], _rank(r)))
@@ -223,8 +225,9 @@ def _score(rows: Sequence[Row], column: str) -> Score:
     return Score(mean(row[column] for row in scored), *spreads, _images(scored) if scored else 0)
 
 
-def _result(rows: Sequence[Row], shown: Sequence[Measure], label: str) -> Result:
+def _result(rows: Sequence[Row], shown: Sequence[Measure], inputs: Mapping[View, float], label: str) -> Result:
     first = rows[0]
+    said = [tag for row in rows for tag in row["tags"].split()] + [TAG] * harms(rows, inputs)
     same = (
         "learns",
         "trained_on",
@@ -241,9 +244,9 @@ def _result(rows: Sequence[Row], shown: Sequence[Measure], label: str) -> Result
         method=label, dataset=first["dataset"], noise=first["noise"], protocol=first["protocol"],
         scores={name: _score(rows, name) for name in (*measures.columns(), *(measure.column for measure in shown))},
         measures=tuple(shown or measures.MEASURES),
-        images=_images(rows), photographs=0 if first["scored_by"] in MEANS else len(_distinct(rows, "scene")),
+        images=_images(rows), photographs=_photographs(rows),
         repeats=len(_distinct(rows, "repeat")),
-        seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(tag for row in rows for tag in row["tags"].split())),
+        seeds=len(_distinct(rows, "seed")), tags=" ".join(dict.fromkeys(said)),
         seconds=mean(row["seconds"] for row in rows) or 0.0, train_seconds=mean(row["train_seconds"] for row in rows),
         peak_mib=max(row["peak_mib"] for row in rows), keys=" ".join(sorted(_distinct(rows, "key"))),
         commits=" ".join(sorted(_distinct(rows, "commit"))), rows=tuple(rows), network=Network.of(first),

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from denoisebench.store.rows import MEANS, Row
 
+BROUGHT = ("real", "stored")  # noise that is in files, the same for every seed
 Seen = Mapping[tuple[str, ...], str]
 
 
 def told_apart(rows: Sequence[Row]) -> list[Row]:
     """The same rows; where cells of one data set's name are of different images, its name ends in a hash of them.
 
-    Different are sets that have no image's name in common, or one whose pixels differ. What a server scored goes with the
-    cell that it was computed from.
+    Different are sets that have no image's name in common, or one whose pixels differ, clean or noisy. What a server scored
+    goes with the cell that it was computed from.
     """
     cells: dict[tuple[str, str], dict[tuple[str, ...], str]] = {}
     for row in rows:
@@ -23,9 +24,11 @@ def told_apart(rows: Sequence[Row]) -> list[Row]:
 
 
 def _seen(row: Row) -> Seen:
-    """A clean image by its name; a noisy one, where there is no clean one, by what else decides about its pixels."""
+    """A clean image by its name, and the noisy one that the set itself brings; where there is no clean one, the noisy one
+    by what else decides about its pixels."""
     if row["clean_sha"]:
-        return {(row["image"],): row["clean_sha"]}
+        own = {(row["image"], row["noise"]): row["noisy_sha"]} if row["noise"].startswith(BROUGHT) and row["noisy_sha"] else {}
+        return {(row["image"],): row["clean_sha"], **own}
     return {(row["image"], row["noise"], row["seed"], row["repeat"]): row["noisy_sha"]} if row["noisy_sha"] else {}
 
 

@@ -18,6 +18,7 @@ TAG_TEXTS = {
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
+    "below_input": "its mean is below that of the noisy images it was given",
     "refinement": "its output is refined by further passes",
     "made_elsewhere": "another program made its outputs, or trained its network: whoever ran it answers for it",
     "training_unknown": "nobody said how it was trained: it may have seen clean images",

@@ -1,5 +1,6 @@
 """Scores what a method returns: checks, times, applies protocols, keeps images, emits rows."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from denoisebench.scoring import further
 from denoisebench.scoring.further import Further
 from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
 from denoisebench.scoring.kept import as_stored, batched, in_16_bit, values_of
-from denoisebench.scoring.measures import PSNR
+from denoisebench.scoring.measures import PSNR, psnr
 from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, strip, write_png
@@ -25,6 +26,7 @@ from denoisebench.store.rows import PartialRows, Row, chosen_text
 from denoisebench.versions import protocol_version
 
 WARM_UP_SIDE = 64
+FAR_BELOW_DB = 3.0  # the mean of its inputs: what learned does harm
 BEHIND = 4  # images whose files may still be on their way on a GPU; a CPU writes none while a method is timed
 
 
@@ -76,6 +78,7 @@ class Evaluator(pl.Callback):
         self._keeper, self._meter = Keeper(keeping), Meter()
         self.identity, self.protocols, self.done, self.listener = identity, protocols, done, listener
         self.withheld, self._remarked, self.further = withheld, False, measures
+        self._gains: list[tuple[float, float]] = []  # of each image the PSNR of its input and of its output
         self.partial = PartialRows(keeping.folder, keeping.shard)
 
     def on_test_batch_start(
@@ -108,6 +111,7 @@ class Evaluator(pl.Callback):
             for i, name in enumerate(whole.name)
         ]
         scores = self._scores(denoised, whole)
+        self._gains += self._gain(whole, scores[0])
         for i, image in enumerate(whole.name):
             values = [values_of(own, i) for own in scores]
             self._remark(image, values[0])
@@ -120,6 +124,7 @@ class Evaluator(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish(0)
         self._keeper.close()
+        self._remark_harm()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._keeper.close()
@@ -138,6 +143,23 @@ class Evaluator(pl.Callback):
                 score = f"{measure.title} {measure.text(value)} {measure.unit}".strip()
                 told = f"{self.identity['method']} on {image}: {score} is beyond what a denoiser can reach"
                 console.print(f"mind     {told}: does it see clean pixels?", style="yellow", markup=False)
+
+    def _gain(self, batch: Batch, scores: Mapping[str, Tensor]) -> list[tuple[float, float]]:
+        if batch.clean is None:
+            return []
+        of_input = psnr(self.protocols[0].prepare(batch.noisy.cpu()), batch.clean.cpu())
+        return list(zip(of_input.tolist(), scores[PSNR.column].tolist(), strict=True))
+
+    def _remark_harm(self) -> None:
+        """That outputs are far worse than inputs, as after a training that diverged; three steps of `smoke` never suffice."""
+        finite = [pair for pair in self._gains if math.isfinite(sum(pair))]
+        if not finite or self.identity.get("budget") == "smoke":
+            return
+        before, after = (math.fsum(side) / len(finite) for side in zip(*finite, strict=True))
+        if after < before - FAR_BELOW_DB:
+            told = f"{after:.2f} dB on average, {before - after:.1f} dB below its noisy inputs ({before:.2f} dB)"
+            way_out = "see its loss in curve.csv; lower method.lr or train longer" if self.identity["learns"] == "dataset" else ""
+            console.print(f"mind     {self.identity['method']}: {told}{way_out and f': {way_out}'}", style="yellow", markup=False)
 
     def _scores(self, denoised: Tensor, batch: Batch) -> list[dict[str, Tensor]]:
         """The measures of each image under each protocol, of what is kept of the outputs."""

@@ -10,6 +10,7 @@ import torch
 
 from denoisebench.config import Launcher, compose_one, quoted
 from denoisebench.config.jobs import job_of, made_or_not
+from denoisebench.environment import own_environment
 from denoisebench.job import Job, Unmade, Work
 from denoisebench.progress import console, roughly
 from denoisebench.store.cell import Cell, study_folder
@@ -120,6 +121,7 @@ def _job(cell: Cell, overrides: Sequence[str]) -> Job:
 
 
 @steady_output()
+@own_environment()
 def work(item: Work) -> None:
     """Computes the cells of a work item, one after another, those that another process has in hand last.
 

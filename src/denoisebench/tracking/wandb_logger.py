@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from denoisebench.progress import console
+from denoisebench.ranges import Positive
 from denoisebench.store.rows import Row
 from denoisebench.tracking.about import About, metrics, table_columns
 
@@ -58,7 +59,7 @@ class Wandb:
         project: str = "denoisebench",
         entity: str | None = None,
         mode: Literal["auto", "online", "offline"] = "auto",
-        timeout_s: float = 60.0,
+        timeout_s: Positive = 60.0,
     ) -> None:
         self.project, self.entity, self.mode, self.timeout_s = project, entity, mode, timeout_s
 

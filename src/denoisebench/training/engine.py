@@ -23,13 +23,21 @@ class Engine:
 
     @contextmanager
     def exact(self) -> Iterator[None]:
-        """PyTorch lets convolutions round to TF32 by default: here only if that is asked for."""
-        backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-        before = [backend.allow_tf32 for backend in backends]
-        for backend in backends:
-            backend.allow_tf32 = self.tf32
+        """PyTorch lets convolutions round to TF32 by default: here only if that is asked for, whatever a variable or a
+        module of this process has set for all (`torch.set_float32_matmul_precision`)."""
+        cudnn: Any = torch.backends.cudnn
+        products, convolutions = _precision_of_products(), cudnn.allow_tf32
+        torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
+        cudnn.allow_tf32 = self.tf32
         try:
             yield
         finally:
-            for backend, allowed in zip(backends, before, strict=True):
-                backend.allow_tf32 = allowed
+            torch.set_float32_matmul_precision(products)
+            cudnn.allow_tf32 = convolutions
+
+
+def _precision_of_products() -> str:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer `fp32_precision` of one kind of device alone
+        return "highest"

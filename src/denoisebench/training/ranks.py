@@ -109,8 +109,9 @@ def _started(code: str, rank: int, text: str, ending: ExitStack) -> _Child:
     """In a session of its own: Ctrl-C is for rank 0, which kills the others."""
     said = ending.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (`ending` is one)
     environment = {**os.environ, "LOCAL_RANK": str(rank), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-P", "-c", code]  # -P: a `random.py` of the current folder is nobody's
     process = ending.enter_context(subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+        command, env=environment, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
     ))  # fmt: skip
     ending.callback(process.kill)
     assert process.stdin

@@ -1,0 +1,28 @@
+"""What is worse than the noisy images that it was given, where the study has the score of these: the method `noisy`."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from denoisebench.store.rows import Row
+
+TAG = "below_input"
+BELOW_DB = 1.0
+
+View = tuple[str, ...]
+
+
+def scores_of_inputs(rows: Sequence[Row]) -> Mapping[View, float]:
+    """By view: what its noisy image scores as it is."""
+    own = [row for row in rows if row["method"] == "noisy" and row["noisy_sha"] and row.get("psnr_db") is not None]
+    return {_view(row): row["psnr_db"] for row in own}
+
+
+def harms(rows: Sequence[Row], inputs: Mapping[View, float]) -> bool:
+    """Whether its mean is below that of its inputs, over the images that have both; the three steps of `smoke` never suffice."""
+    gains = [row["psnr_db"] - inputs[_view(row)] for row in rows if row.get("psnr_db") is not None and _view(row) in inputs]
+    finite = [gain for gain in gains if math.isfinite(gain)]
+    return bool(finite) and rows[0]["budget"] != "smoke" and math.fsum(finite) / len(finite) < -BELOW_DB
+
+
+def _view(row: Row) -> View:
+    return row["dataset"], row["image"], row["noisy_sha"], row["protocol"]
