@@ -80,7 +80,7 @@ class Resuming:
                 done += len(chunk)
                 self.received(done, total if total > start else 0)
         if total > done:
-            raise exceptions.ConnectionError(f"{done} of {total} bytes came")
+            raise exceptions.ConnectionError(f"{done} of {total} bytes received")
 
     def _bounded(self, size: int) -> None:
         if size > self.limit:
@@ -91,7 +91,7 @@ def _length(response: requests.Response) -> int:
     """Bytes to come, 0 where the server does not say."""
     said = response.headers.get("Content-Length", "0")
     if not said.isascii() or not said.isdigit():
-        raise UnusableError(f"the server says Content-Length: {said}, which is no number")
+        raise UnusableError(f"the server says Content-Length: {said}, which is not a number")
     return int(said)
 
 
@@ -220,7 +220,7 @@ def _check(entry: Entry, out: list[Path], archive: Path, staging: Path) -> None:
     for path in out:
         part = parts.get(str(PurePosixPath(path.relative_to(staging).parent)))
         if part and part.files and (problem := file_problem(entry, part, path)):
-            raise ValueError(f"{archive}: nothing of it is used: {path.name}: {problem}")
+            raise ValueError(f"{archive}: none of it is used: {path.name}: {problem}")
 
 
 def by_hand(name: str, root: Path) -> str:

@@ -193,7 +193,7 @@ def _pattern(scene: str | None) -> re.Pattern[str] | None:
     try:
         pattern = None if scene is None else re.compile(scene)
     except re.error as error:
-        raise ValueError(f"dataset.scene={scene} is no regular expression: {error}") from error
+        raise ValueError(f"dataset.scene={scene} is not a regular expression: {error}") from error
     if pattern is not None and not pattern.groups:
         raise ValueError(f"dataset.scene={scene}: put what names the photograph into ( ), as '([^_]+)_.*'")
     return pattern
