@@ -29,8 +29,8 @@ FEW_GROUPS = 6  # with more of them, one image of each
 NOTES = """\
 The best score that needs no clean image is bold, the second underlined (in the page and in LaTeX). `supervised` methods
 were trained on clean images: they are references, not ranked. `oracle_sigma`: the method was given the true noise level;
-`sigma_given`: another one. `weights_given`: its weights, or those that its training started from, came from a file, and how they were made
-is not known here.
+`sigma_given`: another one. `weights_given`: its weights, or those that its training started from, came from a file, and how they
+were made is not known here.
 `oracle_selected`: its weights were chosen with clean images. `second_view`: trained on pairs of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its

@@ -20,7 +20,7 @@ TAG_TEXTS = {
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
     "refinement": "its output is refined by further passes",
-    "per image": "trained anew on each image",
+    "per image": "learns anew from each image",
 }
 NO_SCORE = "no clean images, no scores"
 Mark = Literal["", "best", "second"]

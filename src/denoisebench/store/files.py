@@ -152,9 +152,7 @@ def _busy(lock: Path) -> BusyError | LostOwnerError:
 
 def _in_words(error: OSError, lock: Path) -> OSError:
     if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
-        told = (
-            "this file system offers no locks: start its lock service (NFS: lockd), or put results elsewhere with root=FOLDER"
-        )
+        told = "this file system offers no locks: start its lock service (NFS: lockd), or put results elsewhere with root=FOLDER"
     elif error.errno in (errno.EACCES, errno.EPERM):
         told = "this lock file belongs to another user, or its folder cannot be written to: allow the group to write " \
                "(chmod -R g+w, and umask 002 for all who share it), or use another study="  # fmt: skip

@@ -51,7 +51,7 @@ def finished(folder: Path, test_set: str) -> Kept:
     state = read_status(folder)["state"]
     if not (folder / "status.json").is_file() or not (folder / "config.yaml").is_file():
         raise FileNotFoundError(
-            f"{folder} is not a cell's folder, e.g. runs/STUDY/METHOD/{test_set}/real/seed0-KEY: no status.json and config.yaml in it"
+            f"{folder} is not a cell's folder, e.g. runs/STUDY/METHOD/{test_set}/real/seed0-KEY: no status.json or config.yaml"
         )
     if state != "done" or not (folder / "rows.csv").is_file():
         raise ValueError(f"{folder}: this cell is {state}, not done; {_again(folder)} goes on with it")
