@@ -24,7 +24,7 @@ def _root() -> str:
 
 
 def _known(names: Sequence[str]) -> None:
-    """That at least one name is given, and that all are known."""
+    """Check that at least one name is given and that all are known."""
     if not names:
         raise ValueError(f"name a data set: {', '.join(CATALOGUE)}")
     for name in names:

@@ -1,4 +1,4 @@
-"""Data sets from their pages onto the disk: each file whole and checked, or not there."""
+"""Downloads data sets: each file is complete and checked, or absent."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ Received = Callable[[int, int], None]
 
 
 class UnusableError(OSError):
-    """What a server says or sends cannot be the file, however often it is asked."""
+    """What a server sends is not the file, and asking again will not help."""
 
 
 class Resuming:
@@ -101,7 +101,7 @@ def _version(response: requests.Response) -> str:
 
 
 def download(name: str, root: Path) -> list[Path]:
-    """Fetch what a set lacks below root, and what of it is damaged; returns the files that came.
+    """Fetch the missing and damaged files of a set below root; returns the files fetched.
 
     Raises: OSError or ValueError that say what failed and what helps. Files that came before that stay, whole.
     """
@@ -224,7 +224,7 @@ def _check(entry: Entry, out: list[Path], archive: Path, staging: Path) -> None:
 
 
 def by_hand(name: str, root: Path) -> str:
-    """How a person gets a set: page, files, and where they go."""
+    """How to get a set by hand: page, files, and where to put them."""
     entry = CATALOGUE[name]
     places = [f"{root / part.folder}/: {_listed(list(part.files))}" for part in entry.parts if part.files]
     if entry.tree:

@@ -1,4 +1,4 @@
-"""Anybody's own images."""
+"""Images of the user's own."""
 
 import functools
 import os
@@ -116,7 +116,7 @@ class Folder(ImageSet):
 
     @property
     def scaled(self) -> bool:
-        """Whether it is said which values mean black and white."""
+        """Whether the values of black and white are given."""
         return self._how.scales
 
     def looks(self) -> dict[str, dict[str, tuple[Path, Look | str]]]:
@@ -200,7 +200,7 @@ def _pattern(scene: str | None) -> re.Pattern[str] | None:
 
 
 def _check_partners(sides: dict[str, dict[str, Path]], given: dict[str, str | None]) -> None:
-    """That the sides have the same images."""
+    """Check that both sides have the same images."""
     (first, files), *others = sides.items()
     for side, own in others:
         if lonely := sorted(files.keys() ^ own.keys()):

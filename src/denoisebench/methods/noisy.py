@@ -6,7 +6,7 @@ from denoisebench.denoiser import Denoiser
 
 
 class Noisy(Denoiser):
-    """The identity: the score of the noisy input, the baseline of every table."""
+    """The identity: the score of the noisy input, which every other row is read against."""
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return noisy.clone()

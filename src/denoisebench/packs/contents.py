@@ -73,7 +73,7 @@ class Head:
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Self:
-        """Raises: ValueError for what is no `pack.json` of this format."""
+        """Raises: ValueError if it is not a `pack.json` of this format."""
         if plain.get("format") != FORMAT:
             raise ValueError(f"{HEAD}: format is {plain.get('format')!r}, and this version reads {FORMAT}")
         try:

@@ -20,9 +20,9 @@ BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, Unico
 
 
 class Pack:
-    """An open pack. head: what it says of itself. digest: SHA-256 of `pack.json`, which names every other file's.
+    """An open pack. head: the contents of `pack.json`. digest: SHA-256 of `pack.json`, which names every other file's.
 
-    Raises: ValueError for what is no pack; FileNotFoundError.
+    Raises: ValueError if it is not a pack; FileNotFoundError.
     """
 
     def __init__(self, path: Path) -> None:

@@ -23,11 +23,11 @@ class BusyError(Exception):
 
 
 class LostOwnerError(Exception):
-    """A process of another machine has a lock, and nothing tells whether it still runs."""
+    """A process on another machine holds a lock, and it is unknown whether it still runs."""
 
 
 class DamagedError(ValueError):
-    """A file does not hold what was written; the text names it, what is wrong with it, and the way out."""
+    """A file does not hold what was written; the text names it, what is wrong and how to fix it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A finished cell whose kept images are to be sent: that it is whole, and is of the images that are there now."""
+"""A finished cell to submit: checks that it is complete and was computed from the present images."""
 
 import shlex
 from collections.abc import Iterator, Mapping
