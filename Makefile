@@ -21,13 +21,13 @@ test-slow: .venv/dev  ## run the learning and kill tests
 bench: .venv/dev  ## speed against the released procedures, about 10 minutes on 2 cores (ARGS=--scale: against image size)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
-site: .venv/core  ## write the site of the committed packs: public/index.html
-	$(BIN)/denoisebench site experiments/*/*.pack.zip experiments/quick/results.csv --to public
+site: .venv/core  ## write the site of the committed studies: public/index.html
+	$(BIN)/denoisebench site experiments/*/*.pack.zip experiments/quick/results.csv experiments/zero_shot/*.csv --to public
 
 docs: .venv/docs  ## build the documentation site: build/site/index.html
 	$(BIN)/python docs/build.py
 
-smoke: .venv/dev  ## build wheel and sdist, and try both in bare environments of each Python that is here
+smoke: .venv/dev  ## build wheel and sdist, and try both in a bare environment of each installed Python
 	.ci/smoke dist
 
 lint: .venv/dev  ## ruff, pyright, import layers, advisories on dependencies

@@ -1,8 +1,8 @@
 """`import denoisebench`: denoise, train, load, diagnose, score and read from Python.
 
 Images are NumPy arrays (H, W) or (H, W, C), or PyTorch tensors (H, W), (C, H, W) or (N, C, H, W); C is 1 (gray) or 3 (RGB);
-uint8, uint16, or float in the nominal range [0, 1]. What comes back has the type, shape and device of what was given:
-integers clipped and rounded, floats as the method leaves them.
+uint8, uint16, or float in the nominal range [0, 1]. The result has the type, shape and device of the input:
+integers are clipped and rounded, floats are left as the method returns them.
 
 `**settings` are the keys of the method's YAML, checked as on the command line.
 """
@@ -48,7 +48,7 @@ MARK = "denoisebench"
 
 
 class Denoiser:
-    """A method with its weights, for images of one number of channels: call it with an image.
+    """A method with its weights, for images with a fixed number of channels. Call it with an image.
 
     Made by `train` and `load`. chosen: its name and settings. network: the method itself, a LightningModule.
     """
@@ -95,7 +95,7 @@ class Denoiser:
             return images.back(torch.cat([_denoised(network, one, seed) for one in images.planes.split(1)]))
 
     def save(self, path: str | Path) -> None:
-        """Write weights and settings to a file that `load` and `checkpoint=` read; whole or not at all."""
+        """Write weights and settings to a file that `load` and `checkpoint=` read. The file is complete or absent."""
         chosen = self.chosen
         settings = json.dumps(chosen.given, default=lambda value: value.item() if hasattr(value, "item") else str(value))
         about = {"method": chosen.name, "budget": chosen.budget, "channels": chosen.channels, "settings": settings}
@@ -105,7 +105,7 @@ class Denoiser:
 
 
 class _reported:  # noqa: N801 (a context manager)
-    """While a method learns from an image, its steps are reported."""
+    """Reports the steps of a method while it learns from an image."""
 
     def __init__(self, network: Network, steps_done: StepsDone | None) -> None:
         self.network, self.steps_done = network, steps_done
@@ -141,7 +141,7 @@ def denoise(
 ) -> Array:  # fmt: skip
     """The denoised image, by a method that learns nothing or from this image alone (`methods()` lists them).
 
-    seed: of whatever the method draws. budget: the recipe, `paper`, `quick` or `smoke`. settings: the method's own, e.g.
+    seed: of the method's random numbers. budget: the recipe, `paper`, `quick` or `smoke`. settings: the method's own, e.g.
     `steps=500`, or `sigma=25` (on the 0-255 scale) where None estimates the noise level.
     Raises: ConfigError (a ValueError) for settings that are not valid; ValueError for methods that learn from a set.
     """
@@ -155,7 +155,7 @@ def denoise(
 
 
 def given_channels(image: np.ndarray | Tensor) -> int:
-    """1 or 3. Raises: ValueError or TypeError for what is no image."""
+    """1 or 3. Raises: ValueError or TypeError for anything that is not an image."""
     return given(image).planes.shape[1]
 
 
@@ -233,7 +233,7 @@ def load(weights: str | Path, method: str | None = None, *, channels: int | None
 
 
 def saved(path: Path) -> Mapping[str, Any]:
-    """What a file of `Denoiser.save` says of itself; nothing, where it is another's."""
+    """What a file of `Denoiser.save` says about itself; empty for other files."""
     try:
         content = read_file(path)
         unwrapped(content)
@@ -262,8 +262,8 @@ def _shape(image: np.ndarray | Tensor) -> str:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """name: to give to `denoise` or `train`. learns: `nothing`, from the one `image`, or from a `dataset`. supervised:
-    whether it needs clean targets, which `train` has not. summary: one line."""
+    """name: what `denoise` and `train` call it. learns: `nothing`, from the one `image`, or from a `dataset`. supervised:
+    whether it needs clean targets, which `train` does not have. summary: one line."""
 
     name: str
     learns: Literal["nothing", "image", "dataset"]

@@ -33,12 +33,12 @@ class Withheld:
         self._whole: Batch | None = None
 
     def keep(self, batch: Batch) -> Batch:
-        """What a method is given of a batch; the rest is kept."""
+        """The part of a batch that a method is given; the rest is kept here."""
         self._whole = batch
         return batch._replace(noisy=batch.noisy.clone(), clean=None, target=None)
 
     def whole(self, given: Batch) -> Batch:
-        """The batch that `given` is of. Raises: RuntimeError if another one was kept last."""
+        """The whole batch that `given` belongs to. Raises: RuntimeError if another one was kept last."""
         kept = self._whole
         if kept is None or (kept.name, kept.repeat) != (given.name, given.repeat):
             raise RuntimeError(f"nothing was withheld of {', '.join(given.name)}: its batch came from another data module")

@@ -45,7 +45,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Described:
-    """What a method's docstring says. told: the citation as it stands; empty for a method without a paper."""
+    """What a method's docstring says. told: the citation as written; empty for a method without a paper."""
 
     what: str
     told: str

@@ -1,4 +1,4 @@
-"""What a method says of itself for people: its family, how many outputs it averages, its blind networks, what it lacks."""
+"""What a method says about itself: its family, how many outputs it averages, its blind networks, what it lacks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -19,11 +19,11 @@ class Described(nn.Module):
 
     @property
     def blind_networks(self) -> list[Callable[[Tensor], Tensor]]:
-        """Its networks whose output is not to see the pixel at its own place, with the hole that is used at inference."""
+        """Its networks that must not see the pixel at the output's own place, with the hole used at inference."""
         return [part for part in self.modules() if getattr(part, "blind_spot", False)]
 
     def lacking(self) -> str | None:
-        """What it needs that this machine has not, and the way out; asked once, before anything runs."""
+        """What it needs and this machine lacks, and how to get it; asked once, before anything runs."""
         return None
 
     timed: ClassVar[bool] = True

@@ -108,7 +108,7 @@ class Job:
     measures: "tuple[Further, ...]" = ()
 
     def at(self, root: str, study: str) -> "Job":
-        """The same job where its study lies now."""
+        """The same job, at the present place of its study."""
         place = {"root": root, "study": study}
         return replace(self, plain={**self.plain, **place}, cell=replace(self.cell, root=root, study=study))
 

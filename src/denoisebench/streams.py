@@ -1,4 +1,4 @@
-"""Output that is never fatal: work goes on where nobody reads what it prints."""
+"""Output that is never fatal: work continues when nobody reads what it prints."""
 
 import os
 import signal

@@ -17,7 +17,7 @@ def version_of(thing: object) -> str:
 
 
 def protocol_version(protocol: object) -> str:
-    """`1.5d3a0c`: of its class, and a hash of its settings, which its name does not tell."""
+    """`1.5d3a0c`: of its class, and a hash of its settings, which its name does not show."""
     settings = {f.name: getattr(protocol, f.name) for f in fields(protocol)} if is_dataclass(protocol) else {}
     told = repr(sorted((name, value) for name, value in settings.items() if name != "name"))
     return f"{version_of(protocol)}.{hashlib.sha256(told.encode()).hexdigest()[:6]}"

@@ -1,4 +1,4 @@
-"""The command line, one file for each kin of commands. Nothing heavy is imported before a command runs."""
+"""The command line, one file for each group of commands. Nothing heavy is imported before a command runs."""
 
 from denoisebench.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The command `denoisebench`: its commands, and how each of them ends."""
+"""The command `denoisebench`: its commands, and their exit codes."""
 
 import difflib
 import signal
@@ -107,7 +107,7 @@ def _commands(group: object) -> Mapping[str, object]:
 
 
 def _unknown(word: Sequence[str], known: Mapping[str, object], kind: str) -> str | None:
-    """What to say of a first word that is no command."""
+    """The message for a first word that is not a command."""
     if not word or word[0].startswith("-") or word[0] in known:
         return None
     close = difflib.get_close_matches(word[0], known, n=1)

@@ -1,4 +1,4 @@
-"""`denoisebench check`: the contract of a method, asked of a user's own."""
+"""`denoisebench check`: runs the contract tests on a user's method."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`denoisebench completion`: scripts for the shell, and the words that they ask for."""
+"""`denoisebench completion`: shell scripts, and the words that they complete."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""`denoisebench data`: its actions and what each is given."""
+"""`denoisebench data`: its actions and their arguments."""
 
 from typing import Annotated
 

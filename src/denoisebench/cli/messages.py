@@ -1,4 +1,4 @@
-"""What the commands tell on standard error: why they refuse, and what takes long before the first result."""
+"""What the commands print on standard error: why they refuse, and what delays the first result."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ def refuse(message: object) -> int:
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """What a user can get wrong ends the command with one line and exit code 2."""
+    """Turns a user's mistakes into one line and exit code 2."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -35,7 +35,7 @@ def in_words(error: Exception) -> str:
 
 @contextmanager
 def loading(what: str = "PyTorch", after_s: float = SECONDS_UNTOLD) -> Iterator[None]:
-    """Say on a terminal that `what` is being loaded where that takes longer than `after_s`; nothing elsewhere."""
+    """On a terminal, say that `what` is being loaded if that takes longer than `after_s`."""
     stream = sys.stderr
     if stream is None or not stream.isatty():
         yield

@@ -1,4 +1,4 @@
-"""`denoisebench run`, `retry` and `status`: the commands that compute a study, and the one that looks at it."""
+"""`denoisebench run`, `retry` and `status`: the commands that compute a study, and the one that lists its state."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunCommand(TyperCommand):
-    """Its help ends with the choices of each group, which are read from the configuration only then."""
+    """Its help ends with the choices of each group, read from the configuration on demand."""
 
     def get_help(self, ctx: Any) -> str:
         from denoisebench.config import groups
@@ -196,7 +196,7 @@ def _compute(
 
 
 def _ended(cells: Sequence["Cell"]) -> int:
-    """Print the table of the cells of this run, and what became of them."""
+    """Print the table of this run's cells and their outcome."""
     from denoisebench.progress import output_console
     from denoisebench.report.plain import print_tables
     from denoisebench.report.results import summarise

@@ -24,7 +24,7 @@ def _root() -> str:
 
 
 def _known(names: Sequence[str]) -> None:
-    """That at least one name is given, and that all are known."""
+    """Check that at least one name is given and that all are known."""
     if not names:
         raise ValueError(f"name a data set: {', '.join(CATALOGUE)}")
     for name in names:
@@ -133,7 +133,7 @@ def _told(name: str, verdict: Verdict) -> int:
 
 def _mend(name: str) -> str:
     if name not in CATALOGUE:
-        return "replace these files, or take them away"
+        return "replace or remove these files"
     if CATALOGUE[name].fetched:
         return f"fetch them again: denoisebench data download {name}"
     return f"put them there again: denoisebench data download {name} says how"

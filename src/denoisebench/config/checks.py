@@ -1,4 +1,4 @@
-"""That a composed configuration holds the keys that are read, with values of the right kind."""
+"""Checks that a composed configuration holds the expected keys, with values of the right kind."""
 
 import math
 import types
@@ -64,7 +64,7 @@ class _Validation(typing.TypedDict):
 
 
 def check_settings(plain: Mapping[str, Any]) -> None:
-    """The values of the top level and of `training`, and that no key was added that nothing reads. Raises: ConfigError."""
+    """Check the values of the top level and of `training`, and that every key is used. Raises: ConfigError."""
     settings = typing.get_type_hints(_Settings, include_extras=True)
     for key in plain:
         if key not in {*settings, *PARTS}:
@@ -88,7 +88,7 @@ def _check_ranges(plain: Mapping[str, Any]) -> None:
 
 
 def check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
-    """That every value is of a parameter of the class, and fits its annotation.
+    """Check that every value belongs to a parameter of the class and fits its annotation.
 
     Raises: ConfigError naming the key, what was expected and the nearest valid choices.
     """

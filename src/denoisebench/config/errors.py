@@ -1,4 +1,4 @@
-"""What a user is told of a setting that is not valid: which one, what was expected, and the nearest right one."""
+"""Errors for invalid settings: which one, what was expected, and the nearest valid one."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 
 
 class DataError(ConfigError):
-    """A set of images that cannot be had as it is asked for: other cells of a sweep can."""
+    """A set of images that is not available as requested; other cells of a sweep may still run."""
 
 
 class LaunchError(Exception):

@@ -48,7 +48,7 @@ class Launcher:
 
 
 def _own(chosen: DictConfig) -> RayLauncher | SubmititLauncher | None:
-    """A launcher that is not Hydra's."""
+    """A launcher of our own, not Hydra's."""
     node: Any = OmegaConf.to_container(chosen.hydra.launcher, resolve=True)
     ours = OWN.get(str(node["_target_"]).rpartition(".")[2])
     return parts.instantiate(node, "hydra.launcher", ours) if ours else None

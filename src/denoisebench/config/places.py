@@ -38,7 +38,7 @@ def own_folders(overrides: Sequence[str]) -> list[Path]:
 
 
 def brought() -> tuple[Path, ...]:
-    """The folders of installed packages that bring methods. Raises: ConfigError for what cannot be used."""
+    """The folders of installed packages that bring methods. Raises: ConfigError for one that is unusable."""
     try:
         return plugins.installed(Path(conf_dir()))
     except plugins.PluginError as error:

@@ -11,7 +11,7 @@ GROUP = "denoisebench.methods"
 
 
 class PluginError(ValueError):
-    """An installed package brings what cannot be used; the text names it."""
+    """An installed package brings something unusable; the text names it."""
 
 
 def installed(ours: Path) -> tuple[Path, ...]:
@@ -33,7 +33,7 @@ def _installed(ours: Path, _path: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def _own(point: EntryPoint, folder: Path, taken: Mapping[Path, str]) -> dict[Path, str]:
-    """The groups' files of a package, and whose they are."""
+    """The configuration files of a package, and which package they belong to."""
     files = [file.relative_to(folder) for file in sorted(folder.glob("*/**/*.yaml"))]
     for file in files:
         if taken.get(file, point.name) != point.name:

@@ -22,9 +22,9 @@ def readable(file: str) -> Iterator[None]:
 def check_keys(config: Container, file: str) -> None:
     """That a file holds keys with values. Raises: ConfigError."""
     if not isinstance(config, DictConfig):
-        raise ConfigError(f"{file} holds a list; expected keys with values, as `_target_: my_module.MyClass`")
+        raise ConfigError(f"{file} holds a list; expected keys with values, e.g. `_target_: my_module.MyClass`")
     if strange := [key for key in config if not isinstance(key, str)]:
-        raise ConfigError(f"{file}: the key {strange[0]} is no text; a name that YAML reads as something else is quoted")
+        raise ConfigError(f"{file}: the key {strange[0]} is not text; quote a name that YAML would read as something else")
 
 
 def _line(error: Exception) -> str:

@@ -20,7 +20,7 @@ Box = tuple[int, int, int, int]
 
 
 class DND(ImageSet):
-    """Noisy images alone: their clean ones are kept by the online benchmark, to which `denoisebench submit dnd` sends.
+    """Noisy images only: the online benchmark keeps the clean ones, and `denoisebench submit dnd` writes for it.
 
     mode: `boxes`, 1000 images `0001_01` of 512 x 512, with up to `margin` more pixels on each side, as far as the
     photograph goes; or `whole`, 50 photographs `0001` of tens of megapixels. `inner` says where the scored boxes lie

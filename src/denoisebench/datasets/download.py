@@ -1,4 +1,4 @@
-"""Data sets from their pages onto the disk: each file whole and checked, or not there."""
+"""Downloads data sets: each file is complete and checked, or absent."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ Received = Callable[[int, int], None]
 
 
 class UnusableError(OSError):
-    """What a server says or sends cannot be the file, however often it is asked."""
+    """What a server sends is not the file, and asking again will not help."""
 
 
 class Resuming:
@@ -80,7 +80,7 @@ class Resuming:
                 done += len(chunk)
                 self.received(done, total if total > start else 0)
         if total > done:
-            raise exceptions.ConnectionError(f"{done} of {total} bytes came")
+            raise exceptions.ConnectionError(f"{done} of {total} bytes received")
 
     def _bounded(self, size: int) -> None:
         if size > self.limit:
@@ -91,7 +91,7 @@ def _length(response: requests.Response) -> int:
     """Bytes to come, 0 where the server does not say."""
     said = response.headers.get("Content-Length", "0")
     if not said.isascii() or not said.isdigit():
-        raise UnusableError(f"the server says Content-Length: {said}, which is no number")
+        raise UnusableError(f"the server says Content-Length: {said}, which is not a number")
     return int(said)
 
 
@@ -101,7 +101,7 @@ def _version(response: requests.Response) -> str:
 
 
 def download(name: str, root: Path) -> list[Path]:
-    """Fetch what a set lacks below root, and what of it is damaged; returns the files that came.
+    """Fetch the missing and damaged files of a set below root; returns the files fetched.
 
     Raises: OSError or ValueError that say what failed and what helps. Files that came before that stay, whole.
     """
@@ -220,11 +220,11 @@ def _check(entry: Entry, out: list[Path], archive: Path, staging: Path) -> None:
     for path in out:
         part = parts.get(str(PurePosixPath(path.relative_to(staging).parent)))
         if part and part.files and (problem := file_problem(entry, part, path)):
-            raise ValueError(f"{archive}: nothing of it is used: {path.name}: {problem}")
+            raise ValueError(f"{archive}: none of it is used: {path.name}: {problem}")
 
 
 def by_hand(name: str, root: Path) -> str:
-    """How a person gets a set: page, files, and where they go."""
+    """How to get a set by hand: page, files, and where to put them."""
     entry = CATALOGUE[name]
     places = [f"{root / part.folder}/: {_listed(list(part.files))}" for part in entry.parts if part.files]
     if entry.tree:

@@ -1,4 +1,4 @@
-"""Anybody's own images."""
+"""Images of the user's own."""
 
 import functools
 import os
@@ -117,7 +117,7 @@ class Folder(ImageSet):
 
     @property
     def scaled(self) -> bool:
-        """Whether it is said which values mean black and white."""
+        """Whether the values of black and white are given."""
         return self._how.scales
 
     def looks(self) -> dict[str, dict[str, tuple[Path, Look | str]]]:
@@ -194,14 +194,14 @@ def _pattern(scene: str | None) -> re.Pattern[str] | None:
     try:
         pattern = None if scene is None else re.compile(scene)
     except re.error as error:
-        raise ValueError(f"dataset.scene={scene} is no regular expression: {error}") from error
+        raise ValueError(f"dataset.scene={scene} is not a regular expression: {error}") from error
     if pattern is not None and not pattern.groups:
         raise ValueError(f"dataset.scene={scene}: put what names the photograph into ( ), as '([^_]+)_.*'")
     return pattern
 
 
 def _check_partners(sides: dict[str, dict[str, Path]], given: dict[str, str | None]) -> None:
-    """That the sides have the same images."""
+    """Check that both sides have the same images."""
     (first, files), *others = sides.items()
     for side, own in others:
         if lonely := sorted(files.keys() ^ own.keys()):

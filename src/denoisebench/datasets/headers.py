@@ -1,4 +1,4 @@
-"""What the headers of image files tell, before any of them is read: what is no image, gray among colour, of another size."""
+"""What the headers of image files tell before any is read: not an image, gray among colour, another size."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

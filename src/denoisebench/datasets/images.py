@@ -1,4 +1,4 @@
-"""The interface of a data set, and what tells whether two are the same."""
+"""The interface of a data set, and how to tell whether two sets are the same."""
 
 import functools
 import hashlib
@@ -53,8 +53,8 @@ class ImageSet(ABC):
         return []
 
     def scene(self, index: int) -> str:
-        """The photograph that an image was cut from, as far as the set tells: what one image says of a method, another of
-        the same photograph says again."""
+        """The photograph that an image was cut from, if the set knows it. Images of one photograph are not independent
+        samples."""
         return self.names[index]
 
     @property
@@ -64,7 +64,7 @@ class ImageSet(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Differs where the images differ; does not depend on where they lie."""
+        """Differs if the images differ; does not depend on where they are stored."""
 
     @property
     @abstractmethod
@@ -97,7 +97,7 @@ def _hashed(path: Path, *_written: int) -> str:
 
 
 class ChangedError(ValueError):
-    """An image file is not what it was when its set was planned."""
+    """An image file has changed since its set was planned."""
 
 
 class Files:
@@ -147,7 +147,7 @@ def pixel_hash(path: Path, how: Reading | int) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of an image file. pixels: their SHA-256. low, high: the least and the greatest value, as read. deep:
+    """What was found in an image file. pixels: their SHA-256. low, high: the least and the greatest value, as read. deep:
     whether it is in 16 bit."""
 
     pixels: str

@@ -1,4 +1,4 @@
-"""The image files of a folder: by the names that they give their images, and what was passed over."""
+"""The image files of a folder: by the names of their images, and what was skipped."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def passed_over(folder: Path, suffix: str = "", *, recursive: bool = False) -> l
 
 
 def shown(name: PurePath | str) -> str:
-    """A path or file name as text that can be printed and kept: bytes that are no UTF-8 are written as `\\xe9`."""
+    """A path or file name as printable text: bytes that are not UTF-8 are written as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

@@ -43,7 +43,7 @@ def _read_v5(path: Path, variable: str, size: int, _written: int) -> np.ndarray:
             if kind == COMPRESSED:
                 return _loaded(path, variable)
             if kind != MATRIX:
-                raise ValueError(f"its element of type {kind} is no matrix")
+                raise ValueError(f"its element of type {kind} is not a matrix")
             name, array = _mapped(path, file.read(min(length, 4096)), at + 8)
             if name == variable and array is not None:
                 return array

@@ -1,4 +1,4 @@
-"""The photographs that scikit-image ships: a small data set that is always there."""
+"""The photographs that scikit-image ships: a small data set that is always available."""
 
 from importlib.resources import files
 from pathlib import Path

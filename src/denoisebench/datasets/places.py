@@ -1,4 +1,4 @@
-"""Where a data set may lie: folders below the roots that are searched, whatever the case of their letters."""
+"""Where a data set may be stored: folders below the searched roots, ignoring case."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -186,7 +186,7 @@ class Prepared(ImageSet):
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def _unchanged(self) -> None:
-        """That no other file was put in the place of the one that is mapped."""
+        """Check that the mapped file has not been replaced."""
         if (now := self._status()) == self._written:
             return
         assert self.file

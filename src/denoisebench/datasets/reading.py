@@ -1,4 +1,4 @@
-"""Reading image files: whole or not at all, in the type they are stored in."""
+"""Reads image files completely or not at all, in the type they are stored in."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is odd about somebody's own images: nothing that is refused, but what a reader of scores would want to know first."""
+"""Remarks on unusual images of the user's own: nothing is refused, but a reader of the scores should know."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +68,7 @@ def _deep(images: Folder, looks: Looks) -> Iterator[str]:
 
 
 def _equal(images: Folder, looks: Looks) -> Iterator[str]:
-    """Pairs that are no pairs."""
+    """Pairs whose two images are equal."""
     if "clean" not in looks or "noisy" not in looks:
         return
     equal = [name for name in images.names if _pixels(looks["clean"][name]) == _pixels(looks["noisy"][name])]
@@ -79,7 +79,7 @@ def _equal(images: Folder, looks: Looks) -> Iterator[str]:
 
 
 def _cut(images: Folder, looks: Looks) -> Iterator[str]:
-    """Crops and frames that would count as independent witnesses."""
+    """Crops and frames that would count as independent samples."""
     if images.scene_is_said:
         return
     counted = "and count as photographs of their own in every test and interval"

@@ -47,10 +47,10 @@ def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str |
     if images.has_noisy and not isinstance(noise, Real):
         return f"{images.name} is already noisy, {noise.name} on top would be a noise of no name: set {key}=real"
     if not images.has_noisy and isinstance(noise, Real):
-        return f"{images.name} has no noisy images of its own: set {key} to a noise model, as gaussian25"
+        return f"{images.name} has no noisy images of its own: set {key} to a noise model, e.g. gaussian25"
     stored = getattr(images, "stored", None)
     if isinstance(noise, Stored) and stored != noise.level:
-        return f"{images.name} does not store noise of level {noise.level}: set {key} to a noise model, as gaussian25"
+        return f"{images.name} does not store noise of level {noise.level}: set {key} to a noise model, e.g. gaussian25"
     if stored is not None and not isinstance(noise, Stored):
         return f"{images.name} stores noise of level {stored}, which goes by its own name: set {key}=stored {key}.level={stored}"
     if isinstance(noise, Camera) and images.channels != 3:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Methods(ModuleType):
-    """This package, and called as `denoisebench.methods()` the list of the methods: both have the one name."""
+    """This package; called as `denoisebench.methods()`, it lists the methods. Both have the same name."""
 
     def __call__(self) -> Any:
         return import_module("denoisebench.api").methods()

@@ -21,7 +21,7 @@ HOLE = 1
 
 
 class Laine(DatasetDenoiser):
-    """What the surroundings say of a pixel, by a blind-spot network; and Bayes' rule to weigh it against the pixel itself.
+    """A blind-spot network predicts each pixel from its surroundings; Bayes' rule combines that with the pixel itself.
 
     Laine, Karras, Lehtinen, Aila: High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019, arXiv 1901.10277.
     Official code: https://github.com/NVlabs/selfsupervised-denoising at a41e0db.

@@ -20,7 +20,7 @@ RULES = {"released": (1.0, 2.0, (0.1, 0.5, 0.9)), "paper": (1.5, 2.5, (0.2, 0.5,
 
 
 class MASH(ImageDenoiser):
-    """Two blind-spot trainings tell how correlated the noise is; a third masks accordingly, with flat areas shuffled if need be.
+    """Two blind-spot trainings measure how correlated the noise is; a third masks accordingly, and shuffles flat areas if needed.
 
     Chihaoui, Favaro: Masked and Shuffled Blind Spot Denoising for Real-World Images, CVPR 2024, arXiv 2404.09389.
     Official code: https://github.com/hamadichihaoui/mash at ff1b1d0.

@@ -12,7 +12,7 @@ from denoisebench.tiling import in_tiles
 
 
 class Noise2Clean(SupervisedDenoiser):
-    """The same network trained on clean targets by squared error: what a self-supervised method can hope for.
+    """The network of Neighbor2Neighbor trained on clean targets by squared error: a reference for self-supervised methods.
 
     `N2C` in the tables of Laine et al. (NeurIPS 2019, arXiv 1901.10277) and of Neighbor2Neighbor (arXiv 2101.02824).
 

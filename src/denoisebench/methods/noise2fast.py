@@ -52,7 +52,7 @@ class Outputs:
 
 
 class Noise2Fast(ImageDenoiser):
-    """A small network trained on the two colours of a chequerboard, until its output comes no nearer to the noisy image.
+    """A small network trained on the two colours of a chequerboard, until its output stops approaching the noisy image.
 
     Lequyer, Philip, Sharma, Hsu, Pelletier: A fast blind zero-shot denoiser, Nature Machine Intelligence 2022,
     arXiv 2108.10209. Official code: https://github.com/jason-lequyer/Noise2Fast at 8b24469.

@@ -12,7 +12,7 @@ from denoisebench.tiling import in_tiles
 
 
 class Noise2Noise(SupervisedDenoiser):
-    """The network of Neighbor2Neighbor trained, by squared error, on a second independent noisy view of each image.
+    """The network of Neighbor2Neighbor trained, by squared error, on a second independent noisy realisation.
 
     Lehtinen et al.: Noise2Noise: learning image restoration without clean data, ICML 2018, arXiv 1803.04189. It needs no
     clean image, but two views of the same scene, which self-supervised methods do without: `N2N` in their tables.

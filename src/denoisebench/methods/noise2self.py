@@ -18,7 +18,7 @@ DNCNN_MODULES = 6
 
 
 class Noise2Self(DatasetDenoiser):
-    """The pixels of a grid are hidden, and the network, which sees all others, is to say what they were.
+    """The pixels of a grid are hidden, and the network predicts them from all others.
 
     Batson, Royer: Noise2Self: Blind Denoising by Self-Supervision, ICML 2019, arXiv 1901.11365. Official code:
     https://github.com/czbiohub/noise2self at b306ca7.

@@ -16,7 +16,7 @@ from denoisebench.tiling import in_tiles
 
 
 class Noise2Void(DatasetDenoiser):
-    """A few pixels are replaced by others near them, and the network is to say what they were.
+    """A few pixels are replaced by neighbours, and the network predicts their original values.
 
     Krull, Buchholz, Jug: Noise2Void - Learning Denoising from Single Noisy Images, CVPR 2019, arXiv 1811.10980; options of
     Höck et al.: N2V2, arXiv 2211.08512, and of Broaddus et al.: Removing Structured Noise with Self-Supervised

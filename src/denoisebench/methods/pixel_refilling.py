@@ -50,7 +50,7 @@ def _nearest(patches: Tensor, candidates: Tensor) -> Tensor:
 
 
 class PixelRefilling(ImageDenoiser):
-    """A blind-spot network trained on one image, most of whose values are refilled from a coarser version of it.
+    """A blind-spot network trained on one image, with most values refilled from a coarser version of it.
 
     Guo et al.: Zero-Shot Blind-Spot Image Denoising via Pixel Refilling, NeurIPS 2025 (no arXiv version found). Official
     code: https://github.com/QilnnGuo/Denoising-NLR at 72c1d2b.

@@ -17,7 +17,7 @@ TENTH_AFTER = 30 / 50
 
 
 class Recorrupted2Recorrupted(DatasetDenoiser):
-    """More noise makes of a noisy image an input and a target whose noises are independent.
+    """Adding noise turns a noisy image into an input and a target whose noises are independent.
 
     Pang, Zheng, Quan, Ji: Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising, CVPR 2021; and
     Moran, Schmidt, Zhong, Coady: Noisier2Noise: Learning to Denoise from Unpaired Noisy Data, CVPR 2020,

@@ -14,7 +14,7 @@ FIRST_STAGE = 15 / 25  # 15 of the paper's 15 + 10 epochs
 
 
 class SDAP(DatasetDenoiser):
-    """Each random sub-image of a noisy image, denoised by a blind-spot network, is to match the next one.
+    """A blind-spot network denoises random sub-images of a noisy image; each output is trained to match the next sub-image.
 
     Pan, Liu, Liao, Cao, Ren: Random Sub-Samples Generation for Self-Supervised Real Image Denoising, ICCV 2023,
     arXiv 2307.16825. Official code: https://github.com/p1y2z3/SDAP at 1f415a0.

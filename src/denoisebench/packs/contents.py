@@ -74,7 +74,7 @@ class Head:
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Self:
-        """Raises: ValueError for what is no `pack.json` of this format."""
+        """Raises: ValueError if it is not a `pack.json` of this format."""
         if plain.get("format") != FORMAT:
             raise ValueError(f"{HEAD}: format is {plain.get('format')!r}, and this version reads {FORMAT}")
         try:
@@ -96,11 +96,11 @@ def _wrong(head: Head) -> Any:
         text for cell in head.cells for text in (cell.key, cell.setup, cell.label, cell.dataset, cell.noise, *cell.overrides)
     ]
     if not all(isinstance(text, str) for text in texts):
-        yield "a name is no text"
+        yield "a name is not text"
     if len({cell.key for cell in head.cells}) < len(head.cells):
         yield "a cell is listed twice"
     if not all(type(cell.seed) is int and type(cell.images) is int for cell in head.cells):
-        yield "a seed or a number of images is no whole number"
+        yield "a seed or a number of images is not an integer"
     if not isinstance(head.files, Mapping):
         yield "files is no object"
         return

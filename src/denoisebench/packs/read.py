@@ -20,9 +20,9 @@ BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, Unico
 
 
 class Pack:
-    """An open pack. head: what it says of itself. digest: SHA-256 of `pack.json`, which names every other file's.
+    """An open pack. head: the contents of `pack.json`. digest: SHA-256 of `pack.json`, which names every other file's.
 
-    Raises: ValueError for what is no pack; FileNotFoundError.
+    Raises: ValueError if it is not a pack; FileNotFoundError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class Pack:
         if twice := [name for name, count in Counter(info.filename for info in infos).items() if count > 1]:
             raise ValueError(f"it holds {twice[0]} twice")
         if packed := [info.filename for info in infos if info.compress_type != zipfile.ZIP_STORED]:
-            raise ValueError(f"{packed[0]} is compressed, which no pack is")
+            raise ValueError(f"{packed[0]} is compressed; files in a pack are not")
         head = next((info for info in infos if info.filename == HEAD), None)
         if head is None or head.file_size > LARGEST_HEAD:
             raise ValueError(f"it has no {HEAD}")
@@ -73,7 +73,7 @@ class Pack:
     def faults(self, key: str | None = None) -> Iterator[str]:
         """What is wrong with the files: of a cell, or those that belong to none."""
         if key is None:
-            yield from (f"{name} is in no list of files" for name in sorted(self.names - self.head.files.keys()))
+            yield from (f"{name} is not in the list of files" for name in sorted(self.names - self.head.files.keys()))
             return
         for name in sorted(name for name in self.head.files if name.split("/")[1] == key):
             try:

@@ -26,7 +26,7 @@ NOT_HAD = "it could not be had where this was computed"
 
 
 def write_pack(study: Path, to: Path, author: Author, *, images: bool = False) -> Head:
-    """Write the finished cells of a study to a zip, whole or not at all. images: with their outputs.
+    """Write the finished cells of a study to a zip, completely or not at all. images: with their outputs.
 
     Raises: ValueError if nothing is finished, or a kept output is not the one that was scored; FileNotFoundError for an
     output that is gone.

@@ -1,4 +1,4 @@
-"""People's own photographs: read with all that must survive, denoised, written back beside them.
+"""Photographs of the user's own: read with everything that must survive, denoised, and written beside the originals.
 
 A file's metadata is never interpreted and made anew: what surrounds the pixels is copied byte for byte from the input.
 """

@@ -1,4 +1,4 @@
-"""Any photograph: told by its content what it is, read whole or refused with the way out."""
+"""Reads any photograph: its format is recognised by content, and what cannot be read is refused with a way out."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Denoise files: what is left to do, in what order, and what becomes of each."""
+"""Denoises files: what is left to do, in what order, and the outcome of each."""
 
 import errno
 import json

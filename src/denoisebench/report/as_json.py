@@ -16,7 +16,7 @@ from denoisebench.store.status import STATES
 
 
 def number(value: float | None) -> float | str | None:
-    """JSON has no infinity: it is told as a text."""
+    """JSON has no infinity: it is written as text."""
     return value if value is None or math.isfinite(value) else str(value)
 
 

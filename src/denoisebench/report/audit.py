@@ -99,9 +99,9 @@ def _blind(result: Result, records: list[dict[str, Any]]) -> Tick:
     networks = [one["network"] for one in found if one.get("network")]
     of_output = max(_own_part(one) for one in found)
     of_network = max((_own_part(one) for one in networks), default=None)
-    told = f"a pixel of its output answers to the same input pixel {of_output:.2g} times as much as the pixel that answers most"
+    told = f"an output pixel's sensitivity to its own input pixel is {of_output:.2g} of its largest sensitivity to any other"
     if of_network is not None:
-        told += f"; in its network, by the Jacobian: {of_network:.2g} times"
+        told += f"; in its network, by the Jacobian: {of_network:.2g}"
     blind = min(of_output, of_output if of_network is None else of_network) <= BLIND
     if blind:
         return Tick(name, "ok", told)

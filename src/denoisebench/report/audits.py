@@ -29,7 +29,7 @@ def boxes_legend() -> Markup:
 
 
 def audit_section(audits: Audits, grid: Grid) -> Markup:
-    """Each tick with its evidence, told once where the noises agree."""
+    """Each tick with its evidence, shown once where the noises agree."""
     names = [tick.name for tick in next(iter(audits.values()), [])]
     head = [element("th", text) for text in ("method", *names)]
     body = []

@@ -13,7 +13,7 @@ from denoisebench.scoring.measures import MEASURES, Measure
 
 
 def has_statistics(results: Sequence[Result], comparison: Comparison) -> bool:
-    """A server's answers are means, which cannot be paired."""
+    """False for a server's answers: they are means and cannot be paired."""
     return comparison.best is not None and len(results) > 1 and any(r.photographs for r in results)
 
 

@@ -161,7 +161,7 @@ def explain(cell: Path, protocol: Protocol, against: Protocol | None = None) -> 
     rows = [row for row in read_rows(cell) if row["status"] == "done" and row["scored_by"] == "local"]
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
     if not first:
-        raise ValueError(f"{cell}: it has no clean images, and so no scores")
+        raise ValueError(f"{cell}: it has no clean images, so it has no scores")
     steps = ladder(protocol, against or protocol)
     side = min(min(clean.shape[-2:]) for _, clean in _pairs(first, cell))
     others = alternatives(protocol, len(first), side)
@@ -186,10 +186,10 @@ def _print(
     if against:
         _print_table(console, f"from {steps[0].name} to {against.name}", steps, climbed, [climbed[0], *climbed])
         if len(steps) == 1:
-            console.print(f"{steps[0].name} and {against.name} score alike: they differ in name alone", markup=False)
+            console.print(f"{steps[0].name} and {against.name} score alike: only their names differ", markup=False)
     own = [Convention(steps[0].name, steps[0].protocol), *others]
     _print_table(console, "other conventions, each alone", own, [climbed[0], *found[len(steps) :]], [climbed[0]] * len(own))
-    console.print("Other noise, images or training are other runs: no scoring can explain them.")
+    console.print("Differences in noise, images or training cannot be explained by scoring.")
 
 
 def _code(cell: Path) -> str:

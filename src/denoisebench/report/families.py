@@ -37,7 +37,7 @@ def families_section(grid: Grid) -> Markup:
     marks = [line.marked(grid.images) for line in grid.lines]
     told = (
         "GMAC per Mpix: billions of multiply-adds of convolutions and matrix products in one call on 1000 x 1000 pixels, "
-        "counted. Methods that learn from one image train for each: their seconds tell more."
+        "counted. Methods that learn from one image train for each: their seconds say more."
     )
     summary = element("summary", "Families and cost")
     return element("details", summary, element("p", told, class_="remark"), table(head, body, marks, class_="sortable families"))

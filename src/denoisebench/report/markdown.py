@@ -30,14 +30,14 @@ FEW_GROUPS = 6  # with more of them, one image of each
 
 NOTES = """\
 The best score that needs no clean image is bold, the second underlined (in the page and in LaTeX). `supervised` methods
-were trained on clean images: they are bounds. `oracle_sigma`: the method was told the true noise level;
-`sigma_given`: another one. `weights_given`: its weights, or those it was trained on from, were given, and how they were made
-is not known here.
-`oracle_selected`: its weights were chosen by clean images. `second_view`: trained on pairs of noisy views.
+were trained on clean images: they are references, not ranked. `oracle_sigma`: the method was given the true noise level;
+`sigma_given`: another one. `weights_given`: its weights, or those that its training started from, came from a file, and how they
+were made is not known here.
+`oracle_selected`: its weights were chosen with clean images. `second_view`: trained on pairs of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
 method, noise or protocol has changed since it was computed; run it again. `below_input`: its mean is more than 1 dB
-below that of the noisy images it was given, as after a training that diverged. `per image`: learns anew from each image.
+below that of the noisy images it was given, as after a training that diverged. `per image`: trained anew on each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the

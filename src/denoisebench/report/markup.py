@@ -1,4 +1,4 @@
-"""HTML and SVG elements that cannot be broken by what is written into them."""
+"""HTML and SVG elements whose contents are always escaped."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,7 +14,7 @@ VOID = {"br", "hr", "img", "input", "link", "meta", "circle", "line", "path", "p
 
 
 def joined(*children: str) -> Markup:
-    """Children one after the other, those that are no Markup escaped."""
+    """Children one after the other; anything that is not Markup is escaped."""
     return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))
 
 

@@ -1,4 +1,4 @@
-"""One table over all data sets and noises: where each method stands, with links to the tables that tell more."""
+"""One table over all data sets and noises: where each method stands, with links to the detailed tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ def main_table(report: Report, grid: Grid) -> Markup:
     bounds = grid.bounds_from
     bodies = [element("tbody", *rows[:bounds])]
     if rows[bounds:]:
-        title = element("tr", element("th", "bounds: trained with targets, no rivals", colspan=len(head)), class_="divider")
+        title = element("tr", element("th", "supervised references, not ranked", colspan=len(head)), class_="divider")
         bodies.append(element("tbody", title, *rows[bounds:]))
     inner = element("table", element("thead", element("tr", *head)), *bodies, class_="main sortable")
     return element("div", inner, class_="scroll")

@@ -9,11 +9,11 @@ from denoisebench.report.results import Result, all_images, mean, measures_in, s
 from denoisebench.scoring.measures import Measure
 
 TAG_TEXTS = {
-    "supervised": "trained on targets that no noisy image gives: a bound, no rival",
+    "supervised": "trained on targets that noisy images cannot provide: a reference, not ranked",
     "second_view": "trained on pairs of independent noisy views",
-    "oracle_sigma": "told the true noise level",
-    "oracle_selected": "its weights were chosen by clean images",
-    "sigma_given": "told a noise level that is not the true one",
+    "oracle_sigma": "given the true noise level",
+    "oracle_selected": "its weights were chosen with clean images",
+    "sigma_given": "given a noise level that is not the true one",
     "weights_given": "tested with weights whose training is not known here",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",

@@ -22,7 +22,7 @@ def card(folder: Path) -> str:
     rows = read_rows(folder)
     first = rows[0]
     if first["learns"] != "dataset" or first["selection"] == "given":
-        raise ValueError(f"{folder}: {first['method']} trained no network here, so there is no card of one")
+        raise ValueError(f"{folder}: {first['method']} trained no network here, so there is no model card")
     plain = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     manifest = recorded(folder / "manifest.json")
     parts = [_title(first, plain), _weights(folder, first), _training(first, plain, manifest), _scores(rows), _limits(first)]
@@ -78,7 +78,7 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
 
 def _limits(row: Row) -> Iterator[str]:
     yield "## Limits\n"
-    yield f"- It was trained on {row['trained_on']} under {row['train_noise']}; nothing is known of its output under other noise."
+    yield f"- It was trained on {row['trained_on']} under {row['train_noise']}; its output under other noise has not been tested."
     if row["budget"] != "paper":
         yield f"- Its budget is {row['budget']}: it says nothing about the published method."
     for tag in row["tags"].split():

@@ -16,7 +16,7 @@ Scale = Callable[[float], float]
 
 
 def difference_diagram(found: Ranking) -> Markup:
-    """An axis of mean ranks, the best at the left; bars join what is not told apart."""
+    """An axis of mean ranks, the best at the left; bars join methods that are not distinguished."""
     count = len(found.methods)
     top, ordered = 64 + 9 * len(found.cliques), found.ordered
     half = math.ceil(count / 2)
@@ -63,7 +63,7 @@ def _named(x: float, place: int, half: int, what: tuple[str, float, int]) -> lis
 
 
 def profile_plot(found: Ranking) -> Markup:
-    """For each method the part of tables in which it is within so many dB of the best."""
+    """For each method, the share of tables in which it is within a number of dB of the best."""
     height, left, bottom = 340, 56, 56
     curves = {name: profile(found, name) for name, _ in found.ordered}
     most = max(1.0, math.ceil(min(max(points[-1][0] for points in curves.values()), 10.0)))

@@ -1,4 +1,4 @@
-"""What the site says of each method: its paper, code, deviations, cost, and where it stands."""
+"""The pages of methods: paper, code, deviations, cost, and where each stands."""
 
 import importlib
 from collections.abc import Sequence

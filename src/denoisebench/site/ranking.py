@@ -26,7 +26,7 @@ FEWEST_TABLES = 2
 class Ranking:
     """scores: (tables, methods), all of them there. ranks: mean rank of each method, 1 the best. p: Friedman's.
 
-    critical: ranks that differ by less are not told apart (Nemenyi, 5 %). pairs: of two methods, the p value corrected by Holm.
+    critical: ranks that differ by less are not distinguished (Nemenyi, 5 %). pairs: of two methods, the p value corrected by Holm.
     """
 
     methods: tuple[str, ...]
@@ -43,7 +43,7 @@ class Ranking:
 
     @property
     def cliques(self) -> list[tuple[float, float]]:
-        """Stretches of ranks that are not told apart, each as long as it can be."""
+        """Stretches of ranks that are not distinguished, each as long as it can be."""
         ranks = sorted(self.ranks)
         spans = [(low, max(high for high in ranks if high - low < self.critical)) for low in ranks]
         spans = [span for span in spans if span[1] > span[0]]
@@ -104,6 +104,6 @@ def _pairs(methods: Sequence[str], grid: np.ndarray) -> dict[tuple[str, str], fl
 
 
 def profile(found: Ranking, method: str) -> list[tuple[float, float]]:
-    """The part of tables in which a method is at most so many dB below the best: steps (dB, part)."""
+    """The share of tables in which a method is at most a number of dB below the best: steps (dB, share)."""
     behind = np.sort(found.scores.max(axis=1) - found.scores[:, found.methods.index(method)])
     return [(float(value), (number + 1) / len(behind)) for number, value in enumerate(behind)]

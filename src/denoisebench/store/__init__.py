@@ -1,1 +1,1 @@
-"""What lies on the disk: cells, rows, plans, whole files, pictures."""
+"""Files of a study on disk: cells, rows, plans, atomic writes, pictures."""

@@ -23,11 +23,11 @@ class BusyError(Exception):
 
 
 class LostOwnerError(Exception):
-    """A process of another machine has a lock, and nothing tells whether it still runs."""
+    """A process on another machine holds a lock, and it is unknown whether it still runs."""
 
 
 class DamagedError(ValueError):
-    """A file does not hold what was written; the text names it, what is wrong with it, and the way out."""
+    """A file does not hold what was written; the text names it, what is wrong and how to fix it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -152,9 +152,7 @@ def _busy(lock: Path) -> BusyError | LostOwnerError:
 
 def _in_words(error: OSError, lock: Path) -> OSError:
     if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
-        told = (
-            "this file system has no lock to give: start its lock service (NFS: lockd), or put results elsewhere with root=FOLDER"
-        )
+        told = "this file system offers no locks: start its lock service (NFS: lockd), or put results elsewhere with root=FOLDER"
     elif error.errno in (errno.EACCES, errno.EPERM):
         told = "this lock file belongs to another user, or its folder cannot be written to: allow the group to write " \
                "(chmod -R g+w, and umask 002 for all who share it), or use another study="  # fmt: skip

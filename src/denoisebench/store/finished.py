@@ -1,4 +1,4 @@
-"""The rows of a finished cell, believed only as far as they are what its `status.json` says was written."""
+"""The rows of a finished cell, trusted only if they match what its `status.json` recorded."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""What a cell says of itself in its `status.json`."""
+"""The contents of a cell's `status.json`."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args

@@ -1,4 +1,4 @@
-"""Cells whose process died: what it said as it died, and that the next start goes on past them.
+"""Cells whose process died: what it printed as it died; the next start skips them.
 
 While a cell is computed a file waits beside it for what Python writes on a fatal signal, as of a library that writes where it
 must not. A process that is killed leaves that file empty: its cell is resumed, after the others.

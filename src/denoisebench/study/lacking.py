@@ -76,4 +76,4 @@ def _images_lack(images: ImageSet, key: str) -> str | None:
     if not lines:
         return None
     shown = "; ".join(lines[:SHOWN]) + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
-    return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Mend or take away, or set {key}.channels"
+    return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Replace or remove, or set {key}.channels"

@@ -1,4 +1,4 @@
-"""Which process has a cell in hand, a part of it, or its network."""
+"""Which process is computing a cell, a part of it, or its network."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext

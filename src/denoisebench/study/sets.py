@@ -1,4 +1,4 @@
-"""The image sets of a command: what is refused of them, and what is remarked, before anything is computed."""
+"""Checks the image sets of a command before anything is computed: what is refused, and what is remarked on."""
 
 from collections.abc import Iterator, Sequence
 

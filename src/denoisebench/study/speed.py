@@ -91,7 +91,7 @@ def _read() -> dict[str, Any]:
 
 
 def _keep(measured: dict[str, Any]) -> None:
-    """A home that cannot be written to keeps nothing."""
+    """Keeps nothing if the home folder is not writable."""
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_atomic(_file(), json.dumps(measured, indent=1))
@@ -103,7 +103,7 @@ def _keep(measured: dict[str, Any]) -> None:
 
 
 def _measured(job: Job) -> Speed:
-    """Of a method that raises nothing is known; what is wrong with it is said when it runs."""
+    """Nothing for a method that raises: its error is reported when it runs."""
     device = "cuda" if engine_of(job).device == "gpu" else "cpu"
     try:
         with isolated_rng(0), sheltered(), _threads(job.trainer.threads):

@@ -173,4 +173,4 @@ def _known(plan: Mapping[str, Cell], keys: Sequence[str]) -> Iterator[Cell]:
         if key in plan:
             yield plan[key]
         else:
-            console.print(f"cell {key} is no more in the plan: its files have changed; start it again", style="red")
+            console.print(f"cell {key} is no longer in the plan: its files have changed; start it again", style="red")

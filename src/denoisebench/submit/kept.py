@@ -1,4 +1,4 @@
-"""A finished cell whose kept images are to be sent: that it is whole, and is of the images that are there now."""
+"""A finished cell to submit: checks that it is complete and was computed from the present images."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def finished(folder: Path, test_set: str) -> Kept:
     state = read_status(folder)["state"]
     if not (folder / "status.json").is_file() or not (folder / "config.yaml").is_file():
         raise FileNotFoundError(
-            f"{folder} is no cell's folder, as runs/STUDY/METHOD/{test_set}/real/seed0-KEY: no status.json and config.yaml in it"
+            f"{folder} is not a cell's folder, e.g. runs/STUDY/METHOD/{test_set}/real/seed0-KEY: no status.json or config.yaml"
         )
     if state != "done" or not (folder / "rows.csv").is_file():
         raise ValueError(f"{folder}: this cell is {state}, not done; {_again(folder)} goes on with it")

@@ -13,7 +13,7 @@ from denoisebench.submit.sidd import read_csv_of_blocks, read_mat, write_csv_of_
 
 @dataclass(frozen=True)
 class Kind:
-    """How a benchmark wants its images.
+    """The format in which a benchmark expects images.
 
     test_set: what the cell must be of; twin: the set with clean images that a dry run takes. output: the name of what is
     sent, to page. value_bytes: what a value takes in it. cast: kept uint16 -> what the server is given. write: to a path;

@@ -1,6 +1,6 @@
 """What of a cell and of a training goes to Weights & Biases, TensorBoard or a CSV file that grows.
 
-Rows are the truth and loggers are views of them: whatever fails in one is told once, and the cell goes on.
+Rows are the truth and loggers are views of them: a failure in one is reported once, and the cell continues.
 """
 
 import csv
@@ -28,7 +28,7 @@ def no_log() -> Iterator["Log"]:
 
 
 class Log:
-    """One run in each of several loggers. A logger that fails is told of once, and hears nothing more but the end."""
+    """One run in each of several loggers. A logger that fails is reported once and then only closed."""
 
     def __init__(self, about: About, loggers: Sequence[Logger]) -> None:
         self.about, self.loggers = about, loggers

@@ -84,7 +84,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Told:
-    """What is told while a network trains. log: opened if it trains, for the curves as they grow."""
+    """What is reported while a network trains. log: opened if it trains, for the curves as they grow."""
 
     title: str = ""
     log: Callable[[], AbstractContextManager[Log]] = no_log
@@ -96,7 +96,7 @@ def trained(
     method: Denoiser, data: DataModule, folder: Path, course: Course, told: Told | None = None,
     others: Callable[[Path | None], AbstractContextManager[None]] = nullcontext,
 ) -> dict[str, Any]:  # fmt: skip
-    """Give `method` the weights of the training in `folder`, training first as far as that is not done.
+    """Give `method` the weights of the training in `folder`, training first if that is not finished.
 
     others: opened while it trains on several devices, with the checkpoint it continues from: runs `fit` as the other ranks.
     Returns what `training.json` says: steps, seconds, devices. Raises: BusyError if another process trains it.

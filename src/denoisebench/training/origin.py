@@ -1,4 +1,4 @@
-"""Where a file of weights comes from: what `training.json` beside it says of a training of ours."""
+"""Where a weights file comes from: what the `training.json` beside it says about our training."""
 
 import json
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def _short(source: str) -> str:
 
 
 def origin_of(weights: Path) -> Origin | None:
-    """The training of ours that these weights are the result of; None for a file that none tells of."""
+    """The training of ours that these weights are the result of; None if it is not known."""
     try:
         told = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
         kept = told["origin"]

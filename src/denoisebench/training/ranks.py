@@ -126,7 +126,7 @@ def _end_with_parent() -> None:
 
 
 def _await(store: distributed.TCPStore, children: Sequence[_Child]) -> None:
-    """Until all are ready to join, which cannot be broken off."""
+    """Wait until all are ready to join; joining cannot be interrupted."""
     while not store.check([str(child.rank) for child in children]):
         if dead := _dead(children, 0.05):
             raise RankError(dead.last_words())

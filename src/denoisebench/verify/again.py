@@ -62,7 +62,7 @@ def _compared(ours: Sequence[Row], theirs: Sequence[Row], tolerance: float) -> s
     common = own.keys() & said.keys()
     if not common:
         same = {row["image"]: row.get("output_sha") for row in ours} == {row["image"]: row.get("output_sha") for row in theirs}
-        return None if same else "its outputs, which have no score, are others"
+        return None if same else "its outputs, which have no score, differ"
     means = (statistics.fmean(one[key] for key in common) for one in (own, said))
     here, there = means
     if here != there and not abs(here - there) <= tolerance:

@@ -11,7 +11,7 @@ WORDS: tuple[Word, ...] = ("verified", "consistent", "contradicted")
 
 @dataclass
 class Finding:
-    """contradictions: what cannot be. checked: what was looked at and agrees. unchecked: what could not be looked at, and why.
+    """contradictions: what is wrong. checked: what was looked at and agrees. unchecked: what could not be looked at, and why.
     recomputed: whether the cell was computed again here, and came out the same."""
 
     cell: Packed

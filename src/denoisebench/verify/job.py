@@ -41,7 +41,7 @@ def job_for(pack: Pack, finding: Finding, folder: Path, made: Made) -> Job | Non
     if differing and not same_version:
         finding.unchecked.append(
             f"its configuration: denoisebench {pack.head.denoisebench} made it, {denoisebench.__version__} reads "
-            f"{', '.join(differing)} otherwise"
+            f"{', '.join(differing)} differently"
         )
         return None
     finding.contradictions += [f"config.yaml says another {name} than the settings that gave the cell" for name in differing]

@@ -65,7 +65,7 @@ class Verdict:
 
 
 def verify(path: Path, draw: Draw) -> Verdict:
-    """Every check that can be made here. Raises: ValueError for what is no pack."""
+    """Every check that can be made here. Raises: ValueError if it is not a pack."""
     made = Made()
     with Pack(path) as pack, tempfile.TemporaryDirectory(prefix="denoisebench-") as root:
         verdict = Verdict([Finding(cell) for cell in pack.head.cells], list(pack.faults()), pack.digest)

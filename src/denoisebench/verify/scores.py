@@ -57,7 +57,7 @@ def _protocols(rows: Sequence[Row], finding: Finding) -> dict[str, Protocol]:
             protocol = None
         versions = {row.get("protocol_version") for row in rows if row["protocol"] == name} - {None, ""}
         if protocol is None:
-            finding.unchecked.append(f"scores under {name}: no protocol of this installation")
+            finding.unchecked.append(f"scores under {name}: this installation has no such protocol")
         elif not protocol.clip:
             finding.unchecked.append(f"scores under {name}: it does not clip, and packed outputs are clipped")
         elif versions - {protocol_version(protocol)}:

@@ -72,7 +72,7 @@ def _by_layout(name: str, file: Path) -> dict[str, Tensor]:
     released = method.released(weights)
     if released is None:
         known = ", ".join(method.released_layouts)
-        raise ValueError(f"{file} is no released checkpoint of {name}: it holds {found(weights)}; known are: {known}")
+        raise ValueError(f"{file} is not a released checkpoint of {name}: it holds {found(weights)}; known are: {known}")
     return {name: tensor.contiguous() for name, tensor in released.items()}
 
 
@@ -100,7 +100,7 @@ def _compare(method: str, file: Path, released: Mapping[str, Tensor], wanted: Ma
     }
     if any(problems.values()):
         said = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
-        raise ValueError(f"{file} is no released checkpoint of {method}: {said}")
+        raise ValueError(f"{file} is not a released checkpoint of {method}: {said}")
 
 
 def _listed(names: list[str]) -> str:
@@ -115,7 +115,7 @@ def _from_pytorch(file: Path) -> dict[str, Tensor]:
     try:
         content = read_file(file)
     except ValueError as error:
-        raise ValueError(f"{file} is no PyTorch file of plain tensors: {error}") from error
+        raise ValueError(f"{file} is not a PyTorch file of plain tensors: {error}") from error
     for key in ("model_weight", "denoiser"):  # as AP-BSN's trainer saves it
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -143,7 +143,7 @@ def _from_tensorflow(file: Path) -> dict[str, Tensor]:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, MemoryError, SyntaxError) as error:
         raise ValueError(
-            f"{file} is no .npz of C-BSN's variables: {_why_unread(error)}; `denoisebench import-weights --help` shows how "
+            f"{file} is not an .npz of C-BSN's variables: {_why_unread(error)}; `denoisebench import-weights --help` shows how "
             "TensorFlow makes one"
         ) from error
     if strange := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
