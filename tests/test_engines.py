@@ -254,5 +254,5 @@ def test_a_node_without_the_runs_folder_is_told_so(ray: Ray, tmp_path: Path, cap
     assert work == Work(str(tmp_path), "s", ["a"], None, None, "continue", 3, [None], [1.5])
     with pytest.raises(LaunchError, match=r"does not see .*: set root to a folder that all nodes share"):
         ray_launcher.check_shared(work)
-    with pytest.raises(LaunchError, match="has no folder .*nowhere"):
+    with pytest.raises(LaunchError, match=r"has no folder .*nowhere"):
         ray_launcher._at(returned, ["1"], str(tmp_path / "nowhere"))
