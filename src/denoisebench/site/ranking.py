@@ -26,7 +26,7 @@ FEWEST_TABLES = 2
 class Ranking:
     """scores: (tables, methods), all of them there. ranks: mean rank of each method, 1 the best. p: Friedman's.
 
-    critical: ranks that differ by less are not distinguished (Nemenyi, 5 %). pairs: of two methods, the p value corrected by Holm.
+    critical: ranks that differ by less are not distinguished (Nemenyi, 5 %). pairs: of two methods, the p value after Holm.
     """
 
     methods: tuple[str, ...]
