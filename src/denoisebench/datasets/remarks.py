@@ -79,7 +79,7 @@ def _equal(images: Folder, looks: Looks) -> Iterator[str]:
 
 
 def _cut(images: Folder, looks: Looks) -> Iterator[str]:
-    """Crops that would count as independent samples."""
+    """Crops that would count as independent witnesses."""
     if not images.scene_is_said and (cut := looks_cut(images.names)):
         yield (
             f"{images.name}: {listed(cut)} look like cuts of one photograph, and count as photographs of their own in every test "

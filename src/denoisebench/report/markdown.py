@@ -34,7 +34,7 @@ were made is not known here.
 `oracle_selected`: its weights were chosen with clean images. `second_view`: trained on pairs of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
-method, noise or protocol has changed since it was computed; run it again. `per image`: trained anew on each image.
+method, noise or protocol has changed since it was computed; run it again. `per image`: learns anew from each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the
