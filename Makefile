@@ -12,7 +12,7 @@ demo: .venv/core  ## compare seven methods on photographs: runs/demo/report.html
 	$(BIN)/denoisebench run -m experiment=demo
 	$(BIN)/denoisebench report demo
 
-test: .venv/dev  ## run the tests, about 4 minutes on 2 cores
+test: .venv/dev  ## run the tests, about 9 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-slow: .venv/dev  ## run the learning and kill tests

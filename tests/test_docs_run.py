@@ -23,6 +23,7 @@ ELSEWHERE = {
     r"logger=wandb": "starts a server of its own: test_loggers",
     r"^import-weights": "needs a released checkpoint: test_cli",
     r"^submit": "needs the images of SIDD or DND: test_submit",
+    r"^export|method=(outputs|network)": "needs files made elsewhere: test_elsewhere, test_network_files",
     r"--config-dir DIR": "a template: test_plugins",
 }
 SMALL = ("dataset.crop=64", "budget=smoke", "trainer=cpu", "pictures=0")

@@ -1,10 +1,13 @@
 """Citations read from docstrings, and cards of trained networks."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.jobs import computed
 
@@ -13,6 +16,7 @@ from denoisebench.citations import Described, described, described_at
 from denoisebench.config import groups
 from denoisebench.datasets.catalogue import CATALOGUE
 from denoisebench.datasets.references import REFERENCES
+from denoisebench.site.card import card
 from denoisebench.site.cite import cited
 
 WITHOUT = {"noisy", "noise2clean", "network", "outputs"}  # no paper of their own
@@ -97,12 +101,17 @@ def test_the_card_of_a_trained_network(capsys: pytest.CaptureFixture[str]) -> No
         "public domain or CC0",
         "arXiv 2101.02824",
         "gaussian25",
-        "its budget is smoke".title()[:3],
-        "says nothing about",
+        "Its budget is smoke: it says nothing about the published method",
     ):
         assert part in text
     assert re.search(r"SHA-256 of the weights \| [0-9a-f]{64} ", text)
     assert re.search(r"\| default \| 3 \| \d\d\.\d\d \|", text)
+    names: dict[str, Any] = {"noisy": np.full((33, 34, 3), 0.5, np.float32)}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # as a reader would copy it
+    assert names["denoised"].shape == (33, 34, 3)
+    assert names["denoiser"].chosen.node["features"] != 48, "the recipe has another width than the YAML"
+    shutil.rmtree(cell.training)
+    assert "denoisebench.load('weights.pt', method='neighbor2neighbor', features=" in card(cell.folder)
     [other] = computed("method=tv", "dataset.crop=33", "pictures=0")
     assert cli.main(["card", other.key]) == 2
     assert "trained no network" in capsys.readouterr().err

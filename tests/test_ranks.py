@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ import torch
 from denoisebench import cli, config
 from denoisebench.cli import app
 from denoisebench.config.jobs import job_of, jobs
+from denoisebench.methods.sasl import SASL
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
@@ -75,6 +77,27 @@ def test_two_processes_learn_what_one_does(monkeypatch: pytest.MonkeyPatch) -> N
         about = json.loads((cell.training / "training.json").read_text())
         assert (about["devices"], about["reads"]["batches"]) == (devices, 3)
         assert json.loads((cell.folder / "manifest.json").read_text())["training_devices"] == devices
+
+
+@pytest.mark.slow
+def test_a_network_of_another_stage_stays_bit_equal_on_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of SASL's three steps is a stage's: it trains one network, and rank 0 sees the others as they were."""
+    parts = ("blind", "lan", "network")
+    states: list[dict[str, torch.Tensor]] = []
+    loss = SASL.loss
+
+    def watched(method: SASL, noisy: torch.Tensor, progress: float) -> torch.Tensor:
+        states.append({name: value.clone() for name, value in method.state_dict().items()})
+        return loss(method, noisy, progress)
+
+    monkeypatch.setattr(SASL, "loss", watched)
+    cell = computed("method=sasl", *(word for word in TWO if not word.startswith("method=")))
+    assert json.loads((cell.training / "training.json").read_text())["devices"] == 2
+    states.append(weights_of(cell))
+    for step, (before, after) in enumerate(pairwise(states)):
+        moved = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+        assert moved == {parts[step]}
+    assert len(states) == 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.errors import ConfigError, DataError
-from denoisebench.datasets.images import ImageSet
 
 TARGET = "_target_"
 
@@ -54,6 +53,8 @@ def instantiate(node: Mapping[str, Any], key: str, kind: type = object) -> Any:
     except FileNotFoundError as error:
         raise FileNotFoundError(_with_own_key(str(error), key)) from error
     except ValueError as error:
+        from denoisebench.datasets.images import ImageSet  # imports NumPy, which help and completion do without
+
         raise (DataError if kind is ImageSet else ConfigError)(_with_own_key(str(error), key)) from error
 
 

@@ -24,7 +24,7 @@ def check_keys(config: Container, file: str) -> None:
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{file} holds a list; expected keys with values, e.g. `_target_: my_module.MyClass`")
     if strange := [key for key in config if not isinstance(key, str)]:
-        raise ConfigError(f"{file}: the key {strange[0]} is not text; quote a name that YAML would read as something else")
+        raise ConfigError(f"{file}: the key {strange[0]} is no text; quote a name that YAML would read as something else")
 
 
 def _line(error: Exception) -> str:

@@ -220,7 +220,7 @@ def _check(entry: Entry, out: list[Path], archive: Path, staging: Path) -> None:
     for path in out:
         part = parts.get(str(PurePosixPath(path.relative_to(staging).parent)))
         if part and part.files and (problem := file_problem(entry, part, path)):
-            raise ValueError(f"{archive}: none of it is used: {path.name}: {problem}")
+            raise ValueError(f"{archive}: nothing of it is used: {path.name}: {problem}")
 
 
 def by_hand(name: str, root: Path) -> str:

@@ -1,19 +1,22 @@
 """The model card of a network that was trained here: what it is, what it learned from, how well it does, what it is not for."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from denoisebench.citations import described_at
+from denoisebench.config import conf_dir
 from denoisebench.datasets.catalogue import CATALOGUE
 from denoisebench.report.health import recorded
 from denoisebench.report.plain import markdown_table, markdown_text
-from denoisebench.report.published import set_of
+from denoisebench.report.published import base_of, set_of
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import read_rows
 from denoisebench.report.table import TAG_TEXTS, seconds_text, training_text
+from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
 
 
@@ -25,7 +28,13 @@ def card(folder: Path) -> str:
         raise ValueError(f"{folder}: {first['method']} trained no network here, so there is no model card")
     plain = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     manifest = recorded(folder / "manifest.json")
-    parts = [_title(first, plain), _weights(folder, first), _training(first, plain, manifest), _scores(rows), _limits(first)]
+    parts = [
+        _title(first, plain),
+        _weights(folder, first, plain),
+        _training(first, plain, manifest),
+        _scores(rows),
+        _limits(first),
+    ]
     return "\n\n".join(["\n".join(part) for part in parts]) + "\n"
 
 
@@ -37,7 +46,7 @@ def _title(row: Row, plain: Any) -> Iterator[str]:
         yield f"{about.told}"
 
 
-def _weights(folder: Path, row: Row) -> Iterator[str]:
+def _weights(folder: Path, row: Row, plain: Any) -> Iterator[str]:
     yield "## Weights\n"
     yield from markdown_table(["", ""], [[name, text] for name, text in (
         ("parameters", f"{float(row['parameters']):,.0f}" if row.get("parameters") else "not recorded"),
@@ -46,8 +55,34 @@ def _weights(folder: Path, row: Row) -> Iterator[str]:
         ("selected", row["selection"]), ("key of the cell", row["key"]), ("commit", row["commit"]),
     )], texts=(0, 1)).splitlines()  # fmt: skip
     yield "\n```python\nimport denoisebench\n"
-    yield f"denoiser = denoisebench.load('weights.pt', method='{row['method'].split('[')[0]}')"
+    settings = "".join(f", {key}={value!r}" for key, value in _needed(base_of(row["method"]), plain["method"]).items())
+    yield f"denoiser = denoisebench.load({_file(folder, row)!r}, method={base_of(row['method'])!r}{settings})"
     yield "denoised = denoiser(noisy)  # (H, W, C), uint8, uint16 or float in [0, 1]\n```"
+
+
+def _file(folder: Path, row: Row) -> str:
+    """Where the weights are, below this folder if they are; only their name if they are not on this machine."""
+    planned = read_plan(folder.resolve().parents[3]).get(row["key"])
+    file = planned.training / "weights.pt" if planned and planned.train_key else Path("weights.pt")
+    if not file.is_file():
+        return file.name
+    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
+
+
+def _needed(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without which the weights would not fit or the method would be another: those that its YAML does not say."""
+    path = Path(conf_dir()) / "method" / f"{name}.yaml"
+    usual = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    usual |= {"_target_": settings["_target_"], "channels": 3}
+    return {key: value for key, value in settings.items() if not _same(value, usual.get(key, ...))}
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values of a YAML are one; PyYAML reads 3e-4 as text."""
+    try:
+        return value == other or float(value) == float(other)
+    except (TypeError, ValueError):
+        return False
 
 
 def _training(row: Row, plain: Any, manifest: Any) -> Iterator[str]:
@@ -78,7 +113,7 @@ def _scores(rows: Sequence[Row]) -> Iterator[str]:
 
 def _limits(row: Row) -> Iterator[str]:
     yield "## Limits\n"
-    yield f"- It was trained on {row['trained_on']} under {row['train_noise']}; its output under other noise has not been tested."
+    yield f"- It was trained on {row['trained_on']} under {row['train_noise']}; the scores above are all that was tested."
     if row["budget"] != "paper":
         yield f"- Its budget is {row['budget']}: it says nothing about the published method."
     for tag in row["tags"].split():
