@@ -385,6 +385,9 @@ def test_a_method_may_have_a_name_that_yaml_reads_otherwise(
         ("noise=5", "no noise=5; "),
         ("method.nml.patch_size=5", "no key method.nml.patch_size: no method=nml; did you mean nlm"),
         ("study=null", "study=null is not valid; expected a text"),
+        ("study=20261126", "study=20261126 is not valid; expected a text, or quote it if it is one text: 'study=\"20261126\"'"),
+        ("study=1_000", "study=1_000 is not valid; expected a text, or quote it if it is one text: 'study=\"1_000\"'"),
+        ("study=1e5", "study=1e5 is not valid; expected a text, or quote it if it is one text: 'study=\"1e5\"'"),
         ("root=/proc/nope", "/proc/nope: No such file or directory"),
     ],
 )

@@ -467,6 +467,25 @@ def test_cells_under_an_agent_are_runs_of_their_own_and_say_of_which_sweep(agent
     assert {name: os.environ[name] for name in agent} == agent, "the agent's variables are gone for others"
 
 
+def test_other_variables_of_wandb_name_no_run_and_join_no_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    Path("theirs.yaml").write_text("wandb_version: 1\nseed: {value: 7}\nstray: {value: 1}\n")
+    wandb.teardown()
+    foreign = {"CONFIG_PATHS": "theirs.yaml", "NAME": "theirs", "RUN_GROUP": "theirs", "TAGS": "theirs", "PROJECT": "theirs"}
+    for name, value in foreign.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    cells = computed("method=noisy", "seed=0,1", "logger=wandb", "study=named", f"root={tmp_path}")
+    runs = offline_runs(tmp_path / "named")
+    assert runs.keys() == {run_id("named", cell.key) for cell in cells}
+    assert {one.config["seed"] for one in runs.values()} == {0, 1}
+    assert not any("stray" in one.config for one in runs.values())
+    assert "stopped" not in capfd.readouterr().err
+    wandb.teardown()
+
+
 def test_a_run_that_is_not_ours_is_never_written_to(
     agent: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,7 +137,10 @@ def test_a_report_notes_scores_that_no_denoiser_reaches(capsys: pytest.CaptureFi
     add_cell("cheat", {"a": math.inf, "b": 90.0, "c": 30.0})
     assert main(["report", str(STUDY)]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    note = "cheat on set, gaussian25, protocol default: 2 of 3 scores are beyond what a denoiser can reach (PSNR up to inf)"
+    note = (
+        "cheat on set, gaussian25, protocol default: 2 of 3 scores are beyond what a denoiser can reach "
+        "(PSNR up to inf; images: a, b)"
+    )
     assert told.count("beyond what a denoiser can reach") == 1
     assert note in told
     assert note in (STUDY / "report.html").read_text()

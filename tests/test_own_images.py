@@ -323,6 +323,18 @@ def test_composed_and_decomposed_names_are_one_name_with_one_noise() -> None:
         Folder(clean="both")
 
 
+def test_sets_and_patterns_are_composed_too() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    save(f"{decomposed}/{composed}_1.png", pixels())
+    images = Folder(clean=decomposed, scene=f"({decomposed})_.")
+    assert (images.name, images.scene(0)) == (composed, composed)
+    assert Folder(clean=decomposed, name=decomposed).name == composed
+    [first] = computed(*OWN, f"dataset.clean='{decomposed}'")
+    Path(decomposed).rename(composed)
+    [second] = computed(*OWN, f"dataset.clean='{composed}'")
+    assert first.key == second.key
+
+
 # ---------------------------------------------------------------------------------------- passed over, crop, selection
 
 

@@ -63,14 +63,17 @@ class _Validation(typing.TypedDict):
     images: Count
 
 
-def check_settings(plain: Mapping[str, Any]) -> None:
-    """Check the values of the top level and of `training`, and that every key is used. Raises: ConfigError."""
+def check_settings(plain: Mapping[str, Any], typed: Mapping[str, str] | None = None) -> None:
+    """Check the values of the top level and of `training`, and that every key is used.
+
+    typed: values as they were given, which says how to quote them. Raises: ConfigError.
+    """
     settings = typing.get_type_hints(_Settings, include_extras=True)
     for key in plain:
         if key not in {*settings, *PARTS}:
             raise ConfigError(f"no key {key}; {nearest(key, {*settings, *PARTS})}")
     for key, hint in settings.items():
-        check_value(key, plain[key], hint)
+        check_value(key, plain[key], hint, (typed or {}).get(key))
     for part, declared in (("training", _Training), ("validation", _Validation), ("trainer", _Trainer)):
         hints = typing.get_type_hints(declared, include_extras=True)
         for key, value in plain[part].items():
@@ -113,15 +116,15 @@ def _hints_of(cls: type) -> dict[str, Any]:
         return {}
 
 
-def check_value(key: str, value: Any, hint: Any) -> None:
-    """Raises: ConfigError if a value does not fit an annotation."""
+def check_value(key: str, value: Any, hint: Any, typed: str | None = None) -> None:
+    """typed: the value as it was given. Raises: ConfigError if it does not fit an annotation."""
     if not _fits(value, hint):
         choices = [str(choice) for part in _alternatives(hint) if get_origin(part) is Literal for choice in get_args(part)]
         named = all(get_origin(part) is Literal or part is types.NoneType for part in _alternatives(hint))
         expected = nearest(str(value), choices) if named and choices else f"expected {_spelled(hint)}"
+        shown = (typed or quoting.as_written(value)) if isinstance(value, bool | int | float | None) else value
         if str in _alternatives(hint) and isinstance(value, bool | int | float | None):
-            expected += f", {quoting.or_quote(f'{key}={quoting.as_written(value)}')}"
-        shown = quoting.as_written(value) if isinstance(value, bool | int | float | None) else value
+            expected += f", {quoting.or_quote(f'{key}={shown}')}"
         raise ConfigError(f"{key}={shown} is not valid; {expected}")
 
 

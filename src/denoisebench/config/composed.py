@@ -98,7 +98,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     config, hydra_own = composed(overrides)
     choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    check_settings(plain)
+    check_settings(plain, {key: value for key, _, value in (override.partition("=") for override in overrides)})
     paths.make_absolute(plain)
     own = own_overrides(overrides)
     plugins.find_classes(own_folders(own))

@@ -10,7 +10,7 @@ import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import Files, ImageSet, Look, fingerprint_of, look_at
-from denoisebench.datasets.listing import list_images, passed_over, shown
+from denoisebench.datasets.listing import composed, list_images, passed_over, shown
 from denoisebench.datasets.reading import Reading, image_size, middle
 from denoisebench.progress import track
 from denoisebench.ranges import Count, Positive
@@ -59,7 +59,7 @@ class Folder(ImageSet):
         every = tuple(self._noisy or self._clean or ())
         self.names = every[:first]
         own = name or _common_name([folder.resolve() for side, folder, _ in reversed(self._folders) if side != "second"])
-        self.name = own + (f"-first{first}" if first and first < len(every) else "") + (f"-crop{crop}" if crop else "")
+        self.name = composed(own) + (f"-first{first}" if first and first < len(every) else "") + (f"-crop{crop}" if crop else "")
         self.has_clean, self.has_noisy, self.has_second = (side in sides for side in ("clean", "noisy", "second"))
 
     def clean(self, index: int) -> np.ndarray:
@@ -192,7 +192,7 @@ def _range(white: float | None, black: float | None) -> tuple[float | None, floa
 
 def _pattern(scene: str | None) -> re.Pattern[str] | None:
     try:
-        pattern = None if scene is None else re.compile(scene)
+        pattern = None if scene is None else re.compile(composed(scene))
     except re.error as error:
         raise ValueError(f"dataset.scene={scene} is not a regular expression: {error}") from error
     if pattern is not None and not pattern.groups:

@@ -30,7 +30,7 @@ def list_images(folder: Path, key: str, suffix: str = "", *, recursive: bool = F
     if not folder.is_dir():
         raise FileNotFoundError(f"{key}={shown(folder)}: no such folder")
     files: dict[str, Path] = {}
-    ending = unicodedata.normalize("NFC", suffix)
+    ending = composed(suffix)
     for path in _files(folder, recursive=recursive):
         if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
@@ -64,6 +64,11 @@ def shown(name: PurePath | str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): one name, whichever form a file system keeps or a keyboard types."""
+    return unicodedata.normalize("NFC", name)
+
+
 def listed(names: Sequence[str]) -> str:
     """The first of these names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
@@ -71,7 +76,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _named(relative: Path) -> str:
-    return unicodedata.normalize("NFC", shown(relative.with_suffix("").as_posix()))
+    return composed(shown(relative.with_suffix("").as_posix()))
 
 
 def _files(folder: Path, *, recursive: bool) -> Iterator[Path]:

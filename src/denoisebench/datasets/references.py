@@ -21,6 +21,30 @@ REFERENCES: dict[str, Paper] = {
     "set14": Paper(
         ("Zeyde", "Elad", "Protter"), "On Single Image Scale-Up Using Sparse-Representations", "Curves and Surfaces", "2010"
     ),
+    "set12": Paper(
+        ("Zhang", "Zuo", "Chen", "Meng", "Zhang"),
+        "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising",
+        "TIP",
+        "2017",
+        "1608.03981",
+    ),
+    "bsd68": Paper(("Roth", "Black"), "Fields of Experts", "IJCV", "2009"),
+    "mcmaster": Paper(
+        ("Zhang", "Wu", "Buades", "Li"),
+        "Color demosaicking by local directional interpolation and nonlocal adaptive thresholding",
+        "JEI",
+        "2011",
+    ),
+    "urban100": Paper(
+        ("Huang", "Singh", "Ahuja"), "Single Image Super-Resolution from Transformed Self-Exemplars", "CVPR", "2015"
+    ),
+    "fmdd": Paper(
+        ("Zhang", "Zhu", "Nichols", "Wang", "Zhang", "Smith", "Howard"),
+        "A Poisson-Gaussian Denoising Dataset with Real Fluorescence Microscopy Images",
+        "CVPR",
+        "2019",
+        "1812.10366",
+    ),
     "polyu": Paper(
         ("Xu", "Li", "Liang", "Zhang", "Zhang"), "Real-world Noisy Image Denoising: A New Benchmark", "", "2018", "1804.02603"
     ),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from denoisebench.datasets.listing import listed
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.choices import choices
 from denoisebench.report.labs import Twice, twice
@@ -101,12 +102,13 @@ def _absurd(result: Result) -> list[str]:
     """Scores that no denoiser reaches."""
     notes = []
     for measure in MEASURES:
-        values = [value for row in result.rows if (value := row.get(measure.column)) is not None]
-        if count := sum(map(measure.is_absurd, values)):
-            most = measure.text(max(values, key=measure.goodness))
+        values = [(value, row["image"]) for row in result.rows if (value := row.get(measure.column)) is not None]
+        if found := [(value, image) for value, image in values if measure.is_absurd(value)]:
+            most = measure.text(max((value for value, _ in found), key=measure.goodness))
+            images = "" if result.is_mean else f"; images: {listed(list(dict.fromkeys(image for _, image in found)))}"
             notes.append(
-                f"{result.method} on {result.dataset}, {result.noise}, protocol {result.protocol}: {count} of {len(values)} "
-                f"scores are beyond what a denoiser can reach ({measure.title} up to {most}): does it see clean pixels?"
+                f"{result.method} on {result.dataset}, {result.noise}, protocol {result.protocol}: {len(found)} of {len(values)} "
+                f"scores are beyond what a denoiser can reach ({measure.title} up to {most}{images}): does it see clean pixels?"
             )
     return notes
 

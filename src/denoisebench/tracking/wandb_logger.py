@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 # What makes `wandb.init` take another run than the one it is asked for, as an agent of a sweep sets them.
 FOREIGN = (
     "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM",
-    "WANDB_LAUNCH", "WANDB_LAUNCH_CONFIG_PATH",
+    "WANDB_LAUNCH", "WANDB_LAUNCH_CONFIG_PATH", "WANDB_CONFIG_PATHS",
 )  # fmt: skip
 
 _OPEN: set[str] = set()
