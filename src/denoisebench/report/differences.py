@@ -23,8 +23,8 @@ def statistics_section(results: Sequence[Result], comparison: Comparison, place:
     assert comparison.best is not None
     base = comparison.baseline
     head = [sortable_head(text, kind) for text, kind in (("method", "text"), ("rank", "number"))]
-    head += _heads(f"less {comparison.best.method}", comparison.measure)
-    head += _heads(f"less {base.method}", comparison.measure) if base else []
+    head += _heads(f"minus {comparison.best.method}", comparison.measure)
+    head += _heads(f"minus {base.method}", comparison.measure) if base else []
     body = [_statistics_line(r, comparison) for r in results]
     images = all_images(results)
     marks = [{"data_method": r.method, "data_tags": "\n".join(tags_of(r, images))} for r in results]

@@ -132,7 +132,7 @@ def _statistics(report: Report, place: Place, comparison: Comparison) -> str:
         return f"{markdown_text(f'{place[0]}, {place[1]}')}: nothing to compare."
     best = comparison.best.method
     where = f"**{markdown_text(place[0])}**, {markdown_text(place[1])}, protocol `{place[2]}`"
-    title = f"{where}, less {markdown_text(best)} in {_unit(comparison)}:"
+    title = f"{where}, minus {markdown_text(best)} in {_unit(comparison)}:"
     head = ["method", "rank", "difference", "95 % interval", "corrected", "p (Holm)", "wins"]
     body = [
         [markdown_text(r.method), str(comparison.ranks.get(r.id, "")), *_cells(comparison.to_best.get(r.id), comparison.measure)]
