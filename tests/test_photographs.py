@@ -316,6 +316,7 @@ BAD = {
     "JPEG in TIFF": (_saved(RGB, "a.tif", compression="jpeg"), "its compression JPEG is not supported"),
     "integers of 32 bit": (_saved(Image.fromarray(photos.noisy("uint16", 1)[..., 0].astype(np.int32)), "a.tif"), "int32"),
     "cut off TIFF": (_bytes("a.tif", lambda: _encoded(RGB, "TIFF")[:4000]), "cannot be read as an image"),
+    "TIFF without a page": (_bytes("a.tif", lambda: _encoded(RGB, "TIFF")[:8]), "it is cut off"),
     "NaN": (_saved(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "a.tif"), "81 of its values are NaN"),
     "damaged raw": (_bytes("a.dng", lambda: b"II*\0"), "cannot be read as an image"),
 }  # fmt: skip

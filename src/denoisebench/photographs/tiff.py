@@ -4,6 +4,7 @@ So every tag, every other page, and whatever a camera maker put between them sta
 """
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS = 1, 5, 8, 32946, 32773
 DIFFERENCES, FLOAT_DIFFERENCES = 2, 3
 CLASSIC_END = 2**32
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # our errors say what it would log
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ def read(path: Path, content: bytes, page: int | None) -> Photo:
     """
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         count, number = len(file.pages), page or 1
+        if not count:
+            raise ValueError("it is cut off")
         if number > count:
-            raise PhotoError(f"it has {count} page{'s' * (count > 1)}: --page {number} is not there")
+            raise PhotoError(f"it has {count} page{'s' * (count != 1)}: --page {number} is not there")
         own: Any = file.pages[number - 1]
         _check_kind(own, file)
         layout, inverted = _layout(own), own.photometric == WHITE_IS_ZERO
