@@ -63,8 +63,7 @@ def read_image(path: Path, how: Reading | int, content: bytes | None = None) -> 
         else:
             image = _read_with_pillow(content)
     except Exception as error:  # whatever a decoder raises on a damaged file
-        said = re.sub(r"<_io.BytesIO[^>]*>", "", str(error)).strip()
-        raise ValueError(f"{shown(path)}: cannot be read as an image ({said}); replace it or take it away") from error
+        raise unreadable(path, error) from error
     image = _with_channels(image, how, path)
     return _in_range(image, how, path, content)
 
@@ -83,7 +82,13 @@ def image_size(path: Path) -> tuple[int, int]:
                 turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
                 return image.size if turned else (image.height, image.width)
         except Exception as error:  # whatever a decoder raises on a damaged file
-            raise ValueError(f"{shown(path)}: cannot be read as an image ({error}); replace it or take it away") from error
+            raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """What to say of a file that a decoder refused, without the Python objects that decoders name."""
+    said = re.sub(r" *<_io\.[^>]*>", "", str(error)).strip() or type(error).__name__
+    return ValueError(f"{shown(path)}: cannot be read as an image ({said}); replace it or take it away")
 
 
 def middle(image: np.ndarray, side: int | None) -> np.ndarray:
