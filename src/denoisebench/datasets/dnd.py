@@ -8,6 +8,7 @@ import numpy as np
 
 from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.places import find
+from denoisebench.progress import counted
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/downloads/"
 FOLDERS = ("DND/dnd_2017", "dnd_2017", "DND", "")
@@ -137,7 +138,7 @@ class DND(ImageSet):
         image = np.ascontiguousarray(part.T, dtype=np.float32)
         if not np.isfinite(image).all():
             raise ValueError(
-                f"{path}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite; fetch it again: {MEND}"
+                f"{path}: {counted(int(np.count_nonzero(~np.isfinite(image))), 'NaN or infinite value')}; fetch it again: {MEND}"
             )
         return image
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from denoisebench.datasets.listing import shown
 from denoisebench.datasets.tiff import TIFF_MARKS, range_said, read_tiff, tiff_size
+from denoisebench.progress import counted
 
 MAX_FLOAT = 4.0
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -156,7 +157,7 @@ def _in_range(image: np.ndarray, how: Reading, path: Path, content: bytes) -> np
     """Values whose meaning is known: integers of 8 or 16 bits, floats in [0, 1], and what is scaled as the reading says."""
     floats = np.issubdtype(image.dtype, np.floating)
     if floats and not np.isfinite(image).all():
-        raise ValueError(f"{shown(path)}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
+        raise ValueError(f"{shown(path)}: {counted(int(np.count_nonzero(~np.isfinite(image))), 'NaN or infinite value')}")
     integer_scale = how.scales and (how.white is None or how.white > 1) and np.issubdtype(image.dtype, np.integer)
     if image.dtype == np.uint8 or (image.dtype == np.uint16 and not integer_scale):
         return image
