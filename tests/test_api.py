@@ -129,7 +129,7 @@ def test_a_seed_repeats_and_the_callers_generators_stay() -> None:
         (np.zeros((5, 5), bool), TypeError, "bool has no known range"),
         (np.zeros((5, 5), np.int32), TypeError, "int32 has no known range"),
         (torch.zeros(5, 5, dtype=torch.int64), TypeError, "int64 has no known range"),
-        (np.full((5, 5), np.nan), ValueError, "25 values of the image are NaN"),
+        (np.full((5, 5), np.nan), ValueError, "the image has 25 NaN or infinite values"),
         (np.full((5, 5), 255.0), ValueError, "divide by the white level"),
         ([[0.5]], TypeError, "np.asarray"),
     ],

@@ -360,6 +360,15 @@ def test_a_key_of_a_method_that_no_cell_has_is_refused(capsys: pytest.CaptureFix
     assert main(["run", "-m", "method=noisy,nlm", "method.nlm.patch_size=3,5", "--plan", *SMALL]) == 0
 
 
+def test_a_key_that_one_method_of_a_sweep_lacks_names_those_that_have_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-m", "method=noisy,tv,nlm", "method.patch_size=5", "--plan", *SMALL]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("denoisebench: no key method.patch_size of method=noisy; ")
+    assert line.endswith("; nlm of this sweep can be given it: method.nlm.patch_size=VALUE")
+    assert main(["run", "-m", "method=noisy,tv", "method.patch_size=5", "--plan", *SMALL]) == 2
+    assert "of this sweep" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["nan", "null", "yes", "true", "1e3"])
 def test_a_method_may_have_a_name_that_yaml_reads_otherwise(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

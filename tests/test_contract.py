@@ -348,6 +348,11 @@ def test_what_breaks_a_point_is_told_in_a_line(cls: type[Denoiser], found: str) 
     assert all("\n" not in line for line in lines)
 
 
+@pytest.mark.parametrize(("cls", "found"), [(Cheats, "reads clean images at test"), (InPlace, "changes its input")])
+def test_one_fault_is_one_line(cls: type[Denoiser], found: str) -> None:
+    assert list(findings(as_subject(cls))) == [found]
+
+
 def test_an_image_learner_that_keeps_weights_is_told() -> None:
     assert list(contract.anew(as_subject(Carries))) == ["does not start anew for each image: `reset` leaves weights as they were"]
 

@@ -57,6 +57,23 @@ def test_what_is_chosen_is_part_of_the_name_and_fingerprint(tmp_path: Path) -> N
         DND(root=root, mode="whole", margin=3)
 
 
+def test_a_crop_is_the_middle_of_each_box_and_no_submission(tmp_path: Path) -> None:
+    root, _ = make_dnd(tmp_path)
+    boxes, cut = DND(root=str(root)), DND(root=str(root), crop=6, margin=1)
+    assert (cut.name, cut.is_whole) == ("dnd-40boxes-margin1-crop6", False)
+    assert len({images.fingerprint for images in (boxes, cut, DND(root=str(root), margin=1))}) == 3
+    for index in (0, 25):
+        [(name, rows, columns)] = cut.inner(index)
+        assert name == cut.names[index]
+        assert cut.size(index) == cut.noisy(index).shape[:2]
+        np.testing.assert_array_equal(cut.noisy(index)[rows, columns], boxes.noisy(index)[5:11, 5:11])
+    with pytest.raises(ValueError, match=r"leave it out with dataset\.mode=whole"):
+        DND(root=str(root), mode="whole", crop=6)
+    for crop, said in ((0, "is a number above 0"), (17, "larger than a box")):
+        with pytest.raises(ValueError, match=said):
+            DND(root=str(root), crop=crop, margin=9)
+
+
 def test_reading_a_box_reads_that_box(tmp_path: Path) -> None:
     root, _ = make_dnd(tmp_path, images=1, height=2000, width=3000)
     path = root / "DND" / "dnd_2017" / "images_srgb" / "0001.mat"

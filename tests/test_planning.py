@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -231,17 +232,46 @@ def test_a_checkpoint_that_does_not_fit_is_told_when_it_is_planned(run: Any, pho
     code, said = run("method=noise2clean", f"checkpoint={tmp_path / 'w.pt'}", *own(photos))
     assert code == 2
     assert "does not fit Noise2Clean" in said
+    weights = jobs(["method=noise2clean", "training.steps=2", *own(photos)], multirun=False)[0].method.make().state_dict()
+    torch.save({name: torch.full_like(values, torch.nan) for name, values in weights.items()}, tmp_path / "nan.pt")
+    code, said = run("method=noise2clean", f"checkpoint={tmp_path / 'nan.pt'}", *own(photos))
+    assert code == 2
+    assert "nan.pt does not fit Noise2Clean with these settings: it has NaN or infinite numbers in network" in said
     assert "impossible: " in run("method=noise2clean", f"checkpoint={tmp_path / 'w.pt'}", *own(photos), "--plan")[1]
 
 
 def test_offending_files_of_a_folder_are_listed_before_anything_runs(run: Any, photos: Path) -> None:
     picture(photos / "gray.png", 40, 48)
     (photos / "text.png").write_text("no image")
+    picture(photos / "cut.png", 40, 48, 3)
+    (photos / "cut.png").write_bytes((photos / "cut.png").read_bytes()[:2000])
+    tifffile.imwrite(photos / "z.tif", np.linspace(-1.6, 2, 40 * 48 * 3, dtype=np.float32).reshape(40, 48, 3), photometric="rgb")
     code, said = run("method=noisy", *own(photos))
     assert code == 2
-    assert "2 files cannot be used" in said
+    assert "4 files cannot be used" in said
     assert "gray.png: is gray, and this data set is read as RGB" in said
-    assert "text.png: cannot be read as an image" in said
+    assert "text.png: cannot be read as an image (cannot identify image file)" in said
+    assert "cut.png: cannot be read as an image (" in said
+    assert "z.tif: its float values span -1.6 to 2, expected [0, 1]: dataset.white and dataset.black say" in said
+    code, said = run("-m", "method=noisy", *own(photos), "--plan")
+    assert code == 0
+    assert "impossible: dataset photos: 4 files cannot be used" in said
+
+
+def test_offending_files_of_a_standard_set_are_listed_before_anything_runs(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DENOISEBENCH_DATA", str(tmp_path))
+    for number in range(1, 25):
+        picture(tmp_path / "Kodak24" / f"kodim{number:02d}.png", 33, 40, 3)
+    assert "impossible" not in run("-m", "method=noisy", "dataset=kodak", "--plan")[1]
+    picture(tmp_path / "Kodak24" / "kodim03.png", 33, 40)
+    (tmp_path / "Kodak24" / "kodim05.png").write_bytes(b"")
+    assert "impossible: dataset kodak: 2 files cannot be used" in run("-m", "method=noisy", "dataset=kodak", "--plan")[1]
+    code, said = run("method=noisy", "dataset=kodak")
+    assert code == 2
+    assert "kodim03.png: is gray" in said
+    assert "kodim05.png: cannot be read as an image" in said
 
 
 def test_the_pair_of_another_size_is_told_before_anything_runs(run: Any, photos: Path, tmp_path: Path) -> None:

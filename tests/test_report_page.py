@@ -407,6 +407,23 @@ def test_a_phone_sees_that_a_table_goes_on(driven: Browser) -> None:
     driven.wait(f"{hint}.hidden")
 
 
+def test_a_phone_sees_that_crops_go_on_and_each_error_lies_under_its_crop(driven: Browser) -> None:
+    three_methods()
+    write_report([STUDY])
+    driven.open(PAGE, 390, 844, phone=True)
+    driven.wait("document.querySelectorAll('#crops button.crop').length === 4")
+    driven.click("#next")
+    hint = "document.querySelector('#crops .scroll').nextElementSibling"
+    driven.wait(f"!{hint}.hidden && {hint}.textContent.includes('right')")
+    driven.value("document.querySelector('#crops .scroll').scrollLeft = 1e6")
+    driven.wait(f"{hint}.hidden")
+    tile = "document.querySelector('#crops tr:nth-child(%d) td:nth-child(2) .crop').getBoundingClientRect()"
+    places = f"(box => [box.left, box.width, box.height])({tile})"
+    assert driven.value(places % 2) == driven.value(places % 3)
+    assert driven.value("document.documentElement.scrollWidth") <= 390
+    assert not driven.problems
+
+
 def test_how_to_read_this_shows_no_backticks() -> None:
     add_cell("alpha", {"a": 30.0})
     write_report([STUDY])

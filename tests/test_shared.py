@@ -28,13 +28,19 @@ SMALL = ("dataset.crop=33", "trainer=cpu", "pictures=0")
 # --- Workers ------------------------------------------------------------------------------------------------------
 
 PARENT = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
 from denoisebench.study.workers import end_with_parent
 
 def child(late):
     print(os.getpid(), flush=True)
-    time.sleep(late)
+    asked = []
+    if late < 0:
+        signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    time.sleep(max(late, 0))
     end_with_parent()
+    while late < 0 and not asked:
+        time.sleep(0.05)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(60)
 
 process = multiprocessing.get_context("fork").Process(target=child, args=(float(sys.argv[1]),))
@@ -52,7 +58,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
-@pytest.mark.parametrize("late", [0.0, 1.0], ids=["at work", "still loading"])
+@pytest.mark.parametrize("late", [0.0, 1.0, -1.0], ids=["at work", "still loading", "a training that saves"])
 def test_a_worker_ends_when_its_parent_is_killed(late: float) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(late)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
@@ -61,7 +67,7 @@ def test_a_worker_ends_when_its_parent_is_killed(late: float) -> None:
         time.sleep(0.3)
         parent.kill()
         parent.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20  # workers of joblib would wait for more work, for ever
         while is_running(worker) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not is_running(worker)

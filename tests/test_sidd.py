@@ -142,6 +142,11 @@ def test_frames_pair_with_their_clean_partners(tmp_path: Path) -> None:
     assert len(images.names) == 6
     assert images.size(0) == images.noisy(0).shape[:2] == images.clean(0).shape[:2] == (70, 100)
     assert not np.array_equal(images.noisy(0), images.clean(0))
+    cut = SIDDMedium(root=str(tmp_path), crop=32)
+    assert (cut.name, cut.size(0)) == ("sidd_medium_frames-crop32", (32, 32))
+    assert cut.fingerprint != images.fingerprint
+    for side in ("noisy", "clean"):
+        np.testing.assert_array_equal(getattr(cut, side)(1), getattr(images, side)(1)[19:51, 34:66])
     partner = images.partner(images.frames[2])
     partner.unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(str(partner))):

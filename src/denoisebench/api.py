@@ -31,6 +31,7 @@ from denoisebench.denoiser import ImageDenoiser
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
 from denoisebench.networks.layout import read_file, unwrapped
 from denoisebench.noise import Real
+from denoisebench.progress import counted
 from denoisebench.report.rows import find_study, read_study
 from denoisebench.scoring.kept import as_stored, in_16_bit, values_of
 from denoisebench.seeding import isolated_rng, seed_from
@@ -197,7 +198,7 @@ def trained_on(images: ImageSet, chosen: Chosen, folder: Path, *, seed: int = 0,
     training = Training(**chosen.training)
     data = DataModule(images, Real(), seed, train=TrainingData(images, Real(), training, network.target))
     engine = Engine("gpu" if _device(device).type == "cuda" else "cpu", checkpoint_s=60)
-    trained(network, data, folder, Course(seed, engine), Told(f"training {chosen.name} on {len(images.names)} images"))
+    trained(network, data, folder, Course(seed, engine), Told(f"training {chosen.name} on {counted(len(images.names), 'image')}"))
     return Denoiser(chosen, network)
 
 

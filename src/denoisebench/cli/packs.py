@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench.cli.messages import loading, refused
+from denoisebench.progress import counted
 
 if TYPE_CHECKING:
     from denoisebench.verify.pack import Draw, Verdict
@@ -47,7 +48,7 @@ def pack(
             folder, path, Author(licence=licence, **{key: text for key, text in stated.items() if text}), images=images
         )
     outputs = ", with their outputs" if images else ""
-    print(f"wrote {path}: {len(head.cells)} cells{outputs}; {len(head.not_packed)} unfinished ones left out")
+    print(f"wrote {path}: {counted(len(head.cells), 'cell')}{outputs}; {len(head.not_packed)} unfinished left out")
     if not (author and contact):
         print("note: it does not say who made it: add --author and --contact", file=sys.stderr)
     return 0
@@ -100,5 +101,5 @@ def _print_verdict(verdict: "Verdict", draw: "Draw") -> None:
     for fault in verdict.faults:
         console.print(f"contradicted {fault}", style="red", markup=False)
     if draw.count:
-        console.print(f"{len(verdict.drawn)} cells computed again, drawn with --seed {draw.seed}", markup=False)
+        console.print(f"{counted(len(verdict.drawn), 'cell')} computed again, drawn with --seed {draw.seed}", markup=False)
     console.print(verdict.counts, markup=False)

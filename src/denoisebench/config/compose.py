@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from denoisebench.config import hydra_internals, quoting, resolvers
-from denoisebench.config.errors import ConfigError, nearest
+from denoisebench.config.errors import ConfigError, UnknownKeyError, nearest
 from denoisebench.config.places import NO_GROUPS, conf_dir, groups, own_overrides, search_path
 
 SETTINGS = ("launcher", "on_error", "shard")
@@ -128,7 +128,8 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
         try:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except (ConfigAttributeError, ConfigKeyError):
-            raise ConfigError(no_such_key(override.key_or_group, overrides)) from None
+            key = override.key_or_group
+            raise UnknownKeyError(no_such_key(key, overrides), key) from None
     return config, own
 
 

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf, flag_override
 
 from denoisebench.config import paths, plugins
 from denoisebench.config.checks import check_settings
-from denoisebench.config.compose import SETTINGS, compose, composed, user_errors
-from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, nearest
+from denoisebench.config.compose import SCOPED, SETTINGS, compose, composed, known_keys, user_errors
+from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, UnknownKeyError, nearest
 from denoisebench.config.grids import expand
 from denoisebench.config.places import brought, groups, own_folders, own_overrides
 from denoisebench.config.quoting import quoted
@@ -52,7 +52,11 @@ def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
 
     Raises: ConfigError, whose text names the nearest valid choices.
     """
-    result = [compose_one(own) for own in expand(overrides, multirun=multirun)]
+    jobs = expand(overrides, multirun=multirun)
+    try:
+        result = [compose_one(own) for own in jobs]
+    except UnknownKeyError as error:
+        raise ConfigError(f"{error}{_who_has(error.key, jobs)}") from error
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
     if multirun and any(one.plain["trainer"]["devices"] != 1 for one in result):
@@ -60,6 +64,14 @@ def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
     if len({one.launch for one in result}) > 1:
         raise ConfigError(f"one sweep has one launcher: {', '.join(sorted({o for one in result for o in one.launch}))}")
     return result
+
+
+def _who_has(key: str, jobs: Sequence[Sequence[str]]) -> str:
+    """The methods (or noises, or data sets) of a sweep that have the key that another of them lacks."""
+    part, _, rest = key.partition(".")
+    choices = {line: job for job in jobs for line in job if line.partition("=")[0] == part}
+    having = [line.partition("=")[2] for line, job in choices.items() if part in SCOPED and key in known_keys(job)]
+    return f"; {' and '.join(having)} of this sweep can be given it: {part}.{having[0]}.{rest}=VALUE" if having else ""
 
 
 def compose_one(overrides: Sequence[str]) -> Composed:

@@ -18,6 +18,14 @@ class DataError(ConfigError):
     """A set of images that is not available as requested; other cells of a sweep may still run."""
 
 
+class UnknownKeyError(ConfigError):
+    """key: as given, of a choice of its group that has no such parameter."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class LaunchError(Exception):
     """A sweep ended before all its cells were computed."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisebench.datasets.images import ImageSet, fingerprint_of, hash_of
 from denoisebench.datasets.reading import MAX_FLOAT
+from denoisebench.progress import counted
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 WHITES = {torch.uint8: 255, torch.uint16: 65535}
@@ -73,7 +74,9 @@ def _unit(planes: Tensor) -> Tensor:
         raise _no_range(planes.dtype)
     unit = planes.to(torch.float32, copy=True).contiguous()
     if not bool(torch.isfinite(unit).all()):
-        raise ValueError(f"{int((~torch.isfinite(unit)).sum())} values of the image are NaN or infinite: replace them first")
+        raise ValueError(
+            f"the image has {counted(int((~torch.isfinite(unit)).sum()), 'NaN or infinite value')}: replace them first"
+        )
     if (reach := float(unit.abs().max())) > MAX_FLOAT:
         raise ValueError(f"float values reach {reach:g}, expected the nominal range [0, 1]: divide by the white level first")
     return unit

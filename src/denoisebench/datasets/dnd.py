@@ -6,8 +6,9 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.places import find
+from denoisebench.progress import counted
 from denoisebench.ranges import Count, Number
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/downloads/"
@@ -27,7 +28,8 @@ class DND(ImageSet):
     in them, `is_whole` whether it is all of the set as published. Reading a box reads that box. Float32, nominal range
     [0, 1]. The choice is marked in the set's name.
 
-    root: folder of data sets; `data` is searched after it. first: so many images.
+    root: folder of data sets; `data` is searched after it. first: so many images. crop: side of a square from the middle of
+    each box, which is all that is scored then.
 
     Raises: FileNotFoundError or ValueError that name the file and the command that mends it.
     """
@@ -42,14 +44,18 @@ class DND(ImageSet):
         root: str = "data",
         first: Count | None = None,
         channels: Literal[3] = 3,
+        crop: Count | None = None,
     ) -> None:
-        if first is not None and first < 1:
-            raise ValueError(f"dataset.first is a number above 0, or null for all, not {first}")
+        check_selection(first, crop)
+        if crop is not None and mode == "whole":
+            raise ValueError(f"dataset.crop={crop} cuts boxes: leave it out with dataset.mode=whole")
         if margin < 0 or (margin and mode == "whole"):
             raise ValueError(f"dataset.margin is a number of pixels around boxes, and 0 with dataset.mode=whole, not {margin}")
-        self.which, self.mode, self.margin, self.channels = which, mode, margin, channels
+        self.which, self.mode, self.margin, self.channels, self.crop = which, mode, margin, channels, crop
         self._folder = find("dnd", root, FOLDERS, ["info.mat", "images_srgb"])
         self.boxes = read_boxes(self._folder / "info.mat")
+        if crop is not None and crop > min(self._sides()):
+            raise ValueError(f"dataset.crop={crop} is larger than a box of {self._folder}, of {min(self._sides())} pixels")
         if mode == "boxes":
             every = [(image, box) for image, boxes in enumerate(self.boxes) for box in range(len(boxes))]
             names = [f"{image + 1:04d}_{box + 1:02d}" for image, box in every]
@@ -65,17 +71,20 @@ class DND(ImageSet):
         self._files, self._known = files, Files()
         self._sizes = {image: _size(self._file(image)) for image, _ in self._index}
         self._in_bounds()
-        self.is_whole = self._as_published() and len(self.names) == len(every)
+        self.is_whole = self._as_published() and len(self.names) == len(every) and crop is None
         self.name = (
             "dnd"
             + ("" if self._as_published() else f"-{sum(map(len, self.boxes))}boxes")
             + ("-whole" if mode == "whole" else f"-margin{margin}" if margin else "")
             + (f"-first{first}" if first and first < len(every) else "")
+            + (f"-crop{crop}" if crop else "")
         )
 
     def _as_published(self) -> bool:
-        sides = {side for boxes in self.boxes for top, left, bottom, right in boxes for side in (bottom - top, right - left)}
-        return [len(boxes) for boxes in self.boxes] == [BOXES] * IMAGES and sides == {SIDE}
+        return [len(boxes) for boxes in self.boxes] == [BOXES] * IMAGES and self._sides() == {SIDE}
+
+    def _sides(self) -> set[int]:
+        return {side for boxes in self.boxes for top, left, bottom, right in boxes for side in (bottom - top, right - left)}
 
     def _file(self, image: int) -> Path:
         return self._folder / "images_srgb" / f"{image + 1:04d}.mat"
@@ -95,9 +104,16 @@ class DND(ImageSet):
         height, width = self._sizes[image]
         if self.mode == "whole":
             return 0, 0, height, width
-        top, left, bottom, right = self.boxes[image][box]
+        top, left, bottom, right = self._scored(image, box)
         grown = self.margin
         return max(top - grown, 0), max(left - grown, 0), min(bottom + grown, height), min(right + grown, width)
+
+    def _scored(self, image: int, box: int) -> Box:
+        """A box, or the middle of it."""
+        top, left, bottom, right = self.boxes[image][box]
+        height, width = (side if self.crop is None else min(side, self.crop) for side in (bottom - top, right - left))
+        top, left = top + (bottom - top - height) // 2, left + (right - left - width) // 2
+        return top, left, top + height, left + width
 
     def inner(self, index: int) -> list[tuple[str, slice, slice]]:
         """The scored boxes in an image: their names `0001_01`, rows and columns."""
@@ -105,7 +121,7 @@ class DND(ImageSet):
         top, left, _, _ = self._outer(index)
         return [
             (f"{image + 1:04d}_{number + 1:02d}", slice(b[0] - top, b[2] - top), slice(b[1] - left, b[3] - left))
-            for number, b in enumerate(self.boxes[image])
+            for number, b in ((number, self._scored(image, number)) for number in range(len(self.boxes[image])))
             if box in (number, -1)
         ]
 
@@ -123,7 +139,7 @@ class DND(ImageSet):
         image = np.ascontiguousarray(part.T, dtype=np.float32)
         if not np.isfinite(image).all():
             raise ValueError(
-                f"{path}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite; fetch it again: {MEND}"
+                f"{path}: {counted(int(np.count_nonzero(~np.isfinite(image))), 'NaN or infinite value')}; fetch it again: {MEND}"
             )
         return image
 
@@ -139,7 +155,8 @@ class DND(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of("dnd", self.mode, self.margin, self.names, self.boxes, *map(self._known.hash, self._files))
+        crop = [("crop", self.crop)] if self.crop else []
+        return fingerprint_of("dnd", self.mode, self.margin, self.names, self.boxes, *map(self._known.hash, self._files), *crop)
 
     @property
     def files(self) -> tuple[Path, ...]:

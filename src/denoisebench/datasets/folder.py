@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, Look, fingerprint_of, look_at
+from denoisebench.datasets.images import Files, ImageSet, Look, check_selection, fingerprint_of, look_at
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
 from denoisebench.datasets.reading import Reading, image_size, middle
 from denoisebench.progress import track
@@ -150,11 +150,12 @@ class Folder(ImageSet):
         return self._files.paths
 
     def damaged(self) -> list[str]:
-        """By their headers, and only where those are right by all of their content."""
+        """By their headers, and of those whose header is right by all of their content."""
         sides = [{name: files[name] for name in self.names} for files in (self._clean, self._noisy, self._second) if files]
-        if told := damaged_files(sides, self._how):
-            return told
-        return [look for side in self.looks().values() for _, look in side.values() if isinstance(look, str)]
+        by_header = damaged_files(sides, self._how)
+        known = {path for path, _ in by_header}
+        looks = [seen for side in self.looks().values() for seen in side.values()]
+        return [line for _, line in by_header] + [look for path, look in looks if isinstance(look, str) and path not in known]
 
     @property
     def fingerprint(self) -> str:
@@ -179,9 +180,7 @@ class Folder(ImageSet):
 def _check_selection(channels: int, first: int | None, crop: int | None) -> None:
     if channels not in (1, 3):
         raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
-    for key, value in (("first", first), ("crop", crop)):
-        if value is not None and value < 1:
-            raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+    check_selection(first, crop)
 
 
 def _range(white: float | None, black: float | None) -> tuple[float | None, float | None]:

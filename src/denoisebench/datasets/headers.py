@@ -42,25 +42,25 @@ def _channels(path: Path) -> int | None:
             return 1 if image.mode in GRAY_MODES else 3 if image.mode in COLOUR_MODES else None
 
 
-def damaged_files(sides: Sequence[Mapping[str, Path]], how: Reading) -> list[str]:
-    """A line for each file, by the name of its image, that cannot be read so, or whose partner has another size."""
+def damaged_files(sides: Sequence[Mapping[str, Path]], how: Reading) -> list[tuple[Path, str]]:
+    """Files, by the names of their images, that cannot be read so, or whose partner has another size: each with a line on it."""
     return list(_damaged(sides, how))
 
 
-def _damaged(sides: Sequence[Mapping[str, Path]], how: Reading) -> Iterator[str]:
+def _damaged(sides: Sequence[Mapping[str, Path]], how: Reading) -> Iterator[tuple[Path, str]]:
     first: dict[str, tuple[Path, Header]] = {}
     readable = (None, 1, 3) if how.to_gray else (None, how.channels)
     for name, path in ((name, path) for side in sides for name, path in side.items()):
         try:
             header = header_of(path)
         except (OSError, ValueError) as error:
-            yield str(error)
+            yield path, str(error)
             continue
         if header.channels not in readable:
-            yield f"{shown(path)}: is {KINDS[header.channels or 0]}, and this data set is read as {KINDS[how.channels]}"
+            yield path, f"{shown(path)}: is {KINDS[header.channels or 0]}, and this data set is read as {KINDS[how.channels]}"
         partner, other = first.setdefault(name, (path, header))
         if (header.height, header.width) != (other.height, other.width):
-            yield f"{shown(path)} is {_size(header)}, its partner {shown(partner)} {_size(other)}"
+            yield path, f"{shown(path)} is {_size(header)}, its partner {shown(partner)} {_size(other)}"
 
 
 def _size(header: Header) -> str:

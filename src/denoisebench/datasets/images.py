@@ -73,6 +73,13 @@ class ImageSet(ABC):
         cuts of one file. Sets that share one share a scene. (A recompressed copy is another photograph.)"""
 
 
+def check_selection(first: int | None, crop: int | None) -> None:
+    """Raises: ValueError for numbers that choose nothing."""
+    for key, value in (("first", first), ("crop", crop)):
+        if value is not None and value < 1:
+            raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+
+
 def photographs_shared(first: ImageSet, second: ImageSet) -> int:
     """How many photographs two sets share: by name where their names tell, else by equal pixels."""
     shared = first.sources & second.sources

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from denoisebench.datasets.listing import shown
 from denoisebench.datasets.tiff import TIFF_MARKS, range_said, read_tiff, tiff_size
+from denoisebench.progress import counted
 
 MAX_FLOAT = 4.0
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -63,8 +64,7 @@ def read_image(path: Path, how: Reading | int, content: bytes | None = None) -> 
         else:
             image = _read_with_pillow(content)
     except Exception as error:  # whatever a decoder raises on a damaged file
-        said = re.sub(r"<_io.BytesIO[^>]*>", "", str(error)).strip()
-        raise ValueError(f"{shown(path)}: cannot be read as an image ({said}); replace it or take it away") from error
+        raise unreadable(path, error) from error
     image = _with_channels(image, how, path)
     return _in_range(image, how, path, content)
 
@@ -83,7 +83,13 @@ def image_size(path: Path) -> tuple[int, int]:
                 turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
                 return image.size if turned else (image.height, image.width)
         except Exception as error:  # whatever a decoder raises on a damaged file
-            raise ValueError(f"{shown(path)}: cannot be read as an image ({error}); replace it or take it away") from error
+            raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """What to say of a file that a decoder refused, without the Python objects that decoders name."""
+    said = re.sub(r" *<_io\.[^>]*>", "", str(error)).strip() or type(error).__name__
+    return ValueError(f"{shown(path)}: cannot be read as an image ({said}); replace it or take it away")
 
 
 def middle(image: np.ndarray, side: int | None) -> np.ndarray:
@@ -151,7 +157,7 @@ def _in_range(image: np.ndarray, how: Reading, path: Path, content: bytes) -> np
     """Values whose meaning is known: integers of 8 or 16 bits, floats in [0, 1], and what is scaled as the reading says."""
     floats = np.issubdtype(image.dtype, np.floating)
     if floats and not np.isfinite(image).all():
-        raise ValueError(f"{shown(path)}: {np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
+        raise ValueError(f"{shown(path)}: {counted(int(np.count_nonzero(~np.isfinite(image))), 'NaN or infinite value')}")
     integer_scale = how.scales and (how.white is None or how.white > 1) and np.issubdtype(image.dtype, np.integer)
     if image.dtype == np.uint8 or (image.dtype == np.uint16 and not integer_scale):
         return image

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from denoisebench.datasets.images import Files, ImageSet, file_hash, fingerprint_of, hash_of
+from denoisebench.datasets.images import Files, ImageSet, check_selection, file_hash, fingerprint_of, hash_of
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import middle
@@ -149,6 +149,7 @@ class SIDDMedium(ImageSet):
     """The 320 frames of SIDD-Medium and their clean partners, tens of megapixels each; `Prepared` trains faster.
 
     root: folder of data sets; `data` is searched after it. first: so many frames, in the order of their names.
+    crop: side of a square from the middle of each.
 
     Raises: FileNotFoundError or ValueError that name the file and the command that mends it.
     """
@@ -156,11 +157,11 @@ class SIDDMedium(ImageSet):
     has_clean = has_noisy = True
 
     def __init__(
-        self, which: Literal["sidd"] = "sidd", root: str = "data", first: Count | None = None, channels: Literal[3] = 3
-    ) -> None:
-        if first is not None and first < 1:
-            raise ValueError(f"dataset.first is a number above 0, or null for all, not {first}")
-        self.which, self.channels = which, channels
+        self, which: Literal["sidd"] = "sidd", root: str = "data", first: Count | None = None, channels: Literal[3] = 3,
+        crop: Count | None = None,
+    ) -> None:  # fmt: skip
+        check_selection(first, crop)
+        self.which, self.channels, self.crop = which, channels, crop
         data = find("sidd_medium", root, MEDIUM_FOLDERS, ["Data"]) / "Data"
         frames = sorted(data.glob(f"*/{NOISY_FRAMES}"), key=lambda path: path.name)
         if not frames:
@@ -173,6 +174,7 @@ class SIDDMedium(ImageSet):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"{data}: frames of one name in several scenes: {', '.join(twice[:5])}")
         self.name = "sidd_medium_frames" + (f"-first{first}" if first and first < len(frames) else "")
+        self.name += f"-crop{crop}" if crop else ""
 
     @staticmethod
     def partner(noisy: Path) -> Path:
@@ -184,13 +186,13 @@ class SIDDMedium(ImageSet):
         return self._frames
 
     def noisy(self, index: int) -> np.ndarray:
-        return self._known.image(self._frames[index], 3)
+        return middle(self._known.image(self._frames[index], 3), self.crop)
 
     def clean(self, index: int) -> np.ndarray:
         path = self.partner(self._frames[index])
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the clean partner of {self._frames[index].name} is missing")
-        return self._known.image(path, 3)
+        return middle(self._known.image(path, 3), self.crop)
 
     def scene(self, index: int) -> str:
         return self._frames[index].parent.name
@@ -199,14 +201,16 @@ class SIDDMedium(ImageSet):
         path = self._frames[index]
         try:
             with Image.open(path) as image:  # the header alone: asked for its EXIF data, Pillow decodes the whole frame
-                return image.height, image.width
+                height, width = image.height, image.width
         except OSError as error:
             raise ValueError(f"{path}: cannot be read as an image ({error}); fetch it again") from error
+        return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
 
     @property
     def fingerprint(self) -> str:
         files = [file for path in self._frames for file in (path, self.partner(path)) if file.is_file()]
-        return fingerprint_of(*((path.stem, path.stat().st_size, self._known.hash(path)) for path in files))
+        crop = [("crop", self.crop)] if self.crop else []
+        return fingerprint_of(*((path.stem, path.stat().st_size, self._known.hash(path)) for path in files), *crop)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, fingerprint_of, pixel_hash
+from denoisebench.datasets.headers import damaged_files
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of, pixel_hash
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.places import in_any_case
-from denoisebench.datasets.reading import gray_of, image_size, middle
+from denoisebench.datasets.reading import Reading, gray_of, image_size, middle
 from denoisebench.ranges import Count
 
 SetName = Literal[
@@ -162,9 +163,7 @@ class Standard(ImageSet):
     ) -> None:
         if which not in SETS:
             raise ValueError(f"dataset.which is one of {', '.join(SETS)}, not {which!r}")
-        for key, value in (("first", first), ("crop", crop)):
-            if value is not None and value < 1:
-                raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+        check_selection(first, crop)
         if channels not in (1, 3):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]
@@ -216,6 +215,12 @@ class Standard(ImageSet):
     def size(self, index: int) -> tuple[int, int]:
         height, width = image_size(self._files[self.names[index]][0])
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
+
+    def damaged(self) -> list[str]:
+        pairs = [self._files[name] for name in self.names]
+        clean = dict(zip(self.names, (clean for clean, _ in pairs), strict=True))
+        noisy = {name: noisy for name, (_, noisy) in zip(self.names, pairs, strict=True) if noisy}
+        return [line for _, line in damaged_files([clean, noisy], Reading(self._stored_channels))]
 
     def _read(self, path: Path) -> np.ndarray:
         image = middle(self._read_files.image(path, self._stored_channels), self.crop)

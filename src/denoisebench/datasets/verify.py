@@ -20,7 +20,7 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.places import find, in_any_case, roots
 from denoisebench.datasets.reading import read_image
 from denoisebench.datasets.standard import SETS, SetName, Standard
-from denoisebench.progress import track
+from denoisebench.progress import counted, track
 
 BLOCKS = (sidd.FRAMES, sidd.BLOCKS, sidd.SIDE, sidd.SIDE, 3)
 MEDIUM_FRAMES = 320
@@ -221,7 +221,7 @@ def _values_problem(path: Path) -> str | None:
             bad = sum(np.count_nonzero(~np.isfinite(stored[channel])) for channel in range(3))
     except OSError as error:
         return f"cannot be read ({error})"
-    return f"{bad} values are NaN or infinite" if bad else None
+    return counted(int(bad), "NaN or infinite value") if bad else None
 
 
 def _array_problem(path: Path, expected: str) -> str | None:

@@ -57,15 +57,13 @@ function filterMethods() {
 // A table that goes on beyond the screen's edge says so.
 function tellScroll(box) {
   const more = box.scrollWidth - box.clientWidth - box.scrollLeft > 2;
-  box.nextElementSibling.hidden = !more;
+  box.nextElementSibling?.toggleAttribute("hidden", !more);  // none once it was drawn anew
 }
 
-function startScrolls() {
-  for (const box of document.querySelectorAll(".scroll")) {
-    box.after(make("p", { className: "hint more", textContent: "the table goes on to the right \u2192", hidden: true }));
-    box.addEventListener("scroll", () => tellScroll(box), { passive: true });
-    new ResizeObserver(() => tellScroll(box)).observe(box);
-  }
+function startScroll(box) {
+  box.after(make("p", { className: "hint more", textContent: "the table goes on to the right \u2192", hidden: true }));
+  box.addEventListener("scroll", () => tellScroll(box), { passive: true });
+  new ResizeObserver(() => tellScroll(box)).observe(box);
 }
 
 // What a link leads to comes to lie below the bar, however many lines the bar has.
@@ -83,7 +81,7 @@ function startTables() {
   document.querySelectorAll("table.sortable thead button").forEach((b) => b.addEventListener("click", () => sortBy(b)));
   byId("filter").hidden = false;
   startBar();
-  startScrolls();
+  document.querySelectorAll(".scroll").forEach(startScroll);
   byId("search").addEventListener("input", filterMethods);
   for (const chip of document.querySelectorAll(".chip")) {
     chip.addEventListener("click", () => {
@@ -291,7 +289,9 @@ function drawCrops() {
   const hint = make("p", { className: "hint", textContent:
     (image.clean === null ? "Where the methods differ most from each other (there is no clean image to differ from)."
       : "Where the mean squared error of the methods is greatest; below each its absolute error, times 4.") + " A click zooms there." });
-  byId("crops").replaceChildren(title, hint, table);
+  const box = make("div", { className: "scroll" }, table);
+  byId("crops").replaceChildren(title, hint, box);
+  startScroll(box);
 }
 
 const CROP = 128;

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
-from denoisebench.progress import Advance, console
+from denoisebench.progress import Advance, console, counted
 from denoisebench.scoring import further
 from denoisebench.scoring.further import Further
 from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
@@ -178,7 +178,7 @@ class Evaluator(pl.Callback):
         denoised = outputs.float()
         if not bool(torch.isfinite(denoised).all()):
             count = int((~torch.isfinite(denoised)).sum())
-            raise ValueError(f"{where}: denoise returned {count} values that are NaN or infinite")
+            raise ValueError(f"{where}: denoise returned {counted(count, 'NaN or infinite value')}")
         return denoised
 
     def _finish_image(self, one: _Scored) -> None:

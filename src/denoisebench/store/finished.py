@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from denoisebench.progress import counted
 from denoisebench.store.files import DamagedError, read_json
 from denoisebench.store.rows import COLUMNS, LATER, Row, read_csv
 from denoisebench.store.status import read_status
@@ -84,9 +85,10 @@ def _faults(rows: Sequence[Row], images: object, name: str) -> Iterator[str]:
     ]:
         yield f"it has a row twice: image {twice[0][0]}, repeat {twice[0][1]}, protocol {twice[0][2]}"
     if len(rows) != len(views) * len(protocols):
-        yield f"it has {len(rows)} rows, expected {len(views)} images under {len(protocols)} protocols"
+        expected = f"{counted(len(views), 'image')} under {counted(len(protocols), 'protocol')}"
+        yield f"it has {counted(len(rows), 'row')}, expected {expected}"
     if images is not None and images != len(views):
-        yield f"it has {len(views)} images, and status.json says {images}"
+        yield f"it has {counted(len(views), 'image')}, and status.json says {images}"
 
 
 def _fault_of(row: Row) -> str | None:

@@ -82,6 +82,11 @@ def _kind(of: Subject) -> Literal[1, 3]:
 
 
 def _denoised(method: Denoiser, batch: Batch) -> Tensor:
+    """Of a copy: what changes its input is told as that alone."""
+    return _denoised_there(method, batch._replace(noisy=batch.noisy.clone()))
+
+
+def _denoised_there(method: Denoiser, batch: Batch) -> Tensor:
     with torch.no_grad():
         return method.test_step(batch, 0)
 
@@ -158,10 +163,15 @@ def neighbours(of: Subject) -> Iterator[str]:
     if method.stochastic:  # it is given one image at a time
         return
     together = _denoised(method, batch)
-    turned = _denoised(method, batch._replace(noisy=batch.noisy.flip(0))).flip(0)
-    alone = _denoised(method, batch._replace(noisy=batch.noisy[:1]))
+    turned = _denoised(method, _of_images(batch, [2, 1, 0])).flip(0)
+    alone = _denoised(method, _of_images(batch, [0]))
     if (worst := max(_apart(together, turned), _apart(together[:1], alone))) > BATCH_BOUND:
         yield f"depends on the other images of a batch: by {worst:.2g}"
+
+
+def _of_images(batch: Batch, which: list[int]) -> Batch:
+    """Some images of a batch, with their clean sides."""
+    return batch._replace(noisy=batch.noisy[which], clean=None if batch.clean is None else batch.clean[which])
 
 
 def tiles(of: Subject) -> Iterator[str]:
@@ -183,7 +193,7 @@ def untouched(of: Subject) -> Iterator[str]:
     """leaves its input and the global generators alone."""
     method, batch = of.build(0), _batch(of, 1)
     before, state = batch.noisy.clone(), torch.get_rng_state()
-    output = _denoised(method, batch)
+    output = _denoised_there(method, batch)
     if not torch.equal(torch.get_rng_state(), state):
         torch.set_rng_state(state)
         yield "moves the global generator"

@@ -76,4 +76,5 @@ def _images_lack(images: ImageSet, key: str) -> str | None:
     if not lines:
         return None
     shown = "; ".join(lines[:SHOWN]) + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
-    return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Replace or remove, or set {key}.channels"
+    channels = f", or set {key}.channels" if any("this data set is read as" in line for line in lines) else ""
+    return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Replace or remove them{channels}"

@@ -9,6 +9,7 @@ import time
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_SAVE = 30.0  # for a training to keep its last step
+SECONDS_TO_NOTE = 1.0  # for its cell to keep its state
 
 
 @functools.cache  # once in a process
@@ -23,9 +24,13 @@ def _watch(parent: int) -> None:
     runs = _is_own_parent if _is_own_parent(parent) else _exists  # not its own: a fork server's, or gone while PyTorch was loaded
     while runs(parent):
         time.sleep(SECONDS_BETWEEN_LOOKS)
+    training = signal.getsignal(signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)  # a training saves and stops; all else ends at once
-    time.sleep(SECONDS_TO_SAVE)
-    os._exit(1)
+    latest = time.monotonic() + SECONDS_TO_SAVE
+    while signal.getsignal(signal.SIGTERM) is training and time.monotonic() < latest:
+        time.sleep(SECONDS_TO_NOTE / 10)
+    time.sleep(SECONDS_TO_NOTE)
+    os._exit(1)  # a launcher's worker would wait for more work
 
 
 def _is_own_parent(process: int) -> bool:

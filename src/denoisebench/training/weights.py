@@ -43,7 +43,8 @@ def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that 
             known = f"; it holds {found(weights)}, and the released layouts known are: {', '.join(layouts)}" if layouts else ""
             raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {wrong}{known}; {way_out}")
         weights = released
-        assert not _misfits(method, weights)
+        if wrong := _misfits(method, weights):
+            raise ValueError(f"{path} does not fit {type(method).__name__} with these settings: it {wrong}; {way_out}")
     method.load_state_dict({**method.state_dict(), **weights})
 
 
@@ -59,8 +60,15 @@ def _misfits(method: Denoiser, weights: Mapping[str, Tensor]) -> str:
             for name in ours.keys() & weights.keys()
             if ours[name].is_floating_point() and not weights[name].is_floating_point()
         ),
+        "has NaN or infinite numbers in": sorted(
+            name for name in ours.keys() & weights.keys() if _is_finite(ours[name]) and not _is_finite(weights[name])
+        ),
     }
     return "; ".join(f"{what} {', '.join(names[:3])} ({len(names)} in all)" for what, names in wrong.items() if names)
+
+
+def _is_finite(values: Tensor) -> bool:
+    return not values.is_floating_point() or bool(values.isfinite().all())
 
 
 def source_hash(method: Denoiser) -> str:
