@@ -64,6 +64,14 @@ def test_released_ffdnet_scores_the_same_both_ways(to: str, file: str, capsys: p
     assert "with a noise-level channel" in capsys.readouterr().out
 
 
+def test_a_method_that_padding_changes_is_not_exported() -> None:
+    """C-BSN is traced for even sides, and normalises by the mean of its image, which padding changes."""
+    ours = built("method=cbsn", "budget=smoke").eval()
+    with pytest.raises(ValueError, match=r"padded to multiples, differs by 0\.\d"):
+        export(ours, 3, "torch", Path("c.pt2"))
+    assert not Path("c.pt2").exists()
+
+
 def test_safetensors_are_weights() -> None:
     first, second = (built("method=neighbor2neighbor", "budget=smoke") for _ in range(2))
     export(first, 3, "safetensors", Path("w.safetensors"))

@@ -9,6 +9,7 @@ import numpy as np
 from denoisebench.datasets.images import Files, ImageSet, fingerprint_of, pixel_hash
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import image_size, middle
+from denoisebench.ranges import Count
 
 FMDD_FOLDERS = ("FMDD", "FMDD/dataset", "denoising-fluorescence/dataset")
 KINDS = (
@@ -38,7 +39,7 @@ class FMDD(ImageSet):
 
     def __init__(
         self, part: Literal["test", "train"] = "test", root: str = "data", kinds: Sequence[str] | None = None, average: int = 1,
-        shots: int | None = None, first: int | None = None, crop: int | None = None, channels: Literal[1] = 1,
+        shots: Count | None = None, first: Count | None = None, crop: Count | None = None, channels: Literal[1] = 1,
     ) -> None:  # fmt: skip
         for key, value in (("first", first), ("crop", crop), ("shots", shots)):
             if value is not None and value < 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -98,7 +99,10 @@ def _program(method: Denoiser, channels: int) -> tuple[ExportedProgram, dict[str
     for multiple in MULTIPLES:
         try:
             with _quiet():
-                return _traced(network, channels + level, multiple), {**about, "multiple": multiple}
+                program = _traced(network, channels + level, multiple)
+                if not level:  # FFDNet's own network takes multiples alone, and is padded for them as by `method=network`
+                    _check_any_size(program, network, channels, multiple)
+                return program, {**about, "multiple": multiple}
         except Exception as error:  # whatever the tracer cannot follow
             problems.append(f"multiple {multiple}: {' '.join(str(error).split())[:160]}")
     raise ValueError(f"{type(method).__name__} cannot be exported for images of any size ({'; '.join(problems)})")
@@ -125,6 +129,20 @@ def _traced(network: nn.Module, channels: int, multiple: int) -> ExportedProgram
     if apart > 1e-5:
         raise ValueError(f"traced, it differs by {apart:.2g}")
     return program
+
+
+def _check_any_size(program: ExportedProgram, network: nn.Module, channels: int, multiple: int) -> None:
+    """Sides that are no multiples, as `method=network` pads them. Raises: ValueError for a method that is not the same so.
+
+    One that normalises an image by its mean, for instance, must not be given what was padded.
+    """
+    times = max(TRACED, -(-LEAST_SIDE // multiple))
+    x = torch.rand(1, channels, times * multiple + 1, (times + 1) * multiple - 1, generator=torch.Generator().manual_seed(1))
+    height, width = x.shape[-2:]
+    padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
+    apart = (program.module()(padded)[..., :height, :width] - network(x)).abs().max().item()
+    if apart > 1e-5:
+        raise ValueError(f"an image of {height} x {width}, padded to multiples, differs by {apart:.2g}")
 
 
 def _onnx(program: ExportedProgram, about: Mapping[str, Any], path: Path) -> None:
