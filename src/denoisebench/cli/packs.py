@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench.cli.messages import loading, refused
-from denoisebench.progress import counted
 
 if TYPE_CHECKING:
     from denoisebench.verify.pack import Draw, Verdict
@@ -40,6 +39,7 @@ def pack(
     with loading():
         from denoisebench.packs.contents import Author
         from denoisebench.packs.write import write_pack
+        from denoisebench.progress import counted
     with refused():
         folder = find_study(study)
         path = to or Path(f"{folder.resolve().name}.pack.zip")
@@ -91,7 +91,7 @@ def verify_pack(
 
 
 def _print_verdict(verdict: "Verdict", draw: "Draw") -> None:
-    from denoisebench.progress import output_console
+    from denoisebench.progress import counted, output_console
 
     console = output_console()
     for finding in verdict.findings:

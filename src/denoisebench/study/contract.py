@@ -81,14 +81,10 @@ def _kind(of: Subject) -> Literal[1, 3]:
     return 1 if of.channels == 1 else 3
 
 
-def _denoised(method: Denoiser, batch: Batch) -> Tensor:
-    """Of a copy: what changes its input is told as that alone."""
-    return _denoised_there(method, batch._replace(noisy=batch.noisy.clone()))
-
-
-def _denoised_there(method: Denoiser, batch: Batch) -> Tensor:
+def _denoised(method: Denoiser, batch: Batch, *, copied: bool = True) -> Tensor:
+    """copied: a method that changes its input is told as that alone."""
     with torch.no_grad():
-        return method.test_step(batch, 0)
+        return method.test_step(batch._replace(noisy=batch.noisy.clone()) if copied else batch, 0)
 
 
 def _apart(first: Tensor, second: Tensor) -> float:
@@ -193,7 +189,7 @@ def untouched(of: Subject) -> Iterator[str]:
     """leaves its input and the global generators alone."""
     method, batch = of.build(0), _batch(of, 1)
     before, state = batch.noisy.clone(), torch.get_rng_state()
-    output = _denoised_there(method, batch)
+    output = _denoised(method, batch, copied=False)
     if not torch.equal(torch.get_rng_state(), state):
         torch.set_rng_state(state)
         yield "moves the global generator"
