@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 # How exactly products of float32 are computed is what `precision=` says, and is part of a cell's key.
@@ -20,21 +20,30 @@ _told: set[str] = set()
 
 
 @contextmanager
+def without(names: Iterable[str]) -> Iterator[Mapping[str, str]]:
+    """Without these variables, as far as they are set; yields what they were."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield hidden
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
 def own_environment() -> Iterator[None]:
     """Without these variables, of which those that round are reported once.
 
     Processes that are started within it import no modules of the current folder: a `tempfile.py` there would be theirs.
     """
-    before = {name: os.environ.pop(name) for name in (*ROUNDING, *ENDING) if name in os.environ}
-    _tell([name for name in ROUNDING if name in before and name not in _told])
-    is_set = SAFE_PATH in os.environ
-    os.environ.setdefault(SAFE_PATH, "1")
-    try:
-        yield
-    finally:
-        os.environ.update(before)
-        if not is_set:
-            os.environ.pop(SAFE_PATH, None)
+    with without((*ROUNDING, *ENDING)) as hidden:
+        _tell([name for name in ROUNDING if name in hidden and name not in _told])
+        is_set = SAFE_PATH in os.environ
+        os.environ.setdefault(SAFE_PATH, "1")
+        try:
+            yield
+        finally:
+            if not is_set:
+                os.environ.pop(SAFE_PATH, None)
 
 
 def _tell(names: list[str]) -> None:

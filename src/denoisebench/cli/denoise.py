@@ -101,10 +101,12 @@ def denoise(
 
 
 def _ended(outcome: "Outcome", count: int) -> int:
+    from denoisebench.progress import counted
+
     parts = [f"{outcome.written} denoised"]
     if outcome.done_before:
         parts.append(f"{outcome.done_before} done before")
     if outcome.problems:
-        parts.append(f"{len(outcome.problems)} problem{'s' * (len(outcome.problems) != 1)}")
-    print(f"{count} image{'s' * (count != 1)}: {', '.join(parts)}")
+        parts.append(f"{counted(len(outcome.problems), 'problem')}")
+    print(f"{counted(count, 'image')}: {', '.join(parts)}")
     return int(bool(outcome.problems))

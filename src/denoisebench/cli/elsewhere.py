@@ -32,6 +32,7 @@ def export_noisy(
         raise typer.BadParameter(f"--as {', '.join(wrong)}: expected {', '.join(get_args(Kind))}")
     with loading():
         from denoisebench.config.jobs import job_of
+        from denoisebench.progress import counted
         from denoisebench.study.noisy_images import export_noisy as write
 
     with refused():
@@ -39,7 +40,7 @@ def export_noisy(
     if clipped := [kind for kind in wanted if kind.startswith("png")]:
         print(f"warning: {', '.join(clipped)} clips the noise to [0, 1] and rounds it: what is denoised from these is at a "
               "disadvantage, or at an advantage, against methods that see the noisy image as it is", file=sys.stderr)  # fmt: skip
-    print(f"wrote {count} noisy image{'s' * (count != 1)} ({', '.join(wanted)}) and manifest.json to {to}")
+    print(f"wrote {counted(count, 'noisy image')} ({', '.join(wanted)}) and manifest.json to {to}")
     return 0
 
 

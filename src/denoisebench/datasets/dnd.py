@@ -46,7 +46,7 @@ class DND(ImageSet):
         channels: Literal[3] = 3,
         crop: Count | None = None,
     ) -> None:
-        check_selection(first, crop)
+        check_selection(first=first, crop=crop)
         if crop is not None and mode == "whole":
             raise ValueError(f"dataset.crop={crop} cuts boxes: leave it out with dataset.mode=whole")
         if margin < 0 or (margin and mode == "whole"):

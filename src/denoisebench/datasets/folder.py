@@ -180,7 +180,7 @@ class Folder(ImageSet):
 def _check_selection(channels: int, first: int | None, crop: int | None) -> None:
     if channels not in (1, 3):
         raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
-    check_selection(first, crop)
+    check_selection(first=first, crop=crop)
 
 
 def _range(white: float | None, black: float | None) -> tuple[float | None, float | None]:

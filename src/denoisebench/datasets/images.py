@@ -73,9 +73,9 @@ class ImageSet(ABC):
         cuts of one file. Sets that share one share a scene. (A recompressed copy is another photograph.)"""
 
 
-def check_selection(first: int | None, crop: int | None) -> None:
-    """Raises: ValueError for numbers that choose nothing."""
-    for key, value in (("first", first), ("crop", crop)):
+def check_selection(**chosen: int | None) -> None:
+    """chosen: numbers by their keys. Raises: ValueError for one that chooses nothing."""
+    for key, value in chosen.items():
         if value is not None and value < 1:
             raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
 

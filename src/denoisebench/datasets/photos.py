@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, pixel_hash
+from denoisebench.datasets.images import ImageSet, check_selection, fingerprint_of, pixel_hash
 from denoisebench.datasets.reading import gray_of, middle, read_image
 from denoisebench.ranges import Count
 
@@ -33,9 +33,7 @@ class Photos(ImageSet):
         self, part: Literal["test", "train"] = "test", crop: Count | None = None, channels: Literal[1, 3] = 3,
         first: Count | None = None,
     ) -> None:  # fmt: skip
-        for key, value in (("crop", crop), ("first", first)):
-            if value is not None and value < 1:
-                raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+        check_selection(crop=crop, first=first)
         if channels not in (1, 3):
             raise ValueError(f"dataset.channels of photos is 1 (gray) or 3 (RGB), not {channels}")
         self.part = part

@@ -8,6 +8,7 @@ from denoisebench.datasets.images import ImageSet, Look
 from denoisebench.datasets.listing import NAMED, listed, looks_cut, of_one_folder, shown
 from denoisebench.datasets.tiff import range_said
 from denoisebench.noise import NoiseModel, Poisson, PoissonGaussian, Speckle
+from denoisebench.progress import counted
 
 DEEP_WHITE = 2**13  # an eighth of a 16-bit range
 FOLLOWS_LIGHT = (Poisson, Speckle)
@@ -36,7 +37,7 @@ def level_remarks(noise: NoiseModel) -> Iterator[str]:
 
 def _passed_over(images: Folder, looks: Looks) -> Iterator[str]:
     if over := images.passed_over():
-        yield f"{images.name}: {_files(len(over))} passed over: {'; '.join(over[:NAMED])}" + (
+        yield f"{images.name}: {counted(len(over), 'file')} passed over: {'; '.join(over[:NAMED])}" + (
             f"; and {len(over) - NAMED} more" if len(over) > NAMED else ""
         )
 
@@ -44,7 +45,7 @@ def _passed_over(images: Folder, looks: Looks) -> Iterator[str]:
 def _unreadable(images: Folder, looks: Looks) -> Iterator[str]:
     wrong = [look for side in looks.values() for _, look in side.values() if isinstance(look, str)]
     if wrong:
-        yield f"{images.name}: {_files(len(wrong))} cannot be used: {'; '.join(wrong[:NAMED])}" + (
+        yield f"{images.name}: {counted(len(wrong), 'file')} cannot be used: {'; '.join(wrong[:NAMED])}" + (
             f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         )
 
@@ -108,7 +109,3 @@ def _pixels(seen: tuple[Path, Look | str]) -> object:
 
 def _name(path: Path) -> str:
     return shown(path.name)
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'s' * (count != 1)}"

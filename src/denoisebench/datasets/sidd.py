@@ -50,9 +50,7 @@ class SIDDBlocks(ImageSet):
         crop: Count | None = None,
         channels: Literal[3] = 3,
     ) -> None:
-        for key, value in (("blocks", blocks), ("first", first), ("crop", crop)):
-            if value is not None and value < 1:
-                raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
+        check_selection(blocks=blocks, first=first, crop=crop)
         if channels != 3:
             raise ValueError(f"dataset.channels of sidd is 3, not {channels}")
         self.which, self.part, self.channels, self.crop = which, part, channels, crop
@@ -160,7 +158,7 @@ class SIDDMedium(ImageSet):
         self, which: Literal["sidd"] = "sidd", root: str = "data", first: Count | None = None, channels: Literal[3] = 3,
         crop: Count | None = None,
     ) -> None:  # fmt: skip
-        check_selection(first, crop)
+        check_selection(first=first, crop=crop)
         self.which, self.channels, self.crop = which, channels, crop
         data = find("sidd_medium", root, MEDIUM_FOLDERS, ["Data"]) / "Data"
         frames = sorted(data.glob(f"*/{NOISY_FRAMES}"), key=lambda path: path.name)

@@ -163,7 +163,7 @@ class Standard(ImageSet):
     ) -> None:
         if which not in SETS:
             raise ValueError(f"dataset.which is one of {', '.join(SETS)}, not {which!r}")
-        check_selection(first, crop)
+        check_selection(first=first, crop=crop)
         if channels not in (1, 3):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]

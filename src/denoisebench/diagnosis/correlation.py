@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.diagnosis.flat import SIDE, Flat
+from denoisebench.diagnosis.flat import Flat
 
 REACH = 5
 CORRELATED = 0.2
@@ -54,11 +54,7 @@ def correlation_of(flat: Flat) -> Correlation:
     """From flat blocks, each scaled to unit variance, so that bright areas do not outweigh dark ones."""
     scale = np.sqrt(np.maximum(flat.variances, 1e-20))
     unit = flat.residuals / scale[..., None, None]
-    lags = np.ones((unit.shape[1], 2 * REACH + 1, 2 * REACH + 1))
-    for down in range(REACH + 1):
-        for right in range(-REACH, REACH + 1):
-            value = _mean_product(unit, down, right)
-            lags[:, REACH + down, REACH + right] = lags[:, REACH - down, REACH - right] = value
+    lags = mean_products(unit, REACH)
     lags /= np.maximum(lags[:, REACH : REACH + 1, REACH : REACH + 1], 1e-12)
     colours = np.einsum("bchw,bdhw->cd", unit, unit)
     diagonal = np.sqrt(np.diag(colours))
@@ -68,11 +64,17 @@ def correlation_of(flat: Flat) -> Correlation:
     )
 
 
-def _mean_product(unit: np.ndarray, down: int, right: int) -> np.ndarray:
-    left, end = max(0, -right), SIDE - max(0, right)
-    first = unit[:, :, : SIDE - down, left:end]
-    other = unit[:, :, down:, left + right : end + right]
-    return np.einsum("bchw,bchw->c", first, other) / (len(unit) * first[0, 0].size)
+def mean_products(values: np.ndarray, reach: int) -> np.ndarray:
+    """(N, C, H, W) -> (C, 2 reach + 1, 2 reach + 1): of each value and the one so far (down, right) of it, from -reach on."""
+    height, width = values.shape[-2:]
+    result = np.empty((values.shape[1], 2 * reach + 1, 2 * reach + 1))
+    for down in range(reach + 1):
+        for right in range(-reach, reach + 1):
+            left, end = max(0, -right), width - max(0, right)
+            first, other = values[..., : height - down, left:end], values[..., down:, left + right : end + right]
+            mean = np.einsum("nchw,nchw->c", first, other) / (len(values) * first[0, 0].size)
+            result[:, reach + down, reach + right] = result[:, reach - down, reach - right] = mean
+    return result
 
 
 def _far(lags: np.ndarray) -> np.ndarray:

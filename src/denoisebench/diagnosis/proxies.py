@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.diagnosis.correlation import REACH
+from denoisebench.diagnosis.correlation import REACH, mean_products
 from denoisebench.diagnosis.diagnosis import Diagnosis
 from denoisebench.diagnosis.simulated import std_map, unit_noise
 
@@ -52,7 +52,7 @@ def blind_spot(of: Subject) -> float:
 
 def whiteness(of: Subject) -> float:
     """How correlated neighbouring values of the residual are; infinite where nothing was removed."""
-    found = _autocovariance(of.residual / std_map(of.noisy, of.diagnosis))
+    found = _autocovariance(of)
     centre = found[:, LAGS, LAGS][:, None, None]
     if centre.min() < 1e-4:
         return np.inf
@@ -61,7 +61,7 @@ def whiteness(of: Subject) -> float:
 
 def likeness(of: Subject) -> float:
     """How far the residual's covariance at small distances is from that of the diagnosed noise."""
-    found = _autocovariance(of.residual / std_map(of.noisy, of.diagnosis))
+    found = _autocovariance(of)
     cut = slice(REACH - LAGS, REACH + LAGS + 1)
     return float(np.square(found - of.diagnosis.correlation.lags[:, cut, cut]).sum((1, 2)).mean())
 
@@ -128,17 +128,9 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float((first * second).mean() / scale) if scale > 1e-12 else 0.0
 
 
-def _autocovariance(values: np.ndarray) -> np.ndarray:
+def _autocovariance(of: Subject) -> np.ndarray:
     """(C, 2 LAGS + 1, 2 LAGS + 1), smooth parts of the residual left in: they are what a method wrongly removed."""
-    height, width = values.shape[1:]
-    result = np.empty((len(values), 2 * LAGS + 1, 2 * LAGS + 1))
-    for down in range(LAGS + 1):
-        for right in range(-LAGS, LAGS + 1):
-            left, end = max(0, -right), width - max(0, right)
-            first, other = values[:, : height - down, left:end], values[:, down:, left + right : end + right]
-            mean = (first * other).mean((1, 2))
-            result[:, LAGS + down, LAGS + right] = result[:, LAGS - down, LAGS - right] = mean
-    return result
+    return mean_products((of.residual / std_map(of.noisy, of.diagnosis))[None], LAGS)
 
 
 def _diagonals(noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

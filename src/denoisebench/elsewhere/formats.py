@@ -15,7 +15,6 @@ from denoisebench.networks.layout import read_file
 
 Network = Callable[[Tensor], Tensor]
 ABOUT = "denoisebench.json"  # what an exported file says of itself: range, sigma_map, multiple, channels
-SAFE = (".onnx", ".pt2", ".safetensors", ".pth", ".pt", ".ckpt")
 
 
 class OnnxNetwork:

@@ -14,6 +14,7 @@ from denoisebench.diagnosis.families import advice, sentence
 from denoisebench.photographs.files import Problem
 from denoisebench.photographs.photo import Photo, PhotoError
 from denoisebench.photographs.reading import Reading, read_photo
+from denoisebench.progress import counted
 from denoisebench.ranking import Ranked, rank
 
 RANKED_ON = 3
@@ -99,7 +100,7 @@ def summary(found: Sequence[Diagnosed]) -> str:
     kinds = ", ".join(f"{own[name]} {name}" for name in ("clean", "nearly clean", "noisy") if own.get(name))
     pixels = f"noise independent in {own['independent']}, correlated in {own['correlated']}"
     level = f"sigma {own['sigma_median']:.1f} ({own['sigma_lowest']:.1f} to {own['sigma_highest']:.1f})"
-    return f"{own['images']} image{'s' * (own['images'] != 1)}: {kinds}; {level}; {pixels}; JPEG blocks in {own['jpeg_blocks']}"
+    return f"{counted(own['images'], 'image')}: {kinds}; {level}; {pixels}; JPEG blocks in {own['jpeg_blocks']}"
 
 
 def ranked_files(

@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from denoisebench.photographs.photo import Photo, PhotoError, split_alpha, with_alpha
+from denoisebench.progress import counted
 
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
@@ -64,7 +65,7 @@ def read(path: Path, content: bytes, page: int | None) -> Photo:
         if not count:
             raise ValueError("it is cut off")
         if number > count:
-            raise PhotoError(f"it has {count} page{'s' * (count != 1)}: --page {number} is not there")
+            raise PhotoError(f"it has {counted(count, 'page')}: --page {number} is not there")
         own: Any = file.pages[number - 1]
         _check_kind(own, file)
         layout, inverted = _layout(own), own.photometric == WHITE_IS_ZERO

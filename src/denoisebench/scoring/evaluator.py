@@ -147,7 +147,7 @@ class Evaluator(pl.Callback):
     def _gain(self, batch: Batch, scores: Mapping[str, Tensor]) -> list[tuple[float, float]]:
         if batch.clean is None:
             return []
-        of_input = psnr(self.protocols[0].prepare(batch.noisy.cpu()), batch.clean.cpu())
+        of_input = psnr(self.protocols[0].prepare(batch.noisy), batch.clean.to(batch.noisy.device))
         return list(zip(of_input.tolist(), scores[PSNR.column].tolist(), strict=True))
 
     def _remark_harm(self) -> None:

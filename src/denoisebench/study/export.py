@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -21,6 +20,7 @@ from denoisebench.elsewhere.formats import ABOUT
 from denoisebench.methods.ffdnet import FFDNet
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
+from denoisebench.tiling import pad_to_multiple
 from denoisebench.training.weights import load_weights
 
 To = Literal["onnx", "torch", "safetensors"]
@@ -99,10 +99,7 @@ def _program(method: Denoiser, channels: int) -> tuple[ExportedProgram, dict[str
     for multiple in MULTIPLES:
         try:
             with _quiet():
-                program = _traced(network, channels + level, multiple)
-                if not level:  # FFDNet's own network takes multiples alone, and is padded for them as by `method=network`
-                    _check_any_size(program, network, channels, multiple)
-                return program, {**about, "multiple": multiple}
+                return _traced(network, channels + level, multiple), {**about, "multiple": multiple}
         except Exception as error:  # whatever the tracer cannot follow
             problems.append(f"multiple {multiple}: {' '.join(str(error).split())[:160]}")
     raise ValueError(f"{type(method).__name__} cannot be exported for images of any size ({'; '.join(problems)})")
@@ -118,29 +115,26 @@ def _reach(method: Denoiser) -> int | None:
 
 def _traced(network: nn.Module, channels: int, multiple: int) -> ExportedProgram:
     times = max(TRACED, -(-LEAST_SIDE // multiple))
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(1, channels, times * multiple, (times + 1) * multiple, generator=generator)
+    x = torch.rand(1, channels, times * multiple, (times + 1) * multiple, generator=torch.Generator().manual_seed(0))
     shapes = ({2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)},)
     if multiple == 1:
         shapes = ({2: Dim("rows", min=8), 3: Dim("columns", min=8)},)
     program = torch.export.export(network.eval(), (x,), dynamic_shapes=shapes)
-    other = torch.rand(1, channels, (times + 2) * multiple, times * multiple, generator=generator)
-    apart = (program.module()(other) - network(other)).abs().max().item()
-    if apart > 1e-5:
-        raise ValueError(f"traced, it differs by {apart:.2g}")
+    sides = [((times + 2) * multiple, times * multiple)]
+    if not isinstance(network, _WithLevel):  # which takes multiples alone, and is padded for them by FFDNet itself
+        sides.append((times * multiple + 1, (times + 1) * multiple - 1))
+    for height, width in sides:
+        _check(program, network, torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)), multiple)
     return program
 
 
-def _check_any_size(program: ExportedProgram, network: nn.Module, channels: int, multiple: int) -> None:
-    """Sides that are no multiples, as `method=network` pads them. Raises: ValueError for a method that is not the same so.
+def _check(program: ExportedProgram, network: nn.Module, x: Tensor, multiple: int) -> None:
+    """As `method=network` pads it. Raises: ValueError for a network that is another one so.
 
     One that normalises an image by its mean, for instance, must not be given what was padded.
     """
-    times = max(TRACED, -(-LEAST_SIDE // multiple))
-    x = torch.rand(1, channels, times * multiple + 1, (times + 1) * multiple - 1, generator=torch.Generator().manual_seed(1))
     height, width = x.shape[-2:]
-    padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
-    apart = (program.module()(padded)[..., :height, :width] - network(x)).abs().max().item()
+    apart = (program.module()(pad_to_multiple(x, multiple))[..., :height, :width] - network(x)).abs().max().item()
     if apart > 1e-5:
         raise ValueError(f"an image of {height} x {width}, padded to multiples, differs by {apart:.2g}")
 

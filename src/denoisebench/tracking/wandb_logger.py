@@ -20,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from denoisebench.environment import without
 from denoisebench.progress import console
 from denoisebench.ranges import Positive
 from denoisebench.store.rows import Row
@@ -67,7 +68,7 @@ class Wandb:
         own = about.folder / ".wandb"
         own.mkdir(parents=True, exist_ok=True)
         _remove_older(own, about.id)
-        with _own_runs() as hidden:
+        with without(FOREIGN) as hidden:
             sweep = {"wandb_sweep": hidden["WANDB_SWEEP_ID"]} if "WANDB_SWEEP_ID" in hidden else {}
             return self._started(replace(about, config={**about.config, **sweep}))
 
@@ -136,16 +137,6 @@ def _remove_older(folder: Path, run: str) -> None:
     """What an interrupted process left of this run, which logs all of it again."""
     for older in [path for path in _unsynced(folder, run) if path.name.split("-", 3)[3] == run]:
         shutil.rmtree(older, ignore_errors=True)
-
-
-@contextmanager
-def _own_runs() -> Iterator[Mapping[str, str]]:
-    """Without the variables that name a run or a sweep; yields what they were."""
-    hidden = {name: os.environ.pop(name) for name in FOREIGN if name in os.environ}
-    try:
-        yield hidden
-    finally:
-        os.environ.update(hidden)
 
 
 def _check_id(opened: str, asked: str) -> None:

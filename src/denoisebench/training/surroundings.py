@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from denoisebench.environment import without
 from denoisebench.progress import console
 
 # Lightning takes defaults of its Trainer and seeds from PL_..., and its ranks, devices and checkpoints from a scheduler's.
@@ -25,11 +26,8 @@ def sheltered(*, alone: bool = True) -> Iterator[None]:
     """
     hidden = {name for name in os.environ if name.startswith(OBEYED) or (alone and name in RANKS)}
     _tell({name for name in hidden if name.startswith("PL_")})
-    before = {name: os.environ.pop(name) for name in hidden}
-    try:
+    with without(hidden):
         yield
-    finally:
-        os.environ.update(before)
 
 
 def _tell(names: set[str]) -> None:
