@@ -22,6 +22,7 @@ from denoisebench.packs.contents import Author, portable, unsafe, without_machin
 from denoisebench.packs.read import Pack
 from denoisebench.packs.write import write_pack
 from denoisebench.scoring.kept import as_stored, batched
+from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import decoded, stored_sha
 from denoisebench.store.rows import COLUMNS
 from denoisebench.verify.finding import Finding
@@ -86,6 +87,17 @@ def edit_rows(own: Contents, key: str, edit: Callable[[list[dict[str, str]]], An
     own[name] = text.getvalue().encode()
 
 
+def without_hashes(path: Path) -> None:
+    """Rows as versions before 0.2.0 wrote them."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    older = [name for name in rows[0] if name not in COLUMNS[COLUMNS.index("output_sha") :]]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, older, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def of(findings: list[Finding], key: str) -> Finding:
     return next(finding for finding in findings if finding.cell.key == key)
 
@@ -136,6 +148,23 @@ def test_an_output_that_was_changed_is_not_packed(tmp_path: Path) -> None:
     cv2.imwrite(str(output), np.full((33, 33, 3), 7, np.uint16))
     with pytest.raises(ValueError, match="not the one that was scored"):
         write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR)
+
+
+def test_outputs_that_are_gone_can_be_packed_as_rows_alone(tmp_path: Path) -> None:
+    [cell] = computed("method=tv", *COMMON)
+    for output in cell.folder.glob("images/*.png"):
+        output.unlink()
+    with pytest.raises(FileNotFoundError, match="this kept image is gone"):
+        write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR, images=True)
+    write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR)
+    rows = contents(tmp_path / "x.zip")[f"cells/{cell.key}/rows.csv"].decode()
+    assert next(csv.DictReader(io.StringIO(rows)))["output_sha"] == read_finished(cell.folder)[0]["output_sha"]
+
+    without_hashes(cell.folder / "rows.csv")
+    write_pack(Path("runs/honest"), tmp_path / "older.zip", AUTHOR)
+    [finding] = verify(tmp_path / "older.zip", Draw()).findings
+    assert finding.word == "consistent"
+    assert any("rows name no output" in text for text in finding.unchecked)
 
 
 def test_without_images_a_pack_holds_no_image(study: Path, tmp_path: Path) -> None:
@@ -413,14 +442,7 @@ def test_a_compressed_file_is_refused(honest: Path) -> None:
 
 def test_rows_of_older_versions_get_the_hashes_of_their_outputs(tmp_path: Path) -> None:
     [cell] = computed("method=tv", *COMMON)
-    path = cell.folder / "rows.csv"
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    older = [name for name in rows[0] if name not in COLUMNS[COLUMNS.index("output_sha") :]]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, older, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    without_hashes(cell.folder / "rows.csv")
     write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR, images=True)
     verdict = verify(tmp_path / "x.zip", Draw(count=1))
     assert [f.word for f in verdict.findings] == ["verified"]

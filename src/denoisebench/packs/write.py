@@ -28,8 +28,8 @@ NOT_HAD = "it could not be had where this was computed"
 def write_pack(study: Path, to: Path, author: Author, *, images: bool = False) -> Head:
     """Write the finished cells of a study to a zip, completely or not at all. images: with their outputs.
 
-    Raises: ValueError if nothing is finished, or a kept output is not the one that was scored; FileNotFoundError for an
-    output that is gone.
+    Raises: ValueError if nothing is finished, or a kept output is not the one that was scored; with `images`,
+    FileNotFoundError for an output that is gone.
     """
     planned = sorted(read_plan(study).values(), key=lambda cell: cell.key)
     done = [cell for cell in planned if cell.state == "done"]
@@ -60,7 +60,7 @@ def _left_out(cell: Cell) -> dict[str, Any]:
 
 
 def _members(cell: Cell, *, images: bool) -> Iterator[tuple[str, Content]]:
-    place, rows = f"cells/{cell.key}", _with_hashes(cell)
+    place, rows = f"cells/{cell.key}", _with_hashes(cell, must_exist=images)
     yield f"{place}/rows.csv", rows_text([{**row, "study": cell.study} for row in rows]).encode()
     yield f"{place}/config.yaml", _config(cell.folder / "config.yaml").encode()
     yield f"{place}/manifest.json", _json(read_json(cell.folder / "manifest.json"))
@@ -92,19 +92,22 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
-def _with_hashes(cell: Cell) -> list[Row]:
-    """The rows, each with the hash of its kept output, which rows of older versions lack. Raises: ValueError."""
-    rows, hashes = read_finished(cell.folder), {}
-    for name in {output_name(row["image"], int(row["repeat"])) for row in rows}:
-        path = cell.folder / "images" / name
-        hashes[name] = stored_sha(read_stored(path))
-    found = [{**row, "output_sha": hashes[output_name(row["image"], int(row["repeat"]))]} for row in rows]
-    wrong = [
-        row["image"] for row, own in zip(rows, found, strict=True) if row.get("output_sha") not in (None, "", own["output_sha"])
-    ]
-    if wrong:
-        raise ValueError(f"{cell}: the kept output of {wrong[0]} is not the one that was scored; force=true computes it again")
-    return found
+def _with_hashes(cell: Cell, *, must_exist: bool) -> list[Row]:
+    """The rows, each with the hash of its kept output, which rows of older versions lack. An output that is gone leaves the
+    hash that its row has, if any. Raises: ValueError."""
+    return [{**row, "output_sha": _output_sha(cell, row, must_exist=must_exist)} for row in read_finished(cell.folder)]
+
+
+def _output_sha(cell: Cell, row: Row, *, must_exist: bool) -> str | None:
+    path, told = cell.folder / "images" / output_name(row["image"], int(row["repeat"])), row.get("output_sha")
+    if not must_exist and not path.exists():
+        return told
+    own = stored_sha(read_stored(path))
+    if told not in (None, "", own):
+        raise ValueError(
+            f"{cell}: the kept output of {row['image']} is not the one that was scored; force=true computes it again"
+        )
+    return own
 
 
 def _sha(content: Content) -> str:

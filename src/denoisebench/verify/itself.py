@@ -30,6 +30,8 @@ def check_itself(pack: Pack, finding: Finding, folder: Path) -> list[Row]:
         finding.contradictions += _outputs(pack, cell, rows)
     else:
         finding.unchecked.append("scores against outputs: the pack has no images")
+        if unnamed := sum(not row.get("output_sha") for row in rows):
+            finding.unchecked.append(f"{unnamed} rows name no output: an older version computed them, and the outputs were gone")
     if read_server_rows(folder):
         finding.unchecked.append("what a server answered: only the server knows")
     finding.checked.append(f"files and {len(rows)} rows")
