@@ -189,7 +189,9 @@ def _print(
             console.print(f"{steps[0].name} and {against.name} score alike: only their names differ", markup=False)
     own = [Convention(steps[0].name, steps[0].protocol), *others]
     _print_table(console, "other conventions, each alone", own, [climbed[0], *found[len(steps) :]], [climbed[0]] * len(own))
-    console.print("Differences in noise, images or training cannot be explained by scoring.")
+    console.print(
+        "Scoring does not explain differences in noise, images or training: docs/why_your_number_differs.md measures some."
+    )
 
 
 def _code(cell: Path) -> str:
