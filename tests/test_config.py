@@ -230,6 +230,14 @@ def test_an_equal_value_is_no_difference_and_a_preset_hides_none(tmp_path: Path)
         jobs([*overrides, "experiment=min"], multirun=False)
 
 
+def test_a_preset_of_ones_own_that_chooses_a_launcher_is_told_where_one_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [override /launcher: joblib]\n")
+    overrides, _, _ = config.split_flags(["--config-dir", str(tmp_path), "experiment=mine", "method=nlm"])
+    with pytest.raises(ConfigError, match="say launcher=NAME in the command"):
+        jobs(overrides, multirun=True)
+
+
 def test_what_a_sweep_sets_once_is_set_after_what_it_chooses() -> None:
     overrides = ["method=neighbor2neighbor,noise2clean", "method.lr=1e-3", "study=two", "noise=gaussian", "noise.sigma=[5,50]"]
     assert [one.plain["method"]["lr"] for one in config.compose_all(overrides, multirun=True)] == [1e-3, 1e-3]

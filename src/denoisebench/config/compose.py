@@ -67,6 +67,8 @@ def _kind(value: object) -> str:
 
 def no_such_key(key: str, overrides: Sequence[str]) -> str:
     """The keys beside it, or all that are near."""
+    if key == "launcher":  # a command's own launcher= does not come here
+        return "a preset cannot choose a launcher: take `override /launcher` out of it, and say launcher=NAME in the command"
     known = known_keys(overrides)
     parent, _, _ = key.rpartition(".")
     part = key.partition(".")[0]
