@@ -25,10 +25,19 @@ from denoisebench.store.plan import add_to_plan
 from studies import STUDY, add_cell
 
 
-def printed() -> str:
-    console = Console(width=200, record=True, file=StringIO())
+def printed(width: int = 200) -> str:
+    console = Console(width=width, record=True, file=StringIO())
     print_tables(summarise(read_study(STUDY)), console)
     return console.export_text()
+
+
+def test_a_label_longer_than_the_terminal_cuts_no_score() -> None:
+    label = f"blind2unblind[{','.join(f'setting{i}=value{i}' for i in range(12))}]"
+    for noise, score in (("gaussian15", 31.25), ("gaussian25", 28.75), ("gaussian50", 25.5)):
+        add_cell(label, {"a": score}, noise=noise)
+    text = printed(width=110)
+    assert all(f"{score:.2f} / " in text for score in (31.25, 28.75, 25.5))
+    assert "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")) == label
 
 
 def test_results_equal_a_recomputation_from_the_rows() -> None:

@@ -28,7 +28,7 @@ def print_tables(results: Sequence[Result], console: Console) -> None:
             title=f"{escape(grid.dataset)}, {grid.size}, protocol {grid.protocol}: {headings(grid.results)}",
             title_justify="left",
         )
-        table.add_column("method", no_wrap=True)
+        table.add_column("method", overflow="fold")  # labels may be longer than the terminal is wide; scores are never cut
         for noise in grid.noises:
             table.add_column(escape(noise), justify="right", no_wrap=True)
         for name in ("per image", "training"):
