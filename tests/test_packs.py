@@ -204,6 +204,7 @@ def test_a_cell_whose_images_are_not_here_is_not_contradicted(honest: Path) -> N
     verdict = verify(forged(honest, elsewhere), Draw())
     assert verdict.counts == "0 verified, 5 consistent, 0 contradicted"
     assert all("not here" in finding.unchecked[-1] for finding in verdict.findings)
+    assert not any(str(Path.cwd()) in text for finding in verdict.findings for text in finding.unchecked)
 
 
 # --- Cheating ------------------------------------------------------------------------------------------------------

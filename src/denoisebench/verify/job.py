@@ -32,10 +32,10 @@ def job_for(pack: Pack, finding: Finding, folder: Path, made: Made) -> Job | Non
         job = job_of(cell.overrides, made)
         differing = list(_differing(job, folder / "config.yaml"))
     except FileNotFoundError as error:
-        finding.unchecked.append(f"configuration, inputs and scores: its images or weights are not here ({error})")
+        finding.unchecked.append(f"configuration, inputs and scores: its images or weights are not here ({_said(error)})")
         return None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        finding.unchecked.append(f"its configuration cannot be made here: {error}")
+        finding.unchecked.append(f"its configuration cannot be made here: {_said(error)}")
         return None
     same_version = pack.head.denoisebench == denoisebench.__version__
     if differing and not same_version:
@@ -46,6 +46,11 @@ def job_for(pack: Pack, finding: Finding, folder: Path, made: Made) -> Job | Non
         return None
     finding.contradictions += [f"config.yaml says another {name} than the settings that gave the cell" for name in differing]
     return job
+
+
+def _said(error: Exception) -> str:
+    """Without the folder of this machine, as findings are published with packs."""
+    return str(error).replace(f"{Path.cwd()}/", "")
 
 
 def _differing(job: Job, config: Path) -> Iterator[str]:
