@@ -125,7 +125,7 @@ def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
 # Cells of each named study, as the comment at its head says.
 EXPERIMENTS = {
     "ablation_apbsn": 4, "ablation_cbsn": 6, "ablation_neighbor2neighbor": 12, "ablation_sdap": 6, "ablation_self2self_plus": 8,
-    "awgn": 80, "camera_noise": 10, "classical": 30, "demo": 14, "gpu_camera": 4, "gpu_gaussian": 4, "gpu_polyu": 4,
+    "awgn": 80, "camera_noise": 10, "classical": 30, "demo": 4, "demo_camera": 7, "gpu_camera": 4, "gpu_gaussian": 4, "gpu_polyu": 4,
     "gpu_self2self_plus": 2, "neighbor2neighbor": 48, "poisson": 40, "real_noise": 15,
 }  # fmt: skip
 
@@ -339,9 +339,9 @@ def test_a_sweep_expands_as_hydra_expands_it(overrides: list[str]) -> None:
 
 
 def test_an_experiment_brings_its_grid_and_the_command_line_goes_before_it() -> None:
-    assert len(config.expand(["experiment=demo"], multirun=True)) == 14
-    own = config.expand(["experiment=demo", "method=nlm"], multirun=True)
-    assert [[o for o in each if o.startswith("method=")] for each in own] == [["method=nlm"]] * 2
+    assert len(config.expand(["experiment=classical"], multirun=True)) == 30
+    own = config.expand(["experiment=classical", "method=nlm"], multirun=True)
+    assert [[o for o in each if o.startswith("method=")] for each in own] == [["method=nlm"]] * 6
 
 
 @pytest.mark.parametrize(
