@@ -23,7 +23,7 @@ bench: .venv/dev  ## speed against the released procedures, about 10 minutes on 
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 site: .venv/core  ## write the site of the committed studies: public/index.html
-	$(BIN)/denoisebench site experiments/*/*.pack.zip experiments/quick/results.csv experiments/zero_shot/*.csv --to public
+	$(BIN)/denoisebench site experiments/*/*.pack.zip --to public
 
 docs: .venv/docs  ## build the documentation site: build/site/index.html
 	$(BIN)/python docs/build.py

@@ -160,7 +160,7 @@ def test_a_cell_whose_method_was_edited_is_computed_again_where_that_takes_secon
     dark = scores()
     assert "stale" not in bench(capsys, "run", *SMALL)[1]
 
-    (own / "helper.py").write_text(HELPER.replace("0.5", "1.0"))
+    (own / "helper.py").write_text(HELPER.replace("0.5", "1.00"))
     forget()
     assert changed_since(folder) == ["method"]
     assert main(["status", "default"]) == 0
@@ -206,7 +206,7 @@ def test_images_that_other_code_finished_are_forgotten_or_told(
     (folder / "rows.part.jsonl").write_text(json.dumps([first]) + "\n")
     (folder / "rows.csv").unlink()
     (folder / "status.json").write_text('{"state": "failed", "reason": "it was interrupted"}')
-    (own / "helper.py").write_text(HELPER.replace("0.5", "1.0"))
+    (own / "helper.py").write_text(HELPER.replace("0.5", "1.00"))
     ended, told = bench(capsys, "run", *SMALL)
     assert ended == 0
     if seconds < 1:
