@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from denoisebench.networks.layout import read_file
+from denoisebench.networks.weight_files import read_file
 
 Network = Callable[[Tensor], Tensor]
 ABOUT = "denoisebench.json"  # what an exported file says of itself: range, sigma_map, multiple, channels

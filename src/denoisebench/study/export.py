@@ -18,8 +18,10 @@ from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
 from denoisebench.elsewhere.formats import ABOUT
 from denoisebench.methods.ffdnet import FFDNet
+from denoisebench.networks.weight_files import as_safetensors
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
+from denoisebench.store.trainings import weights_in
 from denoisebench.tiling import pad_to_multiple
 from denoisebench.training.weights import load_weights
 
@@ -79,11 +81,8 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
 
 
 def _weights(method: Denoiser, path: Path) -> Mapping[str, Any]:
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in method.state_dict().items()}
     with whole_file(path) as part:
-        save_file(tensors, str(part))
+        part.write_bytes(as_safetensors(method.state_dict()))
     return {}
 
 
@@ -169,7 +168,7 @@ def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str
         if cell is None:
             raise ConfigError(f"{source} is no cell of the plan of {place.parents[3]}")
         job = job_of(cell.overrides)
-        weights = job.checkpoint or cell.training / "weights.pt"
+        weights = job.checkpoint or weights_in(cell.training)
     else:
         if not any(one.startswith("method=") for one in settings):
             raise ConfigError(f"say whose weights {source} are: method=NAME")
