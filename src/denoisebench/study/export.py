@@ -19,6 +19,7 @@ from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
 from denoisebench.elsewhere.formats import ABOUT, OnnxNetwork, module_of
 from denoisebench.methods.ffdnet import FFDNet
+from denoisebench.methods.puca import PUCA
 from denoisebench.networks.weight_files import as_safetensors
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
@@ -69,6 +70,9 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
     if method.learns != "dataset":
         how = "nothing" if method.learns == "nothing" else "anew from each image"
         raise ValueError(f"{type(method).__name__} has no network to export: it learns {how}")
+    if isinstance(method, PUCA):  # minutes of symbolic arithmetic on its sides, and no end in sight
+        raise ValueError("PUCA pads inside its network in a way that PyTorch's exporter does not follow for images of any size; "
+                         "--to safetensors writes its weights")  # fmt: skip
     if method.stochastic and _draws(method, channels):
         raise ValueError(f"{type(method).__name__} draws random numbers to denoise, which no exported graph does; "
                          f"--to safetensors writes its weights{_way_out(method, channels)}")  # fmt: skip
