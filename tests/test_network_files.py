@@ -45,7 +45,7 @@ SET_TRAINED = {  # and the setting under which one draws no random numbers to de
 }  # fmt: skip
 TO: tuple[Literal["torch", "onnx"], ...] = ("torch", "onnx")
 QUICK = [("cbsn", "torch"), ("sdap", "onnx"), ("ffdnet", "torch")]
-LONG = ("noise2self",)
+NOT_LONG = ("blind2unblind", "cbsn", "ffdnet", "recorrupted2recorrupted", "sdap")
 REFUSED = ("ams_net", "puca")
 WHOLE = ("apbsn", "at_bsn", "cbsn", "laine", "mm_bsn", "tm_bsn")  # tiles would change their result, or were not shown not to
 
@@ -53,7 +53,7 @@ WHOLE = ("apbsn", "at_bsn", "cbsn", "laine", "mm_bsn", "tm_bsn")  # tiles would 
 def marks_of(one: tuple[str, str]) -> tuple[pytest.MarkDecorator, ...]:
     if one in QUICK:
         return ()
-    return (pytest.mark.slow, pytest.mark.long) if one[0] in LONG else (pytest.mark.slow,)
+    return (pytest.mark.slow,) if one[0] in NOT_LONG else (pytest.mark.slow, pytest.mark.long)
 
 
 def test_these_are_all_methods_that_train_a_network_on_a_set() -> None:
