@@ -12,6 +12,7 @@ from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import DatasetDenoiser
+from denoisebench.networks.weight_files import read_file
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
 from denoisebench.training.engine import Engine
@@ -44,7 +45,7 @@ def states_through_training(build: Callable[[], DatasetDenoiser], folder: Path, 
     method.loss = watched  # type: ignore[method-assign]
     trained(method, data, folder, Course(0, Engine(checkpoint_s=0)))
     assert "loss" in vars(method)
-    return [*states, torch.load(folder / "weights.pt", weights_only=True)]
+    return [*states, read_file(folder / "weights.safetensors")]
 
 
 def state_of(method: DatasetDenoiser) -> State:

@@ -178,14 +178,14 @@ def test_train_save_load_and_continue(tmp_path: Path) -> None:
     trained = denoisebench.train(images, "neighbor2neighbor", features=np.int64(8), folder=tmp_path / "kept", **SHORT)
     output = trained(images[0])
     assert output.dtype == np.uint8
-    trained.save(tmp_path / "my weights.pt")
-    loaded = denoisebench.load(tmp_path / "my weights.pt")
+    trained.save(tmp_path / "my weights.safetensors")
+    loaded = denoisebench.load(tmp_path / "my weights.safetensors")
     assert (loaded.method, loaded.settings) == ("neighbor2neighbor", trained.settings)
     assert np.array_equal(loaded(images[0]), output)
     assert np.array_equal(loaded(images[0], tile=16), output)
-    written = (tmp_path / "kept" / "weights.pt").stat().st_mtime_ns
+    written = (tmp_path / "kept" / "weights.safetensors").stat().st_mtime_ns
     again = denoisebench.train(images, "neighbor2neighbor", features=8, folder=tmp_path / "kept", **SHORT)
-    assert (tmp_path / "kept" / "weights.pt").stat().st_mtime_ns == written
+    assert (tmp_path / "kept" / "weights.safetensors").stat().st_mtime_ns == written
     assert np.array_equal(again(images[0]), output)
     with pytest.raises(ValueError, match="denoises RGB images, and this one is gray"):
         loaded(images[0][..., 0])

@@ -245,17 +245,17 @@ def test_a_network_of_other_code_is_trained_again_where_that_took_seconds(capsys
             (folder / code.FILE).write_text(json.dumps(kept))
 
     other_code()
-    before = (training / "weights.pt").stat().st_mtime_ns
+    before = (training / "weights.safetensors").stat().st_mtime_ns
     assert main(small) == 0
     assert "stale" in capsys.readouterr().err
-    assert (training / "weights.pt").stat().st_mtime_ns > before
+    assert (training / "weights.safetensors").stat().st_mtime_ns > before
     assert "stale" not in rows.read_text()
 
     about = json.loads((training / "training.json").read_text())
     (training / "training.json").write_text(json.dumps({**about, "seconds": 7200.0}))
     other_code()
-    before = (training / "weights.pt").stat().st_mtime_ns
+    before = (training / "weights.safetensors").stat().st_mtime_ns
     assert main(small) == 0
-    assert (training / "weights.pt").stat().st_mtime_ns == before
+    assert (training / "weights.safetensors").stat().st_mtime_ns == before
     assert "stale_training" in rows.read_text()
     assert "force=true trains it again" in capsys.readouterr().err

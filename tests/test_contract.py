@@ -394,8 +394,8 @@ def test_is_the_same_from_python(name: str, tmp_path: Path) -> None:
         return
     else:
         denoiser = denoisebench.train([API_IMAGE], name, budget="smoke", steps=3, training={"batch": 1})
-        denoiser.save(tmp_path / "weights.pt")
-        outputs = [denoiser(API_IMAGE), denoisebench.load(tmp_path / "weights.pt")(API_IMAGE)]
+        denoiser.save(tmp_path / "weights.safetensors")
+        outputs = [denoiser(API_IMAGE), denoisebench.load(tmp_path / "weights.safetensors")(API_IMAGE)]
     assert (outputs[0].shape, outputs[0].dtype) == (API_IMAGE.shape, API_IMAGE.dtype)
     assert (outputs[0] == outputs[1]).all()
     assert (before == API_IMAGE).all()

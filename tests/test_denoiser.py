@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(tmp_path: Pa
     method = Diverges()
     with pytest.raises(FloatingPointError, match="nan at step 3"):
         trained(method, data_for(method), tmp_path, Course(seed=0))
-    assert not (tmp_path / "weights.pt").exists()
+    assert not (tmp_path / "weights.safetensors").exists()
 
 
 class Wrong(Noisy):

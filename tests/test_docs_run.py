@@ -60,7 +60,7 @@ def prepared() -> None:
         write_png(Path(place), image, bits=8)
     photo("IMG_0001.jpg", image)
     photo("scans/page.tif", image)
-    denoisebench.train([image, image], "neighbor2neighbor", budget="smoke").save("weights.pt")
+    denoisebench.train([image, image], "neighbor2neighbor", budget="smoke").save("weights.safetensors")
     for study in STUDIES:
         assert main(["run", "-m", "method=noisy,nlm", f"study={study}", *SMALL]) == 0
     assert main(["pack", "demo", "--lab", "Other", "--to", "other-lab.pack.zip"]) == 0

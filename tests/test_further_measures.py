@@ -257,6 +257,10 @@ def test_a_report_ranks_by_any_measure_the_right_way_round(capsys: pytest.Captur
     assert "which method wins under which" in page
     for name in ("report.md", "table.tex"):
         assert "0.0500" in (STUDY / name).read_text()
+    latex = (STUDY / "table.tex").read_text()
+    assert r"sharp & \textbf{0.0500} & \underline{30.14} \\" in latex, "each column has its own best"
+    assert r"smooth & \underline{0.0900} & \textbf{31.14} \\" in latex
+    assert "In each column the best is bold" in latex
     assert main(["report", str(STUDY), "--measures", "lpips"]) == 2
     assert "no scores by lpips" in capsys.readouterr().err
 

@@ -27,6 +27,7 @@ import denoisebench
 import jobs
 from denoisebench import cli
 from denoisebench.config import ConfigError
+from denoisebench.networks.weight_files import read_file
 from denoisebench.store.cell import Cell
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
@@ -430,7 +431,7 @@ def test_rows_weights_and_keys_are_the_same_without_a_logger(study: Study, tmp_p
     [without] = computed(*LEARNED, "protocol=[default,neighbor2neighbor]", f"root={tmp_path}")
     assert (without.key, without.train_key, without.label) == (with_it.key, with_it.train_key, with_it.label)
     assert without_costs(without) == without_costs(with_it)
-    weights = [torch.load(cell.training / "weights.pt", weights_only=True) for cell in (with_it, without)]
+    weights = [read_file(cell.training / "weights.safetensors") for cell in (with_it, without)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
     images = [
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (cell.folder / "images").iterdir()}

@@ -6,8 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from denoisebench import cli
+from denoisebench.networks.weight_files import read_file
 from denoisebench.store.plan import read_plan
 
 STUDY = Path(__file__).parent / "fixtures" / "study_of_9448a13.zip"
@@ -23,7 +25,11 @@ def _study() -> None:
 
 
 def written() -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*") if path.suffix in (".csv", ".png", ".pt")}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in Path("runs").rglob("*")
+        if path.suffix in (".csv", ".png", ".pt", ".safetensors")
+    }
 
 
 def test_the_same_command_computes_nothing_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +61,17 @@ def test_it_is_reported() -> None:
     assert float(means["noisy", "default"]) == pytest.approx(20.49, abs=0.005)
     assert float(means["nlm", "default"]) == pytest.approx(27.01, abs=0.005)
     assert "neighbor2neighbor" in Path("runs/old/report.html").read_text()
+
+
+def test_weights_as_pytorch_kept_them_are_read_and_a_training_again_leaves_safetensors() -> None:
+    [older] = Path("runs/.trained").glob("*/weights.pt")
+    before = older.read_bytes()
+    assert cli.main(["run", "method=neighbor2neighbor", "noise=gaussian50", "train_noise=gaussian25", *SETTINGS]) == 0
+    assert older.read_bytes() == before, "trained once, tested under another noise"
+    assert [path.name for path in Path("runs/.trained").glob("*/weights.*")] == ["weights.pt"]
+    [cell] = Path("runs/old").glob("neighbor2neighbor/*/gaussian25/seed*")
+    assert cli.main(["export", str(cell), "--to", "safetensors", "--out", "of_older.safetensors"]) == 0
+    stored = torch.load(older, weights_only=True)
+    assert all(torch.equal(stored[name], tensor) for name, tensor in read_file(Path("of_older.safetensors")).items())
+    assert cli.main(["run", "method=neighbor2neighbor", *SETTINGS, "force=true"]) == 0
+    assert [path.name for path in older.parent.glob("weights.*")] == ["weights.safetensors"], "one training has one file"

@@ -129,6 +129,9 @@ def test_what_a_pack_keeps_of_settings() -> None:
     )
     assert portable(given) == ("method=nlm", "dataset.noisy=photos", "+noise.a=1")
     assert portable(("init=/home/me/weights.pt",)) == ("init=weights.pt",), "it decides what a cell is"
+    for quote in "'\"":
+        quoted = (f"checkpoint={quote}/home/me/my (weights).pt{quote}",)
+        assert portable(quoted) == (f"checkpoint={quote}my (weights).pt{quote}",), "as it is read again"
     assert without_machine({"root": "/x", "a": ["/b/c.pt", 1e-5]}) == {"a": ["c.pt", 1e-5]}
     assert unsafe(["method=nlm", "method.strength=0.6"]) == []
     for evil in (

@@ -111,7 +111,7 @@ def test_the_card_of_a_trained_network(capsys: pytest.CaptureFixture[str]) -> No
     assert names["denoised"].shape == (33, 34, 3)
     assert names["denoiser"].chosen.node["features"] != 48, "the recipe has another width than the YAML"
     shutil.rmtree(cell.training)
-    assert "denoisebench.load('weights.pt', method='neighbor2neighbor', features=" in card(cell.folder)
+    assert "denoisebench.load('weights.safetensors', method='neighbor2neighbor', features=" in card(cell.folder)
     [other] = computed("method=tv", "dataset.crop=33", "pictures=0")
     assert cli.main(["card", other.key]) == 2
     assert "trained no network" in capsys.readouterr().err

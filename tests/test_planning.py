@@ -33,6 +33,7 @@ from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import file_hash
 from denoisebench.datasets.reading import Reading
 from denoisebench.denoiser import Denoiser
+from denoisebench.networks.weight_files import as_safetensors, read_file
 from denoisebench.noise import NoiseModel
 from denoisebench.ranges import Between, Count, Fraction, NonNegative, Number, Odd, Positive
 from denoisebench.store.cell import Cell
@@ -396,19 +397,19 @@ def row_of(cell: Cell) -> dict[str, str]:
 def test_weights_of_ours_keep_what_is_known_of_their_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DENOISEBENCH_RUNS", str(tmp_path / "runs"))
     first = trained("train_noise=gaussian50")
-    weights = first.training / "weights.pt"
+    weights = first.training / "weights.safetensors"
     known, given = row_of(first), row_of(trained(f"checkpoint={weights}"))
     for column in ("trained_on", "train_noise", "train_steps", "train_seconds", "budget"):
         assert given[column] == known[column], column
     assert given["selection"] == "given"
     assert given["tags"] == known["tags"]
-    assert given["weights"] == f"weights.pt {file_hash(weights)[:12]}"
+    assert given["weights"] == f"weights.safetensors {file_hash(weights)[:12]}"
     (tmp_path / "foreign.pt").write_bytes(weights.read_bytes())
     foreign = row_of(trained(f"checkpoint={tmp_path / 'foreign.pt'}", "study=foreign"))
     assert (foreign["trained_on"], foreign["budget"]) == ("unknown: weights given", "")
     assert "weights_given" in foreign["tags"].split()
-    other = torch.load(weights, weights_only=True)
-    torch.save({name: 1.001 * tensor for name, tensor in other.items()}, weights)  # no longer those that training.json tells of
+    other = {name: 1.001 * tensor for name, tensor in read_file(weights).items()}
+    weights.write_bytes(as_safetensors(other))  # no longer those that training.json tells of
     assert "weights_given" in row_of(trained(f"checkpoint={weights}", "force=true"))["tags"].split()
 
 
@@ -416,7 +417,7 @@ def test_weights_trained_on_the_test_photographs_stay_transductive(photos: Path,
     monkeypatch.setenv("DENOISEBENCH_RUNS", str(photos.parent / "runs"))
     folder = [part for part in TINY if "crop" not in part] + own(photos)
     [first] = computed(*folder)
-    [given] = computed(*folder, f"checkpoint={first.training / 'weights.pt'}")
+    [given] = computed(*folder, f"checkpoint={first.training / 'weights.safetensors'}")
     assert "transductive" in row_of(first)["tags"].split()
     assert "transductive" in row_of(given)["tags"].split()
 
@@ -433,14 +434,14 @@ def test_given_weights_and_a_training_are_refused_together(setting: str, tmp_pat
 def test_fine_tuning_starts_from_the_given_weights_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DENOISEBENCH_RUNS", str(tmp_path / "runs"))
     first = trained()
-    weights = first.training / "weights.pt"
+    weights = first.training / "weights.safetensors"
     tuned = trained(f"init={weights}", "training.steps=1", "method.lr=1e-12")
-    assert tuned.label == "neighbor2neighbor[lr=1e-12,training.steps=1,init=weights.pt]"
-    assert row_of(tuned)["weights"] == f"weights.pt {file_hash(weights)[:12]}"
+    assert tuned.label == "neighbor2neighbor[lr=1e-12,training.steps=1,init=weights.safetensors]"
+    assert row_of(tuned)["weights"] == f"weights.safetensors {file_hash(weights)[:12]}"
     fresh = trained("training.steps=1", "method.lr=1e-12")
     assert tuned.key != fresh.key
     assert tuned.train_key != fresh.train_key
-    told, ours = (torch.load(path, weights_only=True) for path in (weights, tuned.training / "weights.pt"))
+    told, ours = (read_file(path) for path in (weights, tuned.training / "weights.safetensors"))
     assert all(torch.allclose(told[name], ours[name], atol=1e-9) for name in told)
     with pytest.raises(ConfigError, match="give one of the two"):
         plan(jobs([*TINY, f"init={weights}", f"checkpoint={weights}"], multirun=False))
@@ -489,5 +490,5 @@ def test_an_array_larger_than_memory_is_one_clear_line(tmp_path: Path) -> None:
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**43,)})
     with zipfile.ZipFile(tmp_path / "big.npz", "w") as archive:
         archive.writestr("x.npy", header.getvalue() + b"\0" * 16)
-    with pytest.raises(ValueError, match=r"big\.npz is no \.npz of C-BSN's variables"):
+    with pytest.raises(ValueError, match=r"big\.npz is not an \.npz of C-BSN's variables"):
         convert("cbsn", tmp_path / "big.npz")

@@ -23,6 +23,7 @@ from denoisebench import cli, config
 from denoisebench.cli import app
 from denoisebench.config.jobs import job_of, jobs
 from denoisebench.methods.sasl import SASL
+from denoisebench.networks.weight_files import read_file
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
@@ -50,7 +51,7 @@ def computed(*overrides: str) -> Cell:
 
 
 def weights_of(cell: Cell) -> dict[str, torch.Tensor]:
-    return torch.load(cell.training / "weights.pt", weights_only=True)
+    return read_file(cell.training / "weights.safetensors")
 
 
 def curve_of(cell: Cell) -> list[dict[str, float]]:

@@ -15,6 +15,7 @@ from PIL import Image
 from denoisebench import config
 from denoisebench.datasets.folder import Folder
 from denoisebench.methods.noisy import Noisy
+from denoisebench.networks.weight_files import read_file
 from denoisebench.scoring.evaluator import Evaluator
 from denoisebench.store.cell import Cell
 from denoisebench.store.plan import read_plan
@@ -205,9 +206,9 @@ def test_scoring_again_uses_the_clean_images_of_its_own_cell(tmp_path: Path) -> 
 
 def test_force_trains_again() -> None:
     [cell] = study("method=neighbor2neighbor")
-    before = (cell.training / "weights.pt").stat().st_mtime_ns
+    before = (cell.training / "weights.safetensors").stat().st_mtime_ns
     study("method=neighbor2neighbor", "force=true")
-    assert (cell.training / "weights.pt").stat().st_mtime_ns > before
+    assert (cell.training / "weights.safetensors").stat().st_mtime_ns > before
 
 
 def test_impossible_cells_are_skipped_with_the_way_out(tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_a_status_that_cannot_be_written_does_not_stop_the_others(
 def test_a_damaged_checkpoint_is_dropped_and_damaged_weights_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     [cell] = study("method=neighbor2neighbor")
     expected = without_costs(rows_of(cell))
-    weights = cell.training / "weights.pt"
+    weights = cell.training / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     (cell.folder / "status.json").unlink()
     study("method=neighbor2neighbor")
@@ -407,7 +408,7 @@ def test_a_cell_killed_before_it_was_said_done_computes_no_image_again(monkeypat
 
 def test_given_weights_are_scored_without_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [trained] = study("method=neighbor2neighbor")
-    (tmp_path / "mine.pt").write_bytes((trained.training / "weights.pt").read_bytes())
+    (tmp_path / "mine.pt").write_bytes((trained.training / "weights.safetensors").read_bytes())
     monkeypatch.setattr(torch.Tensor, "backward", lambda *args, **kwargs: pytest.fail("it trained"))
     [given] = study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'mine.pt'}")
     assert given.label == "neighbor2neighbor[checkpoint=mine.pt]"
@@ -415,7 +416,7 @@ def test_given_weights_are_scored_without_a_training(monkeypatch: pytest.MonkeyP
     assert [row["psnr_db"] for row in rows_of(given)] == [row["psnr_db"] for row in rows_of(trained)]
     row = rows_of(given)[0]
     assert (row["selection"], row["trained_on"], row["budget"]) == ("given", "unknown: weights given", "")
-    torch.save({"state_dict": torch.load(tmp_path / "mine.pt")}, tmp_path / "lightning.ckpt")
+    torch.save({"state_dict": read_file(tmp_path / "mine.pt")}, tmp_path / "lightning.ckpt")
     [other] = study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'lightning.ckpt'}")
     assert other.key != given.key
     assert [row["psnr_db"] for row in rows_of(other)] == [row["psnr_db"] for row in rows_of(given)]
@@ -423,8 +424,8 @@ def test_given_weights_are_scored_without_a_training(monkeypatch: pytest.MonkeyP
 
 def test_weights_that_do_not_fit_name_the_file_and_what_is_wrong(tmp_path: Path) -> None:
     [trained] = study("method=neighbor2neighbor")
-    with pytest.raises(config.ConfigError, match=r"weights\.pt does not fit Neighbor2Neighbor .* of another shape"):
-        study("method=neighbor2neighbor", "method.features=16", f"checkpoint={trained.training / 'weights.pt'}")
+    with pytest.raises(config.ConfigError, match=r"weights\.safetensors does not fit Neighbor2Neighbor .* of another shape"):
+        study("method=neighbor2neighbor", "method.features=16", f"checkpoint={trained.training / 'weights.safetensors'}")
     (tmp_path / "half.pt").write_bytes(b"half")
     with pytest.raises(config.ConfigError, match=r"half\.pt is not a valid file of weights"):
         study("method=neighbor2neighbor", f"checkpoint={tmp_path / 'half.pt'}")

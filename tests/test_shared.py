@@ -235,8 +235,8 @@ def test_force_trains_again_whatever_the_clock_says_and_once_for_a_command() -> 
     assert [again.trains_again(job) for job in jobs] == [True, True]
     computed(*small, "force=true")
     assert (training / "training.json").stat().st_mtime < future - 1e5, "it was not trained again"
-    before = (training / "weights.pt").stat().st_mtime_ns
+    before = (training / "weights.safetensors").stat().st_mtime_ns
     [job, _] = jobs
     write_atomic(job.cell.folder / again.FORCED, json.loads((training / "training.json").read_text())["forced"])
     assert not again.trains_again(job), "a command trains a network once"
-    assert (training / "weights.pt").stat().st_mtime_ns == before
+    assert (training / "weights.safetensors").stat().st_mtime_ns == before

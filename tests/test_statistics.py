@@ -377,3 +377,37 @@ def test_a_measure_of_which_less_is_better_ranks_the_other_way_round() -> None:
     assert isinstance(difference, Difference)
     assert difference.mean_db > 0.9
     assert difference.wins == 0
+
+
+def test_intervals_and_p_values_of_a_measure_of_which_less_is_better_are_those_of_scipy() -> None:
+    names = [f"i{k:02d}" for k in range(30)]
+    rng = np.random.default_rng(5)
+    ours, theirs = rng.normal(0.10, 0.01, 30), rng.normal(0.109, 0.01, 30)
+    add_cell("near", dict(zip(names, ours, strict=True)))
+    add_cell("far", dict(zip(names, theirs, strict=True)))
+    results = summarise(read_study(STUDY))
+    near, far = (next(r for r in results if r.method == name) for name in ("near", "far"))
+    found = compare(results, measure=replace(MEASURES[0], higher_is_better=False))
+    assert found.best is near
+    difference = found.to_best[far.id]
+    assert isinstance(difference, Difference)
+    apart = theirs - ours  # a positive number: the rival is worse
+    assert difference.mean_db == pytest.approx(apart.mean())
+    _, p = stats.wilcoxon(apart, alternative="two-sided", zero_method="wilcox")
+    assert difference.p == pytest.approx(p)
+    assert difference.wins == int((apart < 0).sum())
+    assert 0 < difference.wins < 15
+    t = stats.t.interval(0.95, 29, apart.mean(), stats.sem(apart))
+    boot = [apart[rng.integers(30, size=30)] for _ in range(4000)]
+    low, high = np.quantile([(b.mean() - apart.mean()) / (b.std(ddof=1) / 30**0.5) for b in boot], [0.025, 0.975])
+    expected = min(t[0], apart.mean() - high * stats.sem(apart)), max(t[1], apart.mean() - low * stats.sem(apart))
+    for end, of_scipy in zip((difference.low_db, difference.high_db), expected, strict=True):
+        assert end == pytest.approx(of_scipy, abs=0.1 * stats.sem(apart)), "the resamples are others"
+    assert difference.low_db is not None
+    assert difference.low_db <= t[0] + 1e-12
+    higher = compare(results)
+    assert higher.best is far, "and the other way round if more were better"
+    mirrored = higher.to_best[near.id]
+    assert isinstance(mirrored, Difference)
+    assert (mirrored.mean_db, mirrored.p) == (pytest.approx(-difference.mean_db), pytest.approx(difference.p))
+    assert (mirrored.low_db, mirrored.high_db) == pytest.approx((-(difference.high_db or 0), -difference.low_db), abs=1e-3)

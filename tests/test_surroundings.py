@@ -16,12 +16,14 @@ import torch
 from denoisebench import cli
 from denoisebench.config.jobs import job_of
 from denoisebench.environment import own_environment
+from denoisebench.networks.weight_files import read_file
 from denoisebench.store.cell import Cell
 from denoisebench.study.cell import compute
 from denoisebench.study.making import method_and_data
 from denoisebench.study.planning import plan
 from denoisebench.training.callbacks import TrainingLog
 from denoisebench.training.engine import Engine
+from denoisebench.training.fit import Course, trained
 from denoisebench.training.surroundings import Stop, sheltered
 
 SLURM = {
@@ -92,7 +94,7 @@ def test_variables_and_foreign_checkpoints_change_no_number(
     srun.write_text("#!/bin/sh\nexit 1\n")
     srun.chmod(0o755)
     trained = computed("first", JOBS["neighbor2neighbor"])
-    Path("given.pt").write_bytes((trained.training / "weights.pt").read_bytes())
+    Path("given.pt").write_bytes((trained.training / "weights.safetensors").read_bytes())
     clean = {name: rows_of(computed("clean", overrides)) for name, overrides in JOBS.items()}
     leave_foreign_checkpoint()
     before = set(Path().iterdir())
@@ -116,7 +118,7 @@ def test_a_training_that_ends_early_fails(monkeypatch: pytest.MonkeyPatch) -> No
     [job] = plan([job_of([*JOBS["neighbor2neighbor"], "training.steps=5", "dataset.crop=48"])])
     assert compute(job) == "failed"
     assert "training ended after 1 of 5 steps" in job.cell.status()["reason"]
-    assert not (job.cell.training / "weights.pt").exists()
+    assert not (job.cell.training / "weights.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
@@ -157,11 +159,43 @@ def test_a_polite_kill_saves_the_step_and_the_same_command_continues(
     assert cli.main([*command, "root=undisturbed"]) == 0
     said = capsys.readouterr()
     assert "goes on from step" not in said.out + said.err
-    [resumed], [undisturbed] = (list(Path(root, ".trained").glob("*/weights.pt")) for root in ("killed", "undisturbed"))
-    ours, theirs = torch.load(resumed, weights_only=True), torch.load(undisturbed, weights_only=True)
+    [resumed], [undisturbed] = (list(Path(root, ".trained").glob("*/weights.safetensors")) for root in ("killed", "undisturbed"))
+    ours, theirs = read_file(resumed), read_file(undisturbed)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+class Killed(BaseException):
+    """Nothing that runs afterwards, but for what Python cannot leave out."""
+
+
+@pytest.mark.parametrize("last", ["write_csv", "write_atomic"])
+def test_a_kill_after_the_weights_are_written_and_before_they_are_said_done_trains_on_from_the_last_step(
+    last: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    def train(folder: str) -> dict[str, torch.Tensor]:
+        method, data = method_and_data(job_of([*JOBS["neighbor2neighbor"], "training.steps=6", "dataset.crop=48", "trainer=cpu"]))
+        trained(method, data, tmp_path / folder, Course(0, Engine(checkpoint_s=0)))
+        return method.state_dict()
+
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "weights.pt").write_bytes(b"of a training that an older version began")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"denoisebench.training.fit.{last}", killed)
+        with pytest.raises(Killed):
+            train("killed")
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert {"weights.safetensors", "last.ckpt"} <= left
+    assert "training.json" not in left, "so that nobody takes it for done"
+    resumed = train("killed")
+    assert "goes on from step 5 of 6" in " ".join(capsys.readouterr().err.split())
+    assert {path.name for path in (tmp_path / "killed").glob("*.*[!k]")} == {"weights.safetensors", "curve.csv", "training.json"}
+    undisturbed = train("undisturbed")
+    assert all(torch.equal(resumed[key], undisturbed[key]) for key in undisturbed)
 
 
 def test_a_second_request_interrupts_at_once_and_the_handlers_come_back() -> None:
@@ -200,6 +234,7 @@ FOLDER = {  # what a folder may hold where a command is typed
     "lightning_logs/version_0/checkpoints/last.ckpt": "",
     "last.ckpt": "",
     "weights.pt": "",
+    "weights.safetensors": "",
     "tunableop_results0.csv": "Validator,PT_VERSION,1\n",
 }
 VARIABLES = {

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.config.parts import instantiate
+from denoisebench.networks.weight_files import read_file
 from denoisebench.training.weights import load_weights
 from denoisebench.weights.released import IMPORTABLE, convert, import_weights
 
@@ -163,8 +164,8 @@ def wrapped(layers: dict[str, Tensor], how: str) -> Any:
 def test_a_released_network_gives_the_same_output_in_ours(method: str, how: str, tmp_path: Path) -> None:
     layers, run = (unet_layers(), run_unet) if method == "neighbor2neighbor" else (dbsn_layers(), run_dbsn)
     torch.save(wrapped(layers, how), tmp_path / "released.pth")
-    import_weights(method, tmp_path / "released.pth", tmp_path / "out" / "weights.pt")
-    model = built(method, torch.load(tmp_path / "out" / "weights.pt", weights_only=True))
+    import_weights(method, tmp_path / "released.pth", tmp_path / "out" / "weights.safetensors")
+    model = built(method, read_file(tmp_path / "out" / "weights.safetensors"))
     x = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(model.network(x), run(layers, x), rtol=1e-4, atol=1e-4)

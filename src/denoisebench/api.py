@@ -29,7 +29,8 @@ from denoisebench.datasets.views import Training, no_target
 from denoisebench.denoiser import Denoiser as Network
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
-from denoisebench.networks.layout import read_file, unwrapped
+from denoisebench.networks.layout import unwrapped
+from denoisebench.networks.weight_files import as_safetensors, is_safetensors, read_file, said_by
 from denoisebench.noise import Real
 from denoisebench.progress import counted
 from denoisebench.report.rows import find_study, read_study
@@ -96,13 +97,19 @@ class Denoiser:
             return images.back(torch.cat([_denoised(network, one, seed) for one in images.planes.split(1)]))
 
     def save(self, path: str | Path) -> None:
-        """Write weights and settings to a file that `load` and `checkpoint=` read. The file is complete or absent."""
+        """Write weights and settings to a file that `load` and `checkpoint=` read. The file is complete or absent.
+
+        It is one of safetensors, or of PyTorch if its name ends in .pt, .pth or .ckpt.
+        """
         chosen = self.chosen
         settings = json.dumps(chosen.given, default=lambda value: value.item() if hasattr(value, "item") else str(value))
         about = {"method": chosen.name, "budget": chosen.budget, "channels": chosen.channels, "settings": settings}
         weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
         with whole_file(Path(path)) as part:
-            torch.save({"state_dict": weights, MARK: about}, part)
+            if Path(path).suffix in (".pt", ".pth", ".ckpt"):
+                torch.save({"state_dict": weights, MARK: about}, part)
+            else:
+                part.write_bytes(as_safetensors(weights, {MARK: json.dumps(about)}))
 
 
 class _reported:  # noqa: N801 (a context manager)
@@ -150,7 +157,7 @@ def denoise(
     if chosen.cls.learns == "dataset":
         raise ValueError(
             f"method={method} learns from a set of images: denoisebench.train(images, method='{method}') trains it, "
-            "denoisebench.load('weights.pt') loads its weights"
+            "denoisebench.load('weights.safetensors') loads its weights"
         )
     return Denoiser(chosen, chosen.make(seed))(image, seed=seed, tile=tile, device=device)
 
@@ -240,7 +247,7 @@ def saved(path: Path) -> Mapping[str, Any]:
         unwrapped(content)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a valid file of weights ({error})") from error
-    return content.get(MARK, {})
+    return json.loads(said_by(path).get(MARK, "{}")) if is_safetensors(path) else content.get(MARK, {})
 
 
 def score(denoised: np.ndarray | Tensor, clean: np.ndarray | Tensor, protocol: str = "default") -> dict[str, float | None]:

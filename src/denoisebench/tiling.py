@@ -8,9 +8,10 @@ from torch import Tensor
 
 def _reflected(size: int, start: int, stop: int, device: torch.device) -> Tensor:
     """Source positions of `start` to `stop` when a side of `size` goes on beyond its ends by reflection, however often."""
-    period = max(2 * (size - 1), 1)
+    last = torch.arange(size, device=device)[-1:]  # a tensor: graphs of ONNX take no remainder by a number that is not known yet
+    period = (2 * last).clamp(min=1)
     position = torch.arange(start, stop, device=device) % period
-    return torch.where(position < size, position, period - position)
+    return torch.minimum(position, period - position)
 
 
 def _reflect(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
@@ -23,7 +24,8 @@ def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
 
     Unlike `torch.nn.functional.pad` it takes any size from 1 x 1, reflecting more than once where it must.
     """
-    height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])
+    # Not -(-side // multiple): graphs of ONNX round a quotient towards zero.
+    height, width = ((max(side, least) + multiple - 1) // multiple * multiple for side in x.shape[-2:])
     if (height, width) == tuple(x.shape[-2:]):
         return x
     return _reflect(x, (0, height), (0, width))

@@ -58,7 +58,7 @@ def denoise(
       denoisebench denoise *.tif --method nlm --set strength=0.6
       denoisebench denoise scans/ --method auto                 the method that suits each image, tried on a part of it
       denoisebench denoise scans/ --method neighbor2neighbor    trains on the images first, about an hour
-      denoisebench denoise scans/ --method neighbor2neighbor --checkpoint weights.pt
+      denoisebench denoise scans/ --method neighbor2neighbor --checkpoint weights.safetensors
 
     PNG and TIFF of 8 and 16 bit, TIFF of floats, JPEG. Bit depth, colour model, alpha channel, EXIF, ICC profile,
     orientation, tags and compression stay as they are.

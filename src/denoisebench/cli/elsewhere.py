@@ -47,7 +47,7 @@ def export_noisy(
 def export(
     source: Annotated[str, typer.Argument(metavar="CELL|WEIGHTS", help="A finished cell's folder, or a file of weights.")],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="With WEIGHTS: method=NAME, method.KEY=.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="With WEIGHTS: method=NAME; method.KEY= for another setting.")
     ] = None,
     *,
     to: Annotated[Literal["onnx", "torch", "safetensors"], typer.Option(help="The format.", show_default=False)],
@@ -62,7 +62,8 @@ def export(
       denoisebench export ffdnet_color.pth method=ffdnet --to torch --out ffdnet.pt2
       denoisebench run method=network method.file=ffdnet.pt2 dataset=kodak noise=gaussian25
 
-    onnx and torch take images of any size whose sides are multiples of what the file says of itself; method=network pads.
+    onnx and torch take images of any size (FFDNet's: of even sides); each is compared with ours
+    at several sizes before it is kept.
     """
     with loading():
         from denoisebench.study import export as exporting
@@ -71,6 +72,7 @@ def export(
         method, channels, name = exporting.network_of(source, settings or [])
         path = out or Path(name + exporting.SUFFIXES[to])
         about = exporting.export(method, channels, to, path)
-    told = f" (sides of multiples of {about['multiple']}{', with a noise-level channel' * about['sigma_map']})" if about else ""
+    size = "any size" if about.get("multiple") == 1 else "even sides"
+    told = f" ({size}{', with a noise-level channel' * about['sigma_map']})" if about else ""
     print(f"wrote {path}{told}")
     return 0

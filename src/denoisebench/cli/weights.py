@@ -11,7 +11,7 @@ from denoisebench.cli.messages import loading, refused
 def import_weights(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The released checkpoint.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Argument(metavar="OUT", help="Where to write (default: FILE with the ending .ours.pt).")
+        Path | None, typer.Argument(metavar="OUT", help="Where to write (default: FILE with the ending .ours.safetensors).")
     ] = None,
     *,
     method: Annotated[str, typer.Option(help="neighbor2neighbor, sdap, apbsn, cbsn, tm_bsn or at_bsn.", show_default=False)],
@@ -20,7 +20,7 @@ def import_weights(
 
     \b
       denoisebench import-weights --method apbsn APBSN_SIDD.pth
-      denoisebench run method=apbsn checkpoint=APBSN_SIDD.ours.pt dataset=polyu noise=real
+      denoisebench run method=apbsn checkpoint=APBSN_SIDD.ours.safetensors dataset=polyu noise=real
 
     C-BSN was released for TensorFlow 1. Where that is installed, these lines make the .npz that is read here:
 
@@ -32,7 +32,7 @@ def import_weights(
     with loading():
         from denoisebench.weights.released import import_weights
 
-    written = out or file.with_suffix(".ours.pt")
+    written = out or file.with_suffix(".ours.safetensors")
     with refused():
         import_weights(method, file, written)
     print(f"wrote {written}; test it with: denoisebench run method={method} checkpoint={written}")

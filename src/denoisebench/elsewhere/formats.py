@@ -1,6 +1,7 @@
 """Networks read from files without running code in them: ONNX, torch.export, spandrel; TorchScript and pickles only if told."""
 
 import importlib
+import inspect
 import json
 import warnings
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from denoisebench.networks.layout import read_file
+from denoisebench.networks.weight_files import read_file
 
 Network = Callable[[Tensor], Tensor]
 ABOUT = "denoisebench.json"  # what an exported file says of itself: range, sigma_map, multiple, channels
@@ -97,8 +98,16 @@ def _exported(file: Path, device: torch.device) -> tuple[Network, Mapping[str, A
             program = torch.export.load(str(file), extra_files=extra)
     except Exception as error:
         raise ValueError(f"{file} is no program of torch.export that this PyTorch reads ({short(error)})") from error
-    module = program.module().to(device)
-    return module, json.loads(extra[ABOUT] or "{}")
+    about = json.loads(extra[ABOUT] or "{}")
+    return module_of(program, guarded=about.get("guarded", True)).to(device), about
+
+
+def module_of(program: torch.export.ExportedProgram, *, guarded: bool) -> nn.Module:
+    """guarded: it refuses sizes for which its code could have gone another way. Of a file of `denoisebench export` that is
+    known to make no difference."""
+    if guarded or "check_guards" not in inspect.signature(program.module).parameters:
+        return program.module()
+    return program.module(check_guards=False)
 
 
 def _by_spandrel(file: Path, device: torch.device, *, trust: bool) -> Network:

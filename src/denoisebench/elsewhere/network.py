@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from math import lcm
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -38,7 +39,8 @@ class NetworkFile(Denoiser):
     reach: how far an output pixel sees, in pixels: with `tile`, what each tile is given around it.
     trained: `supervised`, `self_supervised` or `unknown`, as a tag of its rows.
     trust: run TorchScript and unpickle modules, whose code can do anything.
-    What a file of `denoisebench export` says of range, sigma_map, multiple and reach stands in for None.
+    What a file of `denoisebench export` says of range, sigma_map, multiple and reach stands in for None; one that says that tiles
+    change its result refuses `tile`.
 
     Deviations from the released code: none.
     """
@@ -107,8 +109,10 @@ class NetworkFile(Denoiser):
         x = self._padded(noisy, multiple) * scale
         if self._setting("sigma_map", False):
             x = torch.cat([x, torch.full_like(x[:, :1], self._std(noisy) * scale)], dim=1)
-        reach = self._setting("reach", REACH)
-        found = in_tiles(lambda part: self._run(part, noisy.shape[1]), x, self.tile, reach, multiple)
+        reach, aligned = self._setting("reach", REACH), self._network()[1].get("aligned", 1)
+        if self.tile and not aligned:
+            raise ValueError(f"{self.file} makes something else of parts of an image, its file says: leave tile out")
+        found = in_tiles(lambda part: self._run(part, noisy.shape[1]), x, self.tile, reach, lcm(multiple, aligned or 1))
         return found[:, : noisy.shape[1], :height, :width] / scale
 
     def _padded(self, noisy: Tensor, multiple: int) -> Tensor:

@@ -138,8 +138,15 @@ def portable(overrides: Sequence[str]) -> tuple[str, ...]:
     """Those overrides that decide what a cell is, without places on a disk."""
     found = [(override, SETTING.fullmatch(override)) for override in overrides]
     return tuple(
-        override[: match.start(3)] + without_place(match[3]) for override, match in found if match and match[2] != ".root"
+        override[: match.start(3)] + _without_place(match[3]) for override, match in found if match and match[2] != ".root"
     )
+
+
+def _without_place(value: str) -> str:
+    """Of a value as it is written in an override: its quotes stay."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[0] + without_place(value[1:-1]) + value[0]
+    return without_place(value)
 
 
 def unsafe(overrides: Sequence[str]) -> list[str]:

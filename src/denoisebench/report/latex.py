@@ -1,10 +1,10 @@
 """Results as a LaTeX table to paste into a paper."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from denoisebench.report.results import Result, Score, measures_in
-from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, grids
+from denoisebench.report.table import NO_SCORE, TAG_TEXTS, Grid, Line, Mark, grids, marks_of
 from denoisebench.scoring.measures import Measure
 
 SPECIAL = {
@@ -13,6 +13,7 @@ SPECIAL = {
     "[": "{[}", "]": "{]}",
 }  # fmt: skip
 MARKS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
+Marks = Mapping[tuple[str, str], Mapping[str, Mark]]  # by noise and the measure's column, then by the result's id
 
 
 def latex_text(text: str) -> str:
@@ -21,14 +22,14 @@ def latex_text(text: str) -> str:
 
 
 def latex_tables(results: Sequence[Result]) -> str:
-    """One booktabs table for each data set and protocol: its measures, the best bold, the second underlined."""
+    """One booktabs table for each data set and protocol: its measures, in each the best bold and the second underlined."""
     head = "% Needs \\usepackage{booktabs}. Written by denoisebench report.\n"
     return head + "\n".join(_table(grid) for grid in grids(results))
 
 
 def _table(grid: Grid) -> str:
-    letters = _letters(grid)
-    body = [_line(grid, line, letters) for line in grid.lines]
+    letters, marks = _letters(grid), _marks(grid)
+    body = [_line(grid, line, letters, marks) for line in grid.lines]
     bounds = grid.bounds_from
     if 0 < bounds < len(body):
         body.insert(bounds, r"\midrule")
@@ -59,10 +60,21 @@ def _letters(grid: Grid) -> dict[str, str]:
     return {tag: chr(ord("a") + i) if i < 26 else f"z{i}" for i, tag in enumerate(tags)}
 
 
-def _line(grid: Grid, line: Line, letters: dict[str, str]) -> str:
+def _marks(grid: Grid) -> Marks:
+    """Each measure marks its own columns: the best by one may be the worst by another."""
+    return {
+        (noise, measure.column): marks_of([r for r in grid.results if r.noise == noise], grid.images, measure)
+        for noise in grid.noises
+        for measure in measures_in(grid.results)
+    }
+
+
+def _line(grid: Grid, line: Line, letters: dict[str, str], marks: Marks) -> str:
     everywhere = [letters[tag] for tag, noises in line.said(grid.images).items() if len(noises) == len(line.results)]
     name = latex_text(line.method) + _superscript(everywhere)
-    cells = [cell for noise in grid.noises for cell in _score(grid, line, noise, letters, everywhere)]
+    cells = [
+        cell for noise in grid.noises for cell in _score(grid, line, noise, marks, _own(grid, line, noise, letters, everywhere))
+    ]
     return " & ".join([name, *cells]) + r" \\"
 
 
@@ -70,15 +82,22 @@ def _superscript(letters: Sequence[str]) -> str:
     return rf"\textsuperscript{{{','.join(sorted(letters))}}}" if letters else ""
 
 
-def _score(grid: Grid, line: Line, noise: str, letters: dict[str, str], everywhere: Sequence[str]) -> list[str]:
+def _own(grid: Grid, line: Line, noise: str, letters: Mapping[str, str], everywhere: Sequence[str]) -> str:
+    """The letters of what holds under this noise and not under all."""
+    said = line.said(grid.images).items()
+    return _superscript([letters[tag] for tag, noises in said if noise in noises and letters[tag] not in everywhere])
+
+
+def _score(grid: Grid, line: Line, noise: str, marks: Marks, letters: str) -> list[str]:
     result, measures = line.results.get(noise), measures_in(grid.results)
     if result is None or all(result.scores[measure.column].mean is None for measure in measures):
         return ["--"] * len(measures)
-    own = [letters[tag] for tag, noises in line.said(grid.images).items() if noise in noises and letters[tag] not in everywhere]
-    mark = MARKS[line.marks[noise]]
-    scores = [(measure, result.scores[measure.column]) for measure in measures]
-    texts = [_text(measure, score, mark) + _of_images(result.of_images(measure)) for measure, score in scores]
-    return [texts[0] + _superscript(own), *texts[1:]]
+    texts = [
+        _text(measure, result.scores[measure.column], MARKS[marks[noise, measure.column].get(result.id, "")])
+        + _of_images(result.of_images(measure))
+        for measure in measures
+    ]
+    return [texts[0] + letters, *texts[1:]]
 
 
 def _of_images(text: str) -> str:
@@ -101,7 +120,7 @@ def _caption(grid: Grid, letters: dict[str, str]) -> str:
         known = f" {said}."
     return (
         f"{_titles(grid)} on {latex_text(grid.dataset)}, {grid.size}, means of per-image values under protocol "
-        f"{latex_text(grid.protocol)}. Best bold, second underlined, by {grid.results[0].first.title}, "
+        f"{latex_text(grid.protocol)}. In each column the best is bold and the second underlined, "
         f"among methods that saw no clean image.{known}"
     )
 

@@ -144,14 +144,14 @@ def _grid(results: Sequence[Result]) -> Grid:
     return Grid(results[0].dataset, results[0].protocol, images, max(r.photographs for r in results), noises, lines)
 
 
-def marks_of(results: Sequence[Result], images: frozenset[str]) -> dict[str, Mark]:
+def marks_of(results: Sequence[Result], images: frozenset[str], measure: Measure | None = None) -> dict[str, Mark]:
     """The best and the second score among those that saw no clean image and all images, by id: over the images that all
-    have a score of."""
-    if not results or not getattr(first := results[0].first, "directed", True):
+    have a score of. measure: None for the one that ranks."""
+    if not results or not getattr(measure := measure or results[0].first, "directed", True):
         return {}
-    common = scored_by_all(results, first)
+    common = scored_by_all(results, measure)
     rivals = [r for r in results if not r.saw_clean and r.names == images]
-    scores = {r.id: score for r in rivals if (score := r.goodness_over(common, first)) is not None}
+    scores = {r.id: score for r in rivals if (score := r.goodness_over(common, measure)) is not None}
     places: tuple[Mark, Mark] = ("best", "second")
     levels = dict(zip(sorted(set(scores.values()), reverse=True), places, strict=False))
     return {name: levels[score] for name, score in scores.items() if score in levels}

@@ -18,6 +18,7 @@ from denoisebench.report.rows import read_rows
 from denoisebench.report.table import TAG_TEXTS, seconds_text, training_text
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
+from denoisebench.store.trainings import WEIGHTS, weights_in
 
 
 def card(folder: Path) -> str:
@@ -63,7 +64,7 @@ def _weights(folder: Path, row: Row, plain: Any) -> Iterator[str]:
 def _file(folder: Path, row: Row) -> str:
     """Where the weights are, below this folder if they are; only their name if they are not on this machine."""
     planned = read_plan(folder.resolve().parents[3]).get(row["key"])
-    file = planned.training / "weights.pt" if planned and planned.train_key else Path("weights.pt")
+    file = weights_in(planned.training) if planned and planned.train_key else Path(WEIGHTS)
     if not file.is_file():
         return file.name
     return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)

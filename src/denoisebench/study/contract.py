@@ -18,8 +18,10 @@ from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
+from denoisebench.networks.weight_files import read_file
 from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
+from denoisebench.store.trainings import weights_in
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, trained
 
@@ -288,7 +290,7 @@ def _train(of: Subject, folder: Path, fail_at: int | None = None) -> dict[str, T
 
         setattr(own, "_batch_loss", failing)  # noqa: B010
     trained(own, data, folder, Course(0, Engine(checkpoint_s=0)))
-    return torch.load(folder / "weights.pt", weights_only=True)
+    return read_file(weights_in(folder))
 
 
 def anew(of: Subject) -> Iterator[str]:

@@ -4,8 +4,9 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +17,23 @@ from torch.export import Dim, ExportedProgram
 from denoisebench.config import ConfigError, quoting
 from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
-from denoisebench.elsewhere.formats import ABOUT
+from denoisebench.elsewhere.formats import ABOUT, OnnxNetwork, module_of
 from denoisebench.methods.ffdnet import FFDNet
+from denoisebench.methods.puca import PUCA
+from denoisebench.networks.weight_files import as_safetensors
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
-from denoisebench.tiling import pad_to_multiple
+from denoisebench.store.trainings import weights_in
+from denoisebench.tiling import in_tiles
 from denoisebench.training.weights import load_weights
 
 To = Literal["onnx", "torch", "safetensors"]
-MULTIPLES = (1, 2, 8, 32, 40)  # of sides, tried in turn: what a method pads its images to
-TRACED = 3  # times the multiple: the sides of the image that is traced
-LEAST_SIDE = 64
+TRACED = (67, 73)  # the sides of the image that is traced: primes, so that what pads to multiples is seen to do so
+SIZES = ((96, 64), (62, 78), (63, 77), (32, 40), (10, 8), (9, 7))  # multiples of what networks halve, and not
+ALIGNED = (1, 2, 4, 5, 8, 10, 16, 32)  # where tiles may begin
+SIDE = 32  # of the tiles that are tried
+CLOSE, CLOSE_ONNX = 1e-5, 1e-4
+WITHOUT_DRAWING = (("refine", False), ("passes", 0))  # settings under which some methods draw no random numbers
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 
 
@@ -63,9 +70,12 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
     if method.learns != "dataset":
         how = "nothing" if method.learns == "nothing" else "anew from each image"
         raise ValueError(f"{type(method).__name__} has no network to export: it learns {how}")
-    if method.stochastic:
-        raise ValueError(f"{type(method).__name__} draws random numbers to denoise, which no exported graph does; "
+    if isinstance(method, PUCA):  # minutes of symbolic arithmetic on its sides, and no end in sight
+        raise ValueError("PUCA pads inside its network in a way that PyTorch's exporter does not follow for images of any size; "
                          "--to safetensors writes its weights")  # fmt: skip
+    if method.stochastic and _draws(method, channels):
+        raise ValueError(f"{type(method).__name__} draws random numbers to denoise, which no exported graph does; "
+                         f"--to safetensors writes its weights{_way_out(method, channels)}")  # fmt: skip
     program, about = _program(method, channels)
     if to == "torch":
         buffer = io.BytesIO()
@@ -74,35 +84,60 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
         with whole_file(path) as part:
             part.write_bytes(buffer.getvalue())
     else:
-        _onnx(program, about, path)
+        _onnx(method, program, about, path)
     return about
 
 
-def _weights(method: Denoiser, path: Path) -> Mapping[str, Any]:
-    from safetensors.torch import save_file
+def _draws(method: Denoiser, channels: int) -> bool:
+    """Whether denoising an image moves the random generator."""
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        method.denoise(_image(channels, SIDE, SIDE))
+    drawn = not torch.equal(before, torch.get_rng_state())
+    torch.set_rng_state(before)
+    return drawn
 
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in method.state_dict().items()}
+
+def _way_out(method: Denoiser, channels: int) -> str:
+    """The setting without which it would draw none, if there is one."""
+    for name, value in WITHOUT_DRAWING:
+        given = getattr(method, name, None)
+        if given:
+            setattr(method, name, value)
+            drawn = _draws(method, channels)
+            setattr(method, name, given)
+            if not drawn:
+                return f", and with method.{name}={str(value).lower()} it draws none"
+    return ""
+
+
+def _image(channels: int, height: int, width: int) -> Tensor:
+    """Of noise, brighter to the right, so that a part of it has another mean than the whole."""
+    noise = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+    return noise * torch.linspace(0.2, 1, width)
+
+
+def _weights(method: Denoiser, path: Path) -> Mapping[str, Any]:
     with whole_file(path) as part:
-        save_file(tensors, str(part))
+        part.write_bytes(as_safetensors(method.state_dict()))
     return {}
 
 
 def _program(method: Denoiser, channels: int) -> tuple[ExportedProgram, dict[str, Any]]:
-    """The program for sides of the smallest multiple that it can be traced with, any size of them."""
+    """The program for images of any size; FFDNet's, which is given its level beside the image, for even sides."""
     level = isinstance(method, FFDNet)
     network = _WithLevel(method) if isinstance(method, FFDNet) else _Denoises(method)
-    about = {"range": 1, "sigma_map": level, "channels": channels, "padding": "replicate" if level else "reflect"}
-    if reach := _reach(method):
-        about["reach"] = reach
     network.to(memory_format=torch.contiguous_format)  # others are not whole to the writer of torch.export
-    problems = []
-    for multiple in MULTIPLES:
-        try:
-            with _quiet():
-                return _traced(network, channels + level, multiple), {**about, "multiple": multiple}
-        except Exception as error:  # whatever the tracer cannot follow
-            problems.append(f"multiple {multiple}: {' '.join(str(error).split())[:160]}")
-    raise ValueError(f"{type(method).__name__} cannot be exported for images of any size ({'; '.join(problems)})")
+    multiple = 1 + level
+    try:
+        program = _traced(network, channels + level, multiple)
+    except Exception as error:  # whatever the tracer cannot follow
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(f"{type(method).__name__} cannot be exported for images of any size: {told}") from error
+    about = {"range": 1, "sigma_map": level, "channels": channels, "padding": "replicate" if level else "reflect",
+             "multiple": multiple, "guarded": False}  # fmt: skip
+    reach = _reach(method)
+    return program, {**about, "reach": reach or 0, "aligned": _aligned(program, channels + level, reach, multiple)}
 
 
 def _reach(method: Denoiser) -> int | None:
@@ -114,40 +149,66 @@ def _reach(method: Denoiser) -> int | None:
 
 
 def _traced(network: nn.Module, channels: int, multiple: int) -> ExportedProgram:
-    times = max(TRACED, -(-LEAST_SIDE // multiple))
-    x = torch.rand(1, channels, times * multiple, (times + 1) * multiple, generator=torch.Generator().manual_seed(0))
-    shapes = ({2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)},)
-    if multiple == 1:
-        shapes = ({2: Dim("rows", min=8), 3: Dim("columns", min=8)},)
-    program = torch.export.export(network.eval(), (x,), dynamic_shapes=shapes)
-    sides = [((times + 2) * multiple, times * multiple)]
-    if not isinstance(network, _WithLevel):  # which takes multiples alone, and is padded for them by FFDNet itself
-        sides.append((times * multiple + 1, (times + 1) * multiple - 1))
-    for height, width in sides:
-        _check(program, network, torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)), multiple)
+    """Raises: ValueError for a network that is not the same one at other sizes."""
+    with _quiet():
+        sides = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        program = torch.export.export(
+            network.eval(), (_image(channels, *(multiple * side for side in TRACED)),), dynamic_shapes=(sides,)
+        )
+    _check(module_of(program, guarded=False), network, channels, multiple, CLOSE)
     return program
 
 
-def _check(program: ExportedProgram, network: nn.Module, x: Tensor, multiple: int) -> None:
-    """As `method=network` pads it. Raises: ValueError for a network that is another one so.
+def _check(exported: Callable[[Tensor], Tensor], network: nn.Module, channels: int, multiple: int, close: float) -> None:
+    """Raises: ValueError for what is not the same at each size."""
+    for height, width in SIZES:
+        if height % multiple == width % multiple == 0:
+            x = _image(channels, height, width)
+            with torch.no_grad():
+                apart = (exported(x) - network(x)).abs().max().item()
+            if not apart <= close:
+                raise ValueError(f"an image of {height} x {width} differs by {apart:.2g}")
 
-    One that normalises an image by its mean, for instance, must not be given what was padded.
+
+def _aligned(program: ExportedProgram, channels: int, reach: int | None, multiple: int) -> int:
+    """Of what number of pixels the places of tiles must be multiples, so that tiles change nothing; 0 where they do.
+
+    They do where an image is normalised as a whole, for instance.
     """
-    height, width = x.shape[-2:]
-    apart = (program.module()(pad_to_multiple(x, multiple))[..., :height, :width] - network(x)).abs().max().item()
-    if apart > 1e-5:
-        raise ValueError(f"an image of {height} x {width}, padded to multiples, differs by {apart:.2g}")
+    if not reach:
+        return 0
+    module, widest = module_of(program, guarded=False), -(-reach // SIDE) * SIDE
+    x = _image(channels, SIDE, 2 * widest + 3 * SIDE)
+    if multiple > 1:
+        x[:, -1] = 0.1  # FFDNet's level
+    with torch.no_grad():
+        whole = module(x)
+        for aligned in ALIGNED:
+            if aligned % multiple == 0:
+                tiled = in_tiles(lambda part: _kept(module(part), part), x, SIDE + aligned, reach, aligned)[:, : whole.shape[1]]
+                if (tiled - whole).abs().max() <= CLOSE:
+                    return aligned
+    return 0
 
 
-def _onnx(program: ExportedProgram, about: Mapping[str, Any], path: Path) -> None:
+def _kept(found: Tensor, x: Tensor) -> Tensor:
+    """With the channels that are no image, as they came."""
+    return torch.cat([found, x[:, found.shape[1] :]], dim=1)
+
+
+def _onnx(method: Denoiser, program: ExportedProgram, about: Mapping[str, Any], path: Path) -> None:
     with _quiet():
         model = torch.onnx.export(program, dynamo=True, verbose=False)
     assert model is not None
     proto = model.model_proto
     entry = proto.metadata_props.add()
     entry.key, entry.value = "denoisebench", json.dumps(about)
+    level = isinstance(method, FFDNet)
     with whole_file(path) as part:
         part.write_bytes(proto.SerializeToString())
+        if find_spec("onnxruntime"):  # its operators are not PyTorch's
+            network = _WithLevel(method) if isinstance(method, FFDNet) else _Denoises(method)
+            _check(OnnxNetwork(part), network, about["channels"] + level, about["multiple"], CLOSE_ONNX)
 
 
 @contextmanager
@@ -168,8 +229,8 @@ def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str
         cell = next((cell for cell in read_plan(place.parents[3]).values() if cell.folder.resolve() == place.resolve()), None)
         if cell is None:
             raise ConfigError(f"{source} is no cell of the plan of {place.parents[3]}")
-        job = job_of(cell.overrides)
-        weights = job.checkpoint or cell.training / "weights.pt"
+        job = job_of([*cell.overrides, *settings])
+        weights = job.checkpoint or weights_in(cell.training)
     else:
         if not any(one.startswith("method=") for one in settings):
             raise ConfigError(f"say whose weights {source} are: method=NAME")

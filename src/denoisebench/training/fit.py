@@ -1,6 +1,6 @@
 """Training by steps: a function of (seed, step) that a killed process takes up where it was.
 
-A training's folder holds `last.ckpt` while it runs, and `weights.pt`, `curve.csv`, `training.json` (and `validation.csv`
+A training's folder holds `last.ckpt` while it runs, and `weights.safetensors`, `curve.csv`, `training.json` (and `validation.csv`
 where it was validated) once it is done; `training.json` is written last.
 """
 
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
-from denoisebench.networks.layout import read_file
+from denoisebench.networks.weight_files import as_safetensors, read_file
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.seeding import isolated_rng, seed_from
 from denoisebench.store.code import FILE, Code, differing, keep_code, kept_code, mixed
 from denoisebench.store.files import DamagedError, held, read_json, remove_orphans, whole_file, write_atomic
 from denoisebench.store.rows import write_csv
+from denoisebench.store.trainings import OLDER_WEIGHTS, WEIGHTS, weights_in
 from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
@@ -116,7 +116,7 @@ def trained(
     known = course.code and kept_code(folder)
     about["stale"] = bool(differing(known, course.code)) if known else about.get("source") != source_hash(method)
     _remark(about, data, folder, course, told.title)
-    load_weights(method, folder / "weights.pt", "force=true trains again")
+    load_weights(method, weights_in(folder), "force=true trains again")
     return about
 
 
@@ -220,8 +220,9 @@ def _keep(
     method: Denoiser, data: DataModule, folder: Path, course: Course, log: TrainingLog, validation: Validation, reads: ReadCount
 ) -> None:
     assert data.training is not None
-    with whole_file(folder / "weights.pt") as part:
-        torch.save(validation.best or method.state_dict(), part)
+    with whole_file(folder / WEIGHTS) as part:
+        part.write_bytes(as_safetensors(validation.best or method.state_dict()))
+    (folder / OLDER_WEIGHTS).unlink(missing_ok=True)  # of a training that an older version began
     if validation.curve:
         columns = ("step", "psnr_db", "ssim", "on", "images")
         on = {"on": data.validation_name, "images": len(data.validation_views)}
@@ -230,6 +231,6 @@ def _keep(
     seconds = log.seconds - validation.seconds
     about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices, "forced": course.asked_by}
     if course.origin:
-        about |= {"origin": course.origin.told(), "weights": file_hash(folder / "weights.pt")}
+        about |= {"origin": course.origin.told(), "weights": file_hash(folder / WEIGHTS)}
     about |= {"source": source_hash(method), "reads": reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from denoisebench import sampling, tiling
 from denoisebench.denoiser import Denoiser
-from denoisebench.networks.layout import found, read_file, unwrapped
+from denoisebench.networks.layout import found, unwrapped
+from denoisebench.networks.weight_files import read_file
 
 
 def weights_sha(method: Denoiser) -> str:
@@ -25,7 +26,7 @@ def weights_sha(method: Denoiser) -> str:
 
 
 def load_weights(method: Denoiser, path: Path, way_out: str = "give a file that such a method saved") -> None:
-    """Give `method` the weights of a file: a training's `weights.pt`, a Lightning checkpoint, or what authors released.
+    """Give `method` the weights of a file: a training's `weights.safetensors`, a Lightning checkpoint, or what authors released.
 
     Raises: ValueError naming the file and what does not fit.
     """

@@ -24,7 +24,8 @@ from denoisebench.methods.cbsn import CBSN
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.methods.sdap import SDAP
 from denoisebench.methods.tm_bsn import TMBSN
-from denoisebench.networks.layout import found, read_file, unwrapped
+from denoisebench.networks.layout import found, unwrapped
+from denoisebench.networks.weight_files import as_safetensors, read_file
 from denoisebench.store.files import whole_file
 
 KNOW_LAYOUTS: dict[str, type[Denoiser]] = {"tm_bsn": TMBSN, "at_bsn": ATBSN}
@@ -42,7 +43,7 @@ def import_weights(method: str, file: Path, out: Path) -> None:
     """
     weights = convert(method, file)
     with whole_file(out) as part:
-        torch.save(weights, part)
+        part.write_bytes(as_safetensors(weights))
 
 
 def convert(method: str, file: Path) -> dict[str, Tensor]:
