@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from denoisebench.config import SEVERAL_DEVICES, ConfigError
 from denoisebench.datasets.views import first_smaller, impossible, no_target
-from denoisebench.job import Job
+from denoisebench.job import Job, Learning
+from denoisebench.noise import Placed
 from denoisebench.study.engines import engine_of
 
 
@@ -26,12 +27,24 @@ def _no_training(job: Job) -> str | None:
         return f"training.selection=oracle needs clean images, and {job.test_set.name} has none: use training.selection=last"
     if reason := impossible(own.images, own.noise, "train_noise"):
         return f"training set: {reason}"
+    if reason := _misplaced(own):
+        return reason
     target = job.method.cls.target
     if reason := no_target(own.images, target):
         return reason
     noisy_pairs = target == "noisy" and own.images.has_second  # what it is shown of them is noisy, like a transductive input
     if target is not None and not noisy_pairs and own.images.sources & job.test_set.sources:
         return "it would memorise the clean test images: choose a train_set apart from the test images"
+    return None
+
+
+def _misplaced(own: Learning) -> str | None:
+    """Why its patches would not have the noise that whole images have."""
+    if isinstance(own.noise, Placed) and own.training.noise == "fresh" and not own.images.has_noisy:
+        return (
+            f"{own.noise.name} belongs to places of the whole image, and fresh noise is drawn on patches: "
+            "set training.noise=fixed, or choose another train_noise"
+        )
     return None
 
 

@@ -12,12 +12,12 @@ import torch
 
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.images import ImageSet, photographs_shared
-from denoisebench.datasets.views import NoisyViews
+from denoisebench.datasets.views import SECOND_VIEW, NoisyViews, fixed_view
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.job import Job
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evaluator import Evaluator, Listener
-from denoisebench.scoring.evidence import ReadCount, blind_spot
+from denoisebench.scoring.evidence import ReadCount, blind_spot, noise_structure
 from denoisebench.scoring.further import keep
 from denoisebench.scoring.keeper import Keeping
 from denoisebench.scoring.memory import keep_freed
@@ -165,6 +165,7 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
 def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any]:
     """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
     first = NoisyViews(job.test_set, job.noise, job.seed, 1, ())[0]
+    second = None if job.test_set.has_noisy else fixed_view(job.test_set, job.noise, 0, job.seed, SECOND_VIEW)[0]
     own = job.learning
     return {
         "training_reads": made.training.get("reads") if made.training else None,
@@ -174,4 +175,5 @@ def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any
             "shared": photographs_shared(own.images, job.test_set),
         },
         "blind_spot": blind_spot(made.method, first.noisy, first.seed),
+        "noise": noise_structure(first.name[0], first.noisy, first.clean, second),
     }  # fmt: skip
