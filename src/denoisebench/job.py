@@ -79,7 +79,7 @@ class Job:
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
     test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
     its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
-    measures: scored beside PSNR and SSIM.
+    measures: scored beside PSNR and SSIM. ensemble: over flips and turns of each test image.
     """
 
     overrides: tuple[str, ...]
@@ -106,6 +106,7 @@ class Job:
     code: Code
     lacks: str | None = None
     measures: "tuple[Further, ...]" = ()
+    ensemble: Literal["dihedral"] | None = None
 
     def at(self, root: str, study: str) -> "Job":
         """The same job, at the present place of its study."""

@@ -69,6 +69,7 @@ def run(
       seed=0 repeats=1      of weights, patches and noise; independent noise realisations of each image
       precision=32          or tf32 (on a GPU), bf16-mixed
       tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
+      ensemble=dihedral     the mean over eight flips and turns of each image, for any method: eight times the time
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, [wandb,tensorboard]; results do not depend on a logger

@@ -34,6 +34,7 @@ class _Settings(typing.TypedDict):
     seed: int
     precision: Literal[32, "tf32", "bf16-mixed"]
     tile: Count | None
+    ensemble: Literal["dihedral"] | None
     pictures: Number
     repeats: Count
     measures: list[str]

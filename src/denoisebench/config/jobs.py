@@ -71,6 +71,7 @@ def made_of(one: Composed, made: Made) -> Job:
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
+        ensemble=plain["ensemble"],
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
 
@@ -152,9 +153,10 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     given = {} if job.checkpoint is None else {"checkpoint": file_hash(job.checkpoint)}
     budget = {"budget": job.budget} if job.method.learns == "image" else {}
     tile = {"tile": job.tile} if job.tile else {}
+    ensemble = {"ensemble": job.ensemble} if job.ensemble else {}
     test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
     setup = {
-        **given, **budget, **tile,
+        **given, **budget, **tile, **ensemble,
         "method": _method_identity(job),
         "training": training and {**training, "budget": job.budget},
         "test": test,
@@ -209,6 +211,8 @@ def _label_of(job: Job, one: Composed) -> str:
         changed.append(f"init={job.init.name}")
     if job.tile:
         changed.append(f"tile={job.tile}")
+    if job.ensemble:
+        changed.append(f"ensemble={job.ensemble}")
     if job.learning and one.own_train_set:
         changed.append(f"train_set={job.learning.images.name}")
     if job.learning and job.learning.noise.name != job.noise.name:

@@ -5,6 +5,7 @@ from typing import Any
 
 from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
+from denoisebench.ensemble import VIEWS
 from denoisebench.job import Job
 from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
@@ -31,7 +32,7 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
         "learns": method.learns, **_training_columns(job),
         "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "weights": _weights(job),
-        "family": method.family, "averaged": method.averaged,
+        "family": method.family, "averaged": method.averaged * (VIEWS if job.ensemble else 1),
         "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
     }  # fmt: skip
 
@@ -76,7 +77,8 @@ def _method_tags(job: Job, method: Denoiser) -> list[str]:
     """Those of the method; a level that it was told is an oracle's only where it is the noise's own."""
     key = "lam" if job.method.settings.get("noise_model") == "poisson" else "sigma"
     true = job.noise.true_level.get(key) == job.method.settings.get(key)
-    return [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
+    own = [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
+    return [*own, *(["self_ensemble"] if job.ensemble else [])]
 
 
 def _training_tags(job: Job, training: Mapping[str, Any] | None) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from denoisebench.config import SEVERAL_DEVICES, ConfigError
 from denoisebench.datasets.views import first_smaller, impossible, no_target
+from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning
 from denoisebench.noise import Placed
 from denoisebench.study.engines import engine_of
@@ -70,6 +71,8 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
+    if job.ensemble and job.method.cls.test_step is not Denoiser.test_step:
+        raise ConfigError(f"ensemble={job.ensemble}: {name} gives outputs that were made elsewhere; leave ensemble out")
     _check_weights(job)
     if job.checkpoint is not None:
         if learns != "dataset":

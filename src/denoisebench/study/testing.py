@@ -111,6 +111,7 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
 def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
     """Denoise and score every image that is left; the evaluator keeps their rows."""
     reads, cell = ReadCount(), job.cell
+    made.method.self_ensemble = job.ensemble is not None  # of the test alone: a training has no part in it
     with track(f"testing {cell}", job.views, finished, "testing") as advance:
         evaluator = Evaluator(
             Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
