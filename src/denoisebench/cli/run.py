@@ -77,6 +77,7 @@ def run(
       init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
       training.selection=oracle   keep the weights that scored best there (rows say oracle_selected)
+      stop=holdout          end a training by its own loss on noisy images held out: docs/methods.md
       method.KEY=VALUE      a parameter of the method; training.KEY=VALUE of its training, and so on
       launcher=joblib       or basic, slurm, local, ray: where a sweep's cells run; hydra.launcher.KEY=VALUE sets more
       trainer=ddp           train on all GPUs together: for a single run, not with -m; trainer.devices=2: on two of them

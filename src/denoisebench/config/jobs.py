@@ -17,7 +17,7 @@ from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.parts import TARGET, Made, arguments_of, class_of, instantiate
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.views import Holdout, Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
@@ -132,7 +132,8 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
         raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
     images = made.object(plain["train_set"], "train_set", ImageSet)
     noise = made.object(plain["train_noise"], "train_noise", NoiseModel)
-    return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]))
+    holdout = Holdout(**plain["holdout"]) if plain["stop"] == "holdout" else None
+    return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]), holdout)
 
 
 def _file_of(plain: Mapping[str, Any], key: str) -> Path | None:
@@ -186,9 +187,11 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
         "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
     }  # fmt: skip
     start = {} if job.init is None else {"init": file_hash(job.init)}
+    stop = {} if job.learning.holdout is None else {"holdout": job.plain["holdout"]}
     return (
         oracle
         | start
+        | stop
         | {
             "method": _method_identity(job),
             "training": job.plain["training"],
@@ -209,6 +212,8 @@ def _label_of(job: Job, one: Composed) -> str:
         changed.append(f"checkpoint={job.checkpoint.name}")
     if job.learning and job.init is not None:
         changed.append(f"init={job.init.name}")
+    if job.learning and job.learning.holdout is not None:
+        changed.append("stop=holdout")
     if job.tile:
         changed.append(f"tile={job.tile}")
     if job.ensemble:

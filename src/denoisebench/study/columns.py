@@ -29,7 +29,7 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
     cell = job.cell
     return {
         "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
-        "learns": method.learns, **_training_columns(job),
+        "learns": method.learns, **_training_columns(job, training),
         "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "weights": _weights(job),
         "family": method.family, "averaged": method.averaged * (VIEWS if job.ensemble else 1),
@@ -37,7 +37,7 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
     }  # fmt: skip
 
 
-def _training_columns(job: Job) -> dict[str, Any]:
+def _training_columns(job: Job, training: Mapping[str, Any] | None) -> dict[str, Any]:
     if job.checkpoint is not None:
         origin = origin_of(job.checkpoint)
         known = origin or Origin(trained_on="unknown: weights given")
@@ -47,10 +47,18 @@ def _training_columns(job: Job) -> dict[str, Any]:
         }  # fmt: skip
     own = job.learning
     return {
-        "trained_on": own.images.name if own else "", "train_noise": train_noise(job), "train_steps": own and own.training.steps,
-        "selection": own.training.selection if own else "",
+        "trained_on": own.images.name if own else "", "train_noise": train_noise(job), **_train_steps(job, training),
+        "selection": own.selection if own else "",
         "budget": job.budget if job.method.learns != "nothing" else "",
     }  # fmt: skip
+
+
+def _train_steps(job: Job, training: Mapping[str, Any] | None) -> dict[str, int | None]:
+    """Where held-out images end a training, only that training knows after how many."""
+    own = job.learning
+    if own is None or own.holdout is None:
+        return {"train_steps": own and own.training.steps}
+    return {"train_steps": training["steps"]} if training and "steps" in training else {}
 
 
 def _train_seconds(job: Job, training: Mapping[str, Any] | None) -> float | None:

@@ -101,7 +101,7 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
     code = {name: one for name, one in job.code.items() if name.partition(".")[0] in ("method", "train_noise")}
-    origin = Origin.of(own.images.name, train_noise(job), job.budget, own.training.selection, own.images.sources)
+    origin = Origin.of(own.images.name, train_noise(job), job.budget, own.selection, own.images.sources)
     course = Course(job.seed, engine, own.validation.every, again.trains_again(job), again.asked_by(cell), code, origin)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
