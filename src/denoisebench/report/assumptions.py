@@ -27,13 +27,13 @@ def _lines(results: Sequence[Result]) -> Iterator[str]:
     near, between = (_size(measured.get(name)) for name in ("autocorrelation", "between_views"))
     if near >= BROKEN and (methods := _of(results, INDEPENDENT)):
         yield (
-            f"{where}: the noise of pixels up to 3 apart is correlated by up to {near:.2f} (measured on {measured['image']}), "
-            f"and {methods} assume that it is independent: what neighbours share is kept as if it were image"
+            f"{where}: the noise of pixels up to 3 apart is correlated by up to {near:.2f} (measured on {measured['image']}); "
+            f"it is assumed to be independent by {methods}: what neighbours share is kept as if it were image"
         )
     if between >= BROKEN and (methods := _of(results, PAIRED)):
         yield (
-            f"{where}: the noise of two views of one image is correlated by {between:.2f} (measured on {measured['image']}), and "
-            f"{methods} assumes that it is independent: what the views share is kept as if it were image"
+            f"{where}: the noise of two views of one image is correlated by {between:.2f} (measured on {measured['image']}); "
+            f"it is assumed to be independent by {methods}: what the views share is kept as if it were image"
         )
 
 
