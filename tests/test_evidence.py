@@ -1,6 +1,7 @@
 """What the audit rests on is measured: it finds a method that cheats, and says so where nothing was recorded."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from denoisebench.cli import main
 from denoisebench.datasets.images import photographs_shared
 from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser
+from denoisebench.noise import FixedPattern
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.health import cells_of
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import find_study, read_study
-from denoisebench.scoring.evidence import blind_spot
+from denoisebench.report.study import build
+from denoisebench.scoring.evidence import blind_spot, noise_structure
 from studies import STUDY, add_cell
 
 
@@ -150,3 +153,39 @@ def test_photographs_are_counted_apart_from_their_pixels() -> None:
     assert main(["run", "method=sdap", "budget=smoke", "dataset.crop=48", "trainer=cpu", "study=small"]) == 0
     [manifest] = Path("runs/small").glob("*/*/*/*/manifest.json")
     assert json.loads(manifest.read_text())["evidence"]["images"] == {"training": 5, "test": 3, "shared": 0}
+
+
+def test_the_structure_of_noise_is_measured_and_names_whom_it_breaks() -> None:
+    settings = ["budget=smoke", "dataset.crop=64", "trainer=cpu", "study=small"]
+    assert main(["run", "-m", "method=noisy,zsn2n", "noise=gaussian25,correlated,quantised", "noise.sigma=20", *settings]) == 0
+    found = {}
+    for manifest in Path("runs/small").glob("zsn2n/*/*/*/manifest.json"):
+        found[manifest.parts[-3]] = json.loads(manifest.read_text())["evidence"]["noise"]
+    assert found["gaussian20"]["autocorrelation"] < 0.06
+    assert abs(found["gaussian20"]["between_views"]) < 0.06
+    assert found["correlated20-length1"]["autocorrelation"] == pytest.approx(math.exp(-1 / 4), abs=0.08)
+    notes = [note for note in build([find_study("small")]).notes if "correlated by" in note]
+    assert len(notes) == 1
+    assert f"correlated by up to {found['correlated20-length1']['autocorrelation']:.2f}" in notes[0]
+    assert "independent by zsn2n:" in notes[0]
+
+
+def test_noise_that_two_views_share_breaks_noise2noise_alone() -> None:
+    clean = torch.rand(1, 1, 90, 90, dtype=torch.float64)
+    views = [FixedPattern(offset_sigma=20, gain_std=0, sigma=10)(clean, torch.Generator().manual_seed(s)) for s in (0, 1)]
+    measured = noise_structure("a", views[0], clean, views[1])
+    assert measured is not None
+    assert measured["between_views"] == pytest.approx(400 / 500, abs=0.02)
+    for method in ("noise2noise", "noise2void", "noise2void[structure=rows]", "apbsn"):
+        cell = add_cell(method, {"a": 30.0}, noise="fixed_pattern")
+        (cell.folder / "manifest.json").write_text(json.dumps({"evidence": {"noise": measured}}))
+    [note] = [note for note in build([STUDY]).notes if "correlated by" in note]
+    assert "two views of one image is correlated by 0.8" in note
+    assert "independent by noise2noise:" in note
+    for one in STUDY.glob("*/*/*/*/manifest.json"):
+        one.write_text(json.dumps({"evidence": {"noise": {**measured, "autocorrelation": -0.5, "between_views": "?"}}}))
+    [note] = [note for note in build([STUDY]).notes if "correlated by" in note]
+    assert "up to 0.50" in note
+    assert "independent by noise2void:" in note, "neither apbsn nor one that hides rows"
+    assert noise_structure("a", views[0], None, None) is None
+    assert noise_structure("a", clean, clean, None) == {"image": "a", "autocorrelation": None, "between_views": None}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from skimage import data
 from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from denoisebench.cli import main
@@ -139,6 +140,38 @@ def test_pyiqa_measures_are_its_own() -> None:
     assert "Noncommercial" in niqe.licence
     with pytest.raises(ValueError, match=r"pyiqa has no metric nique; did you mean .*niqe"):
         pyiqa.metric("pyiqa:nique")
+
+
+def literal_scale_invariant_psnr(clean: np.ndarray, output: np.ndarray) -> float:
+    """As careamics and N2V's successors define it: the clean image to mean 0 and deviation 1, the output scaled onto it."""
+    deviation = clean.std()
+    reference, image = (clean - clean.mean()) / deviation, output - output.mean()
+    image = image * (reference * image).sum() / (image * image).sum()
+    return float(20 * np.log10((clean.max() - clean.min()) / deviation / np.sqrt(np.mean((reference - image) ** 2))))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_psnr_of_microscopy_is_that_of_its_papers(channels: int) -> None:
+    noisy, clean = pair(channels, 40)
+    clean = 0.2 + 0.5 * clean
+    output = 0.1 + 0.6 * clean + 0.05 * noisy
+    invariant, own_range = (score(name, output, clean) for name in ("scale_invariant_psnr", "range_psnr"))
+    for i in range(2):
+        one, other = (x[i].numpy() for x in (output.clamp(0, 1), clean))
+        assert invariant[i].item() == pytest.approx(literal_scale_invariant_psnr(other, one), rel=1e-12)
+        design = np.stack([one.ravel(), np.ones(one.size)], axis=1)
+        left = np.linalg.lstsq(design, other.ravel())[1][0] / one.size
+        assert invariant[i].item() == pytest.approx(10 * np.log10((other.max() - other.min()) ** 2 / left), rel=1e-9)
+        expected = peak_signal_noise_ratio(other, one, data_range=other.max() - other.min())
+        assert own_range[i].item() == pytest.approx(float(expected), rel=1e-12)
+    assert (invariant > own_range + 3).all(), "a wrong gain and offset cost nothing"
+    assert torch.allclose(score("scale_invariant_psnr", 0.3 + 0.5 * output, clean), invariant, rtol=1e-9)
+    flat = torch.full_like(clean, 0.5)
+    assert score("scale_invariant_psnr", output, flat).isnan().all(), "no range, no score"
+    assert score("range_psnr", output, flat).isnan().all()
+    deviation = clean.flatten(1).std(dim=1, correction=0)
+    peak = clean.flatten(1).amax(dim=1) - clean.flatten(1).amin(dim=1)
+    assert torch.allclose(score("scale_invariant_psnr", flat, clean), 20 * (peak / deviation).log10()), "fitted by the mean"
 
 
 def literal_autocorrelation(left: np.ndarray) -> float:

@@ -9,7 +9,22 @@ import torch
 from tests.jobs import built, computed, one
 from torch import Tensor
 
-from denoisebench.noise import Camera, Gaussian, NoiseModel, Poisson, PoissonGaussian, SaltAndPepper, Speckle
+from denoisebench.noise import (
+    JPEG,
+    Camera,
+    Correlated,
+    DeadPixels,
+    FixedPattern,
+    Gaussian,
+    NoiseModel,
+    Poisson,
+    PoissonGaussian,
+    Quantised,
+    RowColumn,
+    SaltAndPepper,
+    Speckle,
+    Stripes,
+)
 from denoisebench.scoring.kept import image_hash
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import decoded, read_stored, stored_sha, write_png
@@ -29,6 +44,13 @@ NOISES = {
     ("SaltAndPepper", "1"): (SaltAndPepper(), "586e3f9253604312"),
     ("Speckle", "1"): (Speckle(sigma=25), "d5bdc18ffb681c1a"),
     ("Camera", "1"): (Camera(), "cde55dfa23a0d0e2"),
+    ("RowColumn", "1"): (RowColumn(), "75c15b40f1eec016"),
+    ("Stripes", "1"): (Stripes(), "ea9f1d3a782665fc"),
+    ("FixedPattern", "1"): (FixedPattern(), "a39f0354f8b503ab"),
+    ("DeadPixels", "1"): (DeadPixels(), "95f0ac0422006cee"),
+    ("Correlated", "1"): (Correlated(), "3556bb5003dd5bbe"),
+    ("JPEG", "1"): (JPEG(), "ea31bcf4cf20ecac"),
+    ("Quantised", "1"): (Quantised(), "489572befecd174a"),
 }
 
 
@@ -94,7 +116,7 @@ def test_the_hash_of_an_image_sees_one_level_and_no_compression(tmp_path: Path) 
     image = np.random.default_rng(0).random((9, 7, 3))
     sha = write_png(tmp_path / "a.png", image, bits=16)
     stored = read_stored(tmp_path / "a.png")
-    assert sha == stored_sha(stored) == stored_sha(decoded((tmp_path / "a.png").read_bytes(), "a"))
+    assert sha == stored_sha(stored) == stored_sha(decoded((tmp_path / "a.png").read_bytes(), "75c15b40f1eec016"))
     other = stored.copy()
     other[3, 3, 1] ^= 1
     assert stored_sha(other) != sha

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from denoisebench.batch import Batch
 from denoisebench.described import Described
+from denoisebench.ensemble import dihedral_mean
 from denoisebench.replay import ReplayedSteps, Steps
 from denoisebench.seeding import isolated_rng
 
@@ -47,6 +48,9 @@ class Denoiser(Described, pl.LightningModule, ABC):
     """Whether its network takes means over the whole image, which no tile has: then `denoise` cannot heed `tile`."""
     tile: int | None = None
     """Side of the tiles that its network is given one at a time, in pixels; None: the whole image at once."""
+
+    self_ensemble: bool = False
+    """Whether a test takes the mean of `denoise` over eight flips and turns of each image."""
 
     @property
     def chosen(self) -> Mapping[str, float | str]:
@@ -79,7 +83,7 @@ class Denoiser(Described, pl.LightningModule, ABC):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         with isolated_rng(batch.seed):
-            return self.denoise(batch.noisy)
+            return dihedral_mean(self.denoise, batch.noisy) if self.self_ensemble else self.denoise(batch.noisy)
 
 
 class _Learner(Denoiser):

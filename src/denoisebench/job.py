@@ -13,7 +13,7 @@ from denoisebench.store.code import Code
 
 if TYPE_CHECKING:
     from denoisebench.datasets.images import ImageSet
-    from denoisebench.datasets.views import Training
+    from denoisebench.datasets.views import Holdout, Training
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
     from denoisebench.scoring.further import Further
@@ -51,12 +51,21 @@ class Validation:
 
 @dataclass(frozen=True)
 class Learning:
-    """What trains a network: only where a method learns from a data set and is not given its weights."""
+    """What trains a network: only where a method learns from a data set and is not given its weights.
+
+    holdout: how images that are held out end it; None: it goes through all its steps.
+    """
 
     images: "ImageSet"
     noise: "NoiseModel"
     training: "Training"
     validation: Validation
+    holdout: "Holdout | None" = None
+
+    @property
+    def selection(self) -> str:
+        """Which weights it ends with: `last`, `oracle`, or `holdout`."""
+        return "holdout" if self.holdout else self.training.selection
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Job:
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
     test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
     its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
-    measures: scored beside PSNR and SSIM.
+    measures: scored beside PSNR and SSIM. ensemble: over flips and turns of each test image.
     """
 
     overrides: tuple[str, ...]
@@ -106,6 +115,7 @@ class Job:
     code: Code
     lacks: str | None = None
     measures: "tuple[Further, ...]" = ()
+    ensemble: Literal["dihedral"] | None = None
 
     def at(self, root: str, study: str) -> "Job":
         """The same job, at the present place of its study."""

@@ -69,6 +69,7 @@ def run(
       seed=0 repeats=1      of weights, patches and noise; independent noise realisations of each image
       precision=32          or tf32 (on a GPU), bf16-mixed
       tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
+      ensemble=dihedral     the mean over eight flips and turns of each image, for any method: eight times the time
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, [wandb,tensorboard]; results do not depend on a logger
@@ -76,6 +77,7 @@ def run(
       init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
       training.selection=oracle   keep the weights that scored best there (rows say oracle_selected)
+      stop=holdout          end a training by its own loss on noisy images held out: docs/methods.md
       method.KEY=VALUE      a parameter of the method; training.KEY=VALUE of its training, and so on
       launcher=joblib       or basic, slurm, local, ray: where a sweep's cells run; hydra.launcher.KEY=VALUE sets more
       trainer=ddp           train on all GPUs together: for a single run, not with -m; trainer.devices=2: on two of them

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from denoisebench.config import quoting
 from denoisebench.config.errors import ConfigError, nearest
-from denoisebench.ranges import Count, NonNegative, Number, Range
+from denoisebench.ranges import Between, Count, NonNegative, Number, Range
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 PARTS = frozenset(
@@ -25,6 +25,7 @@ PARTS = frozenset(
         "budget",
         "training",
         "validation",
+        "holdout",
     )
 )
 
@@ -34,6 +35,8 @@ class _Settings(typing.TypedDict):
     seed: int
     precision: Literal[32, "tf32", "bf16-mixed"]
     tile: Count | None
+    ensemble: Literal["dihedral"] | None
+    stop: Literal["holdout"] | None
     pictures: Number
     repeats: Count
     measures: list[str]
@@ -63,6 +66,13 @@ class _Validation(typing.TypedDict):
     images: Count
 
 
+class _Holdout(typing.TypedDict):
+    share: Between
+    every: Count
+    batches: Count
+    patience: Count
+
+
 def check_settings(plain: Mapping[str, Any], typed: Mapping[str, str] | None = None) -> None:
     """Check the values of the top level and of `training`, and that every key is used.
 
@@ -74,7 +84,7 @@ def check_settings(plain: Mapping[str, Any], typed: Mapping[str, str] | None = N
             raise ConfigError(f"no key {key}; {nearest(key, {*settings, *PARTS})}")
     for key, hint in settings.items():
         check_value(key, plain[key], hint, (typed or {}).get(key))
-    for part, declared in (("training", _Training), ("validation", _Validation), ("trainer", _Trainer)):
+    for part, declared in (("training", _Training), ("validation", _Validation), ("holdout", _Holdout), ("trainer", _Trainer)):
         hints = typing.get_type_hints(declared, include_extras=True)
         for key, value in plain[part].items():
             if key not in hints:
@@ -88,6 +98,8 @@ def _check_ranges(plain: Mapping[str, Any]) -> None:
         raise ConfigError("at least one protocol scores: protocol=[default]")
     if plain["training"]["selection"] == "oracle" and not plain["validation"]["every"]:
         raise ConfigError("training.selection=oracle needs scores to select by: set validation.every to a number of steps")
+    if plain["training"]["selection"] == "oracle" and plain["stop"]:
+        raise ConfigError("stop=holdout chooses weights without clean images, training.selection=oracle by them: leave one out")
 
 
 def check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:

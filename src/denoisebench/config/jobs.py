@@ -17,7 +17,7 @@ from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.parts import TARGET, Made, arguments_of, class_of, instantiate
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.views import Holdout, Training
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
 from denoisebench.noise import NoiseModel
@@ -71,6 +71,7 @@ def made_of(one: Composed, made: Made) -> Job:
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
+        ensemble=plain["ensemble"],
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
 
@@ -131,7 +132,8 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
         raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
     images = made.object(plain["train_set"], "train_set", ImageSet)
     noise = made.object(plain["train_noise"], "train_noise", NoiseModel)
-    return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]))
+    holdout = Holdout(**plain["holdout"]) if plain["stop"] == "holdout" else None
+    return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]), holdout)
 
 
 def _file_of(plain: Mapping[str, Any], key: str) -> Path | None:
@@ -152,9 +154,10 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     given = {} if job.checkpoint is None else {"checkpoint": file_hash(job.checkpoint)}
     budget = {"budget": job.budget} if job.method.learns == "image" else {}
     tile = {"tile": job.tile} if job.tile else {}
+    ensemble = {"ensemble": job.ensemble} if job.ensemble else {}
     test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
     setup = {
-        **given, **budget, **tile,
+        **given, **budget, **tile, **ensemble,
         "method": _method_identity(job),
         "training": training and {**training, "budget": job.budget},
         "test": test,
@@ -184,9 +187,11 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
         "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
     }  # fmt: skip
     start = {} if job.init is None else {"init": file_hash(job.init)}
+    stop = {} if job.learning.holdout is None else {"holdout": job.plain["holdout"]}
     return (
         oracle
         | start
+        | stop
         | {
             "method": _method_identity(job),
             "training": job.plain["training"],
@@ -207,8 +212,12 @@ def _label_of(job: Job, one: Composed) -> str:
         changed.append(f"checkpoint={job.checkpoint.name}")
     if job.learning and job.init is not None:
         changed.append(f"init={job.init.name}")
+    if job.learning and job.learning.holdout is not None:
+        changed.append("stop=holdout")
     if job.tile:
         changed.append(f"tile={job.tile}")
+    if job.ensemble:
+        changed.append(f"ensemble={job.ensemble}")
     if job.learning and one.own_train_set:
         changed.append(f"train_set={job.learning.images.name}")
     if job.learning and job.learning.noise.name != job.noise.name:

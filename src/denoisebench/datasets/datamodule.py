@@ -1,7 +1,7 @@
 """Training patches and test images as Lightning wants them."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -10,19 +10,25 @@ from torch.utils.data import DataLoader, Dataset
 
 from denoisebench.batch import Batch, WatchedBatch, Withheld
 from denoisebench.datasets.images import ImageSet
-from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, too_small
+from denoisebench.datasets.part import held_out
+from denoisebench.datasets.views import Holdout, NoisyViews, Patches, Training, TrainSteps, too_small
 from denoisebench.noise import NoiseModel
 from denoisebench.seeding import seed_from
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a method is trained on, and how. target: what a supervised method is given beside the noisy image."""
+    """What a method is trained on, and how.
+
+    target: what a supervised method is given beside the noisy image. holdout: how images that are held out end it; None: it
+    goes through all its steps.
+    """
 
     images: ImageSet
     noise: NoiseModel
     training: Training
     target: Literal["clean", "noisy"] | None = None
+    holdout: Holdout | None = None
 
 
 class DataModule(pl.LightningDataModule):
@@ -52,7 +58,7 @@ class DataModule(pl.LightningDataModule):
         self.validation_views = _first(NoisyViews(test_set, noise, seed, 1, ()), validation_images if test_set.has_clean else 0)
         self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
-        self.train = train
+        self.train, self.held_out = _split(train)
         self.withheld = Withheld()
 
     @property
@@ -72,6 +78,22 @@ class DataModule(pl.LightningDataModule):
             need_clean=self.train.target == "clean", need_second=self.train.target == "noisy",
         )  # fmt: skip
         return _one_by_one(steps)
+
+    def held_out_batches(self) -> list[Batch]:
+        """Noisy patches of the images that are held out, each time the same; none where none are."""
+        own = self.train
+        if own is None or own.holdout is None or self.held_out is None:
+            return []
+        seed = seed_from(self.seed, "held out")
+        steps = TrainSteps(self.held_out, own.noise, own.training, seed, 0, need_clean=False)
+        return [self._held_out(steps.step(number), seed_from(seed, number)) for number in range(own.holdout.batches)]
+
+    def _held_out(self, patches: Patches, seed: int) -> Batch:
+        assert self.train
+        if patches.noisy is not None:
+            return Batch(patches.noisy)
+        assert patches.clean is not None
+        return Batch(self.train.noise(patches.clean, Generator().manual_seed(seed)))
 
     def on_before_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch | Patches:
         """A test batch leaves its clean images here, on the CPU."""
@@ -102,6 +124,14 @@ class DataModule(pl.LightningDataModule):
     def _fresh(self, clean: Tensor, purpose: str, step: int) -> Tensor:
         assert self.train
         return self.train.noise(clean, Generator(clean.device).manual_seed(seed_from(self.seed, purpose, step)))
+
+
+def _split(train: TrainingData | None) -> tuple[TrainingData | None, ImageSet | None]:
+    """What is trained on, and what is held out of it."""
+    if train is None or train.holdout is None:
+        return train, None
+    kept, taken = held_out(train.images, train.holdout.share)
+    return replace(train, images=kept), taken
 
 
 def _first(views: NoisyViews, count: int) -> list[Batch]:

@@ -42,6 +42,21 @@ class Training:
     selection: Literal["last", "oracle"] = "last"
 
 
+@dataclass(frozen=True)
+class Holdout:
+    """How a training finds its end by a loss of noisy images that it does not see.
+
+    share: of the training photographs that are held out, at least one. every: steps between readings of the loss, each the mean
+    over so many `batches`. patience: readings without a lower one after which the training ends. Its weights are those of the
+    lowest.
+    """
+
+    share: float
+    every: int
+    batches: int
+    patience: int
+
+
 def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str | None:
     """Why this noise cannot go with these images, and the way out; None where it can."""
     if images.has_noisy and not isinstance(noise, Real):

@@ -142,6 +142,11 @@ def _noise(result: Result) -> Tick:
 def _selection(result: Result) -> Tick:
     if result.learns != "dataset":
         return Tick("selection", "ok", "nothing to select")
-    told = {"last": "the last weights", "oracle": "the weights that scored best on clean images", "given": "weights given"}
-    state: dict[str, State] = {"last": "ok", "oracle": "none", "given": "unknown"}
+    told = {
+        "last": "the last weights",
+        "oracle": "the weights that scored best on clean images",
+        "holdout": "the weights of the lowest loss on noisy images held out",
+        "given": "weights given",
+    }
+    state: dict[str, State] = {"last": "ok", "holdout": "ok", "oracle": "none", "given": "unknown"}
     return Tick("selection", state.get(result.selection, "unknown"), told.get(result.selection, NOT_RECORDED))

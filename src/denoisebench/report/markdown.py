@@ -37,7 +37,8 @@ were made is not known here.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
 method, noise or protocol has changed since it was computed; run it again. `below_input`: its mean is more than 1 dB
-below that of the noisy images it was given, as after a training that diverged. `per image`: trained anew on each image.
+below that of the noisy images it was given, as after a training that diverged. `self_ensemble`: the mean of its outputs for eight
+flips and turns of each image, at eight times the time. `per image`: trained anew on each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoisebench.datasets.listing import listed
+from denoisebench.report.assumptions import broken
 from denoisebench.report.audit import Tick, audit
 from denoisebench.report.choices import choices
 from denoisebench.report.labs import Twice, twice
@@ -82,7 +83,8 @@ def build(studies: Sequence[Path], baseline: str = "noisy", names: Sequence[str]
         further={place: _further(own, baseline) for place, own in grouped.items()},
         published=beside(results), standings=standings(results), audits={r.id: audit(r) for r in results},
         cells=list(cells.values()),
-        notes=[*notes, *_warnings(results), *measure_notes(rows, shown)], choices=choices(results), twice=twice(rows),
+        notes=[*notes, *_warnings(results), *broken(results), *measure_notes(rows, shown)],
+        choices=choices(results), twice=twice(rows),
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Evaluator(pl.Callback):
         seconds, peak_mib = self._meter.stop()
         timed = getattr(pl_module, "timed", True)
         cost = {"seconds": seconds / len(batch.name) if timed else 0.0, "peak_mib": peak_mib if timed else 0.0}
-        chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) else ""
+        chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) and not pl_module.self_ensemble else ""
         whole = self.withheld.whole(batch)
         denoised = self._checked(outputs, whole)
         clean = whole.clean

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisebench.batch import WatchedBatch
 from denoisebench.denoiser import Denoiser
+from denoisebench.scoring.further.residual import residual_autocorrelation
 from denoisebench.seeding import isolated_rng
 
 SIDE = 48
@@ -109,3 +110,23 @@ def _jacobian(network: Callable[[Tensor], Tensor], noisy: Tensor) -> dict[str, f
     own = gradient[row, column].item()
     gradient[row, column] = 0
     return {"own": own, "others": gradient.max().item()}
+
+
+def noise_structure(image: str, noisy: Tensor, clean: Tensor | None, second: Tensor | None) -> dict[str, Any] | None:
+    """What one image's noise, noisy - clean, has to do with itself; None without a clean image. (1, C, H, W) each.
+
+    autocorrelation: the largest, in absolute value, between pixels up to 3 apart. between_views: its correlation with the noise
+    of `second`, another noisy view of the image. None where there is no such view, or no noise.
+    """
+    if clean is None:
+        return None
+    noise = (noisy - clean).double()
+    other = None if second is None else (second - clean).double()
+    return {
+        "image": image, "autocorrelation": _known(residual_autocorrelation(clean, None, noisy)),
+        "between_views": None if other is None else _known((noise * other).sum() / (noise.norm() * other.norm())),
+    }  # fmt: skip
+
+
+def _known(value: Tensor) -> float | None:
+    return value.item() if bool(value.isfinite()) else None

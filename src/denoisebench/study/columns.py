@@ -5,6 +5,7 @@ from typing import Any
 
 from denoisebench.datasets.images import file_hash
 from denoisebench.denoiser import Denoiser
+from denoisebench.ensemble import VIEWS
 from denoisebench.job import Job
 from denoisebench.scoring.cost import cost
 from denoisebench.store.manifest import commit
@@ -28,15 +29,15 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
     cell = job.cell
     return {
         "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
-        "learns": method.learns, **_training_columns(job),
+        "learns": method.learns, **_training_columns(job, training),
         "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "weights": _weights(job),
-        "family": method.family, "averaged": method.averaged,
+        "family": method.family, "averaged": method.averaged * (VIEWS if job.ensemble else 1),
         "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
     }  # fmt: skip
 
 
-def _training_columns(job: Job) -> dict[str, Any]:
+def _training_columns(job: Job, training: Mapping[str, Any] | None) -> dict[str, Any]:
     if job.checkpoint is not None:
         origin = origin_of(job.checkpoint)
         known = origin or Origin(trained_on="unknown: weights given")
@@ -46,10 +47,18 @@ def _training_columns(job: Job) -> dict[str, Any]:
         }  # fmt: skip
     own = job.learning
     return {
-        "trained_on": own.images.name if own else "", "train_noise": train_noise(job), "train_steps": own and own.training.steps,
-        "selection": own.training.selection if own else "",
+        "trained_on": own.images.name if own else "", "train_noise": train_noise(job), **_train_steps(job, training),
+        "selection": own.selection if own else "",
         "budget": job.budget if job.method.learns != "nothing" else "",
     }  # fmt: skip
+
+
+def _train_steps(job: Job, training: Mapping[str, Any] | None) -> dict[str, int | None]:
+    """Where held-out images end a training, only that training knows after how many."""
+    own = job.learning
+    if own is None or own.holdout is None:
+        return {"train_steps": own and own.training.steps}
+    return {"train_steps": training["steps"]} if training and "steps" in training else {}
 
 
 def _train_seconds(job: Job, training: Mapping[str, Any] | None) -> float | None:
@@ -76,7 +85,8 @@ def _method_tags(job: Job, method: Denoiser) -> list[str]:
     """Those of the method; a level that it was told is an oracle's only where it is the noise's own."""
     key = "lam" if job.method.settings.get("noise_model") == "poisson" else "sigma"
     true = job.noise.true_level.get(key) == job.method.settings.get(key)
-    return [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
+    own = [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
+    return [*own, *(["self_ensemble"] if job.ensemble else [])]
 
 
 def _training_tags(job: Job, training: Mapping[str, Any] | None) -> list[str]:

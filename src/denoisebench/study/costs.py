@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from denoisebench.datasets.images import ImageSet
+from denoisebench.ensemble import VIEWS
 from denoisebench.job import Job
 from denoisebench.progress import console, counted, roughly
 from denoisebench.store.cell import Cell, study_folder
@@ -56,7 +57,8 @@ class Costs:
             return sum(seconds) / len(seconds)
         speed = self._speed(job)
         pixels = None if speed.image is None else self._pixels_of(job.test_set)
-        return None if pixels is None else speed.of_image(pixels)
+        seconds = None if pixels is None else speed.of_image(pixels)
+        return None if seconds is None else seconds * (VIEWS if job.ensemble else 1)
 
     def _pixels_of(self, images: ImageSet) -> int | None:
         """Of its first image; None if that cannot be read, which its cell will say."""

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from denoisebench.config import SEVERAL_DEVICES, ConfigError
 from denoisebench.datasets.views import first_smaller, impossible, no_target
-from denoisebench.job import Job
+from denoisebench.denoiser import DatasetDenoiser, Denoiser
+from denoisebench.job import Job, Learning
+from denoisebench.noise import Placed
 from denoisebench.study.engines import engine_of
 
 
@@ -26,12 +28,38 @@ def _no_training(job: Job) -> str | None:
         return f"training.selection=oracle needs clean images, and {job.test_set.name} has none: use training.selection=last"
     if reason := impossible(own.images, own.noise, "train_noise"):
         return f"training set: {reason}"
+    if reason := _misplaced(own):
+        return reason
+    if own.holdout is not None and (reason := _no_holdout(job, own)):
+        return reason
     target = job.method.cls.target
     if reason := no_target(own.images, target):
         return reason
     noisy_pairs = target == "noisy" and own.images.has_second  # what it is shown of them is noisy, like a transductive input
     if target is not None and not noisy_pairs and own.images.sources & job.test_set.sources:
         return "it would memorise the clean test images: choose a train_set apart from the test images"
+    return None
+
+
+def _no_holdout(job: Job, own: Learning) -> str | None:
+    """Why no held-out noisy images can end its training."""
+    cls, name = job.method.cls, job.method.name
+    if not issubclass(cls, DatasetDenoiser):
+        return f"stop=holdout ends a training by a loss of noisy images alone, and {name} learns from targets: use stop=null"
+    if cls.staged:
+        return f"stop=holdout compares losses over a training, and {name} has stages with losses of their own: use stop=null"
+    if len(own.images.scenes) < 2:
+        return f"stop=holdout holds out a photograph, and {own.images.name} has one: use stop=null, or a larger train_set"
+    return None
+
+
+def _misplaced(own: Learning) -> str | None:
+    """Why its patches would not have the noise that whole images have."""
+    if isinstance(own.noise, Placed) and own.training.noise == "fresh" and not own.images.has_noisy:
+        return (
+            f"{own.noise.name} belongs to places of the whole image, and fresh noise is drawn on patches: "
+            "set training.noise=fixed, or choose another train_noise"
+        )
     return None
 
 
@@ -57,6 +85,8 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
+    if job.ensemble and job.method.cls.test_step is not Denoiser.test_step:
+        raise ConfigError(f"ensemble={job.ensemble}: {name} gives outputs that were made elsewhere; leave ensemble out")
     _check_weights(job)
     if job.checkpoint is not None:
         if learns != "dataset":
@@ -68,7 +98,7 @@ def _check_method(job: Job) -> None:
         )
 
 
-OF_TRAINING = ("training", "train_set", "train_noise", "validation")
+OF_TRAINING = ("training", "train_set", "train_noise", "validation", "stop", "holdout")
 RATES = ("method.lr", "method.lr_decay")
 
 
@@ -99,6 +129,8 @@ def _check_devices(job: Job, jobs: int) -> None:
                           "use trainer=auto, and shard=1/4 and so on for several processes")  # fmt: skip
     if job.learning is None:
         raise ConfigError("trainer=ddp trains one network on several devices, and nothing is trained here: use trainer=auto")
+    if job.learning.holdout is not None:
+        raise ConfigError("stop=holdout reads one loss on one device: use trainer=auto")
     if job.learning.training.batch % devices:
         raise ConfigError(
             f"training.batch={job.learning.training.batch} cannot be shared out evenly by {devices} devices: "

@@ -18,7 +18,7 @@ def method_and_data(job: Job, skip: set[tuple[str, int]] | None = None, *, valid
     own = job.learning
     data = DataModule(
         job.test_set, job.noise, job.seed, repeats=job.repeats, skip=skip or set(),
-        train=own and TrainingData(own.images, own.noise, own.training, method.target),
+        train=own and TrainingData(own.images, own.noise, own.training, method.target, own.holdout),
         validation_images=own.validation.images if own and validated and own.validation.every else 0,
     )  # fmt: skip
     return method, data

@@ -12,12 +12,12 @@ import torch
 
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.images import ImageSet, photographs_shared
-from denoisebench.datasets.views import NoisyViews
+from denoisebench.datasets.views import SECOND_VIEW, NoisyViews, fixed_view
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.job import Job
 from denoisebench.progress import Advance, console, track
 from denoisebench.scoring.evaluator import Evaluator, Listener
-from denoisebench.scoring.evidence import ReadCount, blind_spot
+from denoisebench.scoring.evidence import ReadCount, blind_spot, noise_structure
 from denoisebench.scoring.further import keep
 from denoisebench.scoring.keeper import Keeping
 from denoisebench.scoring.memory import keep_freed
@@ -101,7 +101,7 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
         return followers(job, engine, resume) if engine.devices > 1 else nullcontext()
 
     code = {name: one for name, one in job.code.items() if name.partition(".")[0] in ("method", "train_noise")}
-    origin = Origin.of(own.images.name, train_noise(job), job.budget, own.training.selection, own.images.sources)
+    origin = Origin.of(own.images.name, train_noise(job), job.budget, own.selection, own.images.sources)
     course = Course(job.seed, engine, own.validation.every, again.trains_again(job), again.asked_by(cell), code, origin)
     about = trained(method, data, cell.training, course, Told(title, shared), others)
     shared.catch_up(cell.training)
@@ -111,6 +111,7 @@ def _training(job: Job, method: Denoiser, data: DataModule, engine: Engine, log:
 def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log: Log) -> ReadCount:
     """Denoise and score every image that is left; the evaluator keeps their rows."""
     reads, cell = ReadCount(), job.cell
+    made.method.self_ensemble = job.ensemble is not None  # of the test alone: a training has no part in it
     with track(f"testing {cell}", job.views, finished, "testing") as advance:
         evaluator = Evaluator(
             Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
@@ -165,6 +166,7 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
 def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any]:
     """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
     first = NoisyViews(job.test_set, job.noise, job.seed, 1, ())[0]
+    second = None if job.test_set.has_noisy else fixed_view(job.test_set, job.noise, 0, job.seed, SECOND_VIEW)[0]
     own = job.learning
     return {
         "training_reads": made.training.get("reads") if made.training else None,
@@ -174,4 +176,5 @@ def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any
             "shared": photographs_shared(own.images, job.test_set),
         },
         "blind_spot": blind_spot(made.method, first.noisy, first.seed),
+        "noise": noise_structure(first.name[0], first.noisy, first.clean, second),
     }  # fmt: skip

@@ -11,7 +11,9 @@ from denoisebench.scoring.measures import columns
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.rows import COLUMNS, Row
 
-TRAINING = ("study", "seed", "method", "budget", "training", "train_set", "train_noise", "validation", "precision")
+TRAINING = (
+    "study", "seed", "method", "budget", "training", "train_set", "train_noise", "validation", "stop", "holdout", "precision",
+)  # fmt: skip
 LONGEST_ID, LONGEST_TAG = 128, 64
 KNOWN = {*COLUMNS, "cell"}  # no measures, but for those that every row has
 Point = Mapping[str, Any]

@@ -166,7 +166,7 @@ class Shared:
             return
         self.about.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.about.folder / f".{self.about.id}.lock"), opened(lacking(self.loggers, self.about), self.about) as log:
-            for part, file in (("validation", "validation.csv"), ("train", "curve.csv")):
+            for part, file in (("validation", "validation.csv"), ("holdout", "holdout.csv"), ("train", "curve.csv")):
                 log.curve(part, _read_curve(folder / file))
 
 

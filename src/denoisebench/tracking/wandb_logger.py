@@ -202,7 +202,7 @@ class WandbRun:
     def __init__(self, run: Any, staging: Path) -> None:
         self._run, self._staging = run, staging
         self._before = dict(run.summary) if run.resumed else {}
-        for part in ("train", "validation"):
+        for part in ("train", "validation", "holdout"):
             run.define_metric(f"{part}/step", hidden=True)
             run.define_metric(f"{part}/*", step_metric=f"{part}/step")
         run.define_metric("test/image", hidden=True)

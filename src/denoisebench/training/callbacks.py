@@ -72,9 +72,10 @@ class TrainingLog(pl.Callback):
     ) -> None:
         self._unread.append(outputs["loss"].detach())
         step = trainer.global_step
-        if step % STEPS_BETWEEN_READINGS == 0 or step == trainer.max_steps:
+        last = step == trainer.max_steps or trainer.should_stop
+        if step % STEPS_BETWEEN_READINGS == 0 or last:
             self._read(step, trainer)
-        if step < trainer.max_steps and self._is_due(step, trainer):
+        if not last and self._is_due(step, trainer):
             self._check(step, trainer)
             self._save(trainer)
             if self.stop.asked:

@@ -1,7 +1,7 @@
 """Training by steps: a function of (seed, step) that a killed process takes up where it was.
 
 A training's folder holds `last.ckpt` while it runs, and `weights.safetensors`, `curve.csv`, `training.json` (and `validation.csv`
-where it was validated) once it is done; `training.json` is written last.
+where it was validated, `holdout.csv` where held-out images ended it) once it is done; `training.json` is written last.
 """
 
 import json
@@ -31,6 +31,7 @@ from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
 from denoisebench.training.engine import Engine
+from denoisebench.training.holdout import HeldOut
 from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
 from denoisebench.training.weights import load_weights, source_hash
@@ -174,9 +175,9 @@ def _train(
     with told.log() as opened, track(told.title, data.training.steps, start, "training") as advance, others(resume):
         live = replace(told, advance=advance, live=opened.curve)
         fitted = fit(method, data, folder, resume, course, live)
-    _keep(method, data, folder, course, *fitted)
+    _keep(method, data, folder, course, fitted)
     (folder / "last.ckpt").unlink(missing_ok=True)
-    if fitted[0].stop.asked:  # too late to save a step, and in time to stop before what follows
+    if fitted.log.stop.asked:  # too late to save a step, and in time to stop before what follows
         raise KeyboardInterrupt
 
 
@@ -194,15 +195,24 @@ def _resumable(checkpoint: Path) -> tuple[Path | None, int]:
         return None, 0
 
 
-def fit(
-    method: Denoiser, data: DataModule, folder: Path, resume: Path | None, course: Course, told: Told
-) -> tuple[TrainingLog, Validation, ReadCount]:
+@dataclass(frozen=True)
+class Fitted:
+    """What was noted while a network trained."""
+
+    log: TrainingLog
+    validation: Validation
+    holdout: HeldOut
+    reads: ReadCount
+
+
+def fit(method: Denoiser, data: DataModule, folder: Path, resume: Path | None, course: Course, told: Told) -> Fitted:
     """Train `method` on one device, or as one of several ranks, from a checkpoint or from step 0."""
     assert data.training is not None
     engine, stop = course.engine, Stop()
     log = TrainingLog(folder, engine.checkpoint_s, told.advance, told.live, stop)
     validation = Validation(data.validation_views, course.validate_every, data.training.selection == "oracle", told.live)
-    callbacks = [SeededSteps(course.seed), reads := ReadCount(), validation, log]
+    holdout = HeldOut(data.held_out_batches(), data.train.holdout if data.train else None, course.seed, told.live)
+    callbacks = [SeededSteps(course.seed), reads := ReadCount(), validation, holdout, log]
     settings: dict[str, Any] = {"max_steps": data.training.steps, "max_epochs": -1, "limit_val_batches": 0}
     if engine.devices > 1:
         settings["strategy"] = "ddp_find_unused_parameters_true" if getattr(method, "staged", False) else "ddp"
@@ -211,26 +221,26 @@ def fit(
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
         with stop.heeded() if engine.devices == 1 else nullcontext():
             trainer.fit(method, data, ckpt_path=resume, weights_only=True)
-    if trainer.global_step != data.training.steps:
+    if trainer.global_step != data.training.steps and not trainer.should_stop:
         raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")
-    return log, validation, reads
+    return Fitted(log, validation, holdout, reads)
 
 
-def _keep(
-    method: Denoiser, data: DataModule, folder: Path, course: Course, log: TrainingLog, validation: Validation, reads: ReadCount
-) -> None:
-    assert data.training is not None
+def _keep(method: Denoiser, data: DataModule, folder: Path, course: Course, fitted: Fitted) -> None:
+    log, validation, holdout = fitted.log, fitted.validation, fitted.holdout
     with whole_file(folder / WEIGHTS) as part:
-        part.write_bytes(as_safetensors(validation.best or method.state_dict()))
+        part.write_bytes(as_safetensors(validation.best or holdout.best or method.state_dict()))
     (folder / OLDER_WEIGHTS).unlink(missing_ok=True)  # of a training that an older version began
     if validation.curve:
         columns = ("step", "psnr_db", "ssim", "on", "images")
         on = {"on": data.validation_name, "images": len(data.validation_views)}
         write_csv(folder / "validation.csv", columns, [{**point, **on} for point in validation.curve])
+    if holdout.curve:
+        write_csv(folder / "holdout.csv", ("step", "loss"), holdout.curve)
     write_csv(folder / "curve.csv", ("step", "loss", "lr"), log.curve)
     seconds = log.seconds - validation.seconds
-    about = {"steps": data.training.steps, "seconds": seconds, "devices": course.engine.devices, "forced": course.asked_by}
+    about = {"steps": int(log.curve[-1]["step"]), "seconds": seconds, "devices": course.engine.devices, "forced": course.asked_by}
     if course.origin:
         about |= {"origin": course.origin.told(), "weights": file_hash(folder / WEIGHTS)}
-    about |= {"source": source_hash(method), "reads": reads.summary()}
+    about |= {"source": source_hash(method), "reads": fitted.reads.summary()}
     write_atomic(folder / "training.json", json.dumps(about))

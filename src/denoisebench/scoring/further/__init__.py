@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from denoisebench.scoring import measures
 from denoisebench.scoring.further.colour import CIEDE2000
 from denoisebench.scoring.further.measure import Further, UnavailableError, from_description
+from denoisebench.scoring.further.microscopy import MICROSCOPY
 from denoisebench.scoring.further.piq import PIQ
 from denoisebench.scoring.further.pyiqa import PREFIX, metric
 from denoisebench.scoring.further.residual import RESIDUALS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from denoisebench.scoring.protocol import Protocol
 
-FURTHER = {one.name: one for one in (CIEDE2000, *PIQ, *RESIDUALS)}
+FURTHER = {one.name: one for one in (CIEDE2000, *MICROSCOPY, *PIQ, *RESIDUALS)}
 FILE = "measures.json"
 PROBLEMS: dict[str, str] = {}  # what a library said where it could not score an image, by column
 
