@@ -37,6 +37,7 @@ class _Settings(typing.TypedDict):
     pictures: Number
     repeats: Count
     measures: list[str]
+    tuned_by: str | None
     force: bool
     root: str
     checkpoint: str | None
