@@ -27,7 +27,7 @@ def tune(
     Examples
       denoisebench tune method=tv noise=gaussian25 'method.strength=interval(0.3,1.2)'
       denoisebench tune method=neighbor2neighbor budget=quick trials=30 'method.lr=tag(log,interval(1e-4,1e-2))'
-      denoisebench run method=tv budget=tuned --config-dir runs/tune-tv/conf  with the settings found
+      denoisebench run method=tv budget=tuned --config-dir=runs/tune-tv/conf      with the settings found
 
     \b
     Ranges, of method.KEY and training.steps, training.patch, training.batch
