@@ -49,6 +49,7 @@ class _Trainer(typing.TypedDict):
     devices: Count | Literal["auto"]
     threads: Count | None
     checkpoint_s: NonNegative
+    compile: bool
 
 
 class _Training(typing.TypedDict):

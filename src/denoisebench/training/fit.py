@@ -30,7 +30,7 @@ from denoisebench.store.rows import write_csv
 from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
-from denoisebench.training.engine import Engine
+from denoisebench.training.engine import Engine, compiled
 from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
 from denoisebench.training.weights import load_weights, source_hash
@@ -209,7 +209,7 @@ def fit(
     with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1), engine.exact():
         trainer = trainer_for(engine, callbacks, folder, **settings)
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
-        with stop.heeded() if engine.devices == 1 else nullcontext():
+        with stop.heeded() if engine.devices == 1 else nullcontext(), compiled(method) if engine.compiles else nullcontext():
             trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     if trainer.global_step != data.training.steps:
         raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")
