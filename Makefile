@@ -50,7 +50,7 @@ wheel: .venv/dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --installer uv
 
 constraints: .venv/uv  ## pin the newest versions of all dependencies
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-extra trackio --no-extra mlflow --upgrade \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt pyproject.toml
 
 clean:  ## remove the environment, caches and builds (results in runs/ stay)

@@ -262,7 +262,7 @@ def test_what_trains_nothing_is_not_labelled_by_training() -> None:
     [
         ("root=elsewhere",), ("study=other",), ("trainer=cpu",), ("pictures=0",), ("protocol=[neighbor2neighbor]",),
         ("trainer.checkpoint_s=1",), ("trainer.threads=1",), ("noise.sigma=25.0",), ("train_noise=gaussian25",),
-        ("force=true",), ("method.lr=0.0003",), ("trainer.devices=2",),
+        ("trainer.compile=true",), ("force=true",), ("method.lr=0.0003",), ("trainer.devices=2",),
     ],
 )  # fmt: skip
 def test_the_key_forgets_what_changes_no_pixel(overrides: tuple[str, ...]) -> None:

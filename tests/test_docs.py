@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from denoisebench import config
 from denoisebench.cli.app import app, main
+from denoisebench.config.search import search_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "denoisebench"
@@ -72,14 +73,18 @@ def check(words: Sequence[str]) -> None:
         overrides, _, others = config.split_flags(settings)
         assert not others, f"unknown options {others}"
         assert config.compose_all(overrides, multirun=parsed["multirun"])
+    if name == "tune":
+        search = search_of([setting for setting in parsed["settings"] if not setting.startswith("trials=")])
+        assert all(config.compose_one(search.trial(corner)) for corner in search.corners)
     for option in ("protocol", "against"):
         given = parsed.get(option) or ()
         assert set([given] if isinstance(given, str) else given) <= {*config.groups()["protocol"], "NAME", "PROTOCOL"}
 
 
 def filled(setting: str) -> str:
-    """A template's choice of method as one that there is; other placeholders are values like any other."""
-    return re.sub(r"^method=NAME\b", "method=tv", setting)
+    """A template's choice of method as one that there is, the budget that `tune` writes as one of ours; other placeholders
+    are values like any other."""
+    return re.sub(r"^method=NAME\b", "method=tv", re.sub(r"^budget=tuned$", "budget=quick", setting))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

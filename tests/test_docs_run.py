@@ -25,6 +25,7 @@ ELSEWHERE = {
     r"^submit": "needs the images of SIDD or DND: test_submit",
     r"^export|method=(outputs|network)": "needs files made elsewhere: test_elsewhere, test_network_files",
     r"checkpoint=tmbsn": "needs released weights: test_released",
+    r"^tune|budget=tuned": "takes tens of trials: test_tune",
     r"--config-dir DIR": "a template: test_plugins",
 }
 SMALL = ("dataset.crop=64", "budget=smoke", "trainer=cpu", "pictures=0")

@@ -71,12 +71,14 @@ class Learning:
 @dataclass(frozen=True)
 class Trainer:
     """accelerator: `auto`, `cpu` or `gpu`. devices: how many train together, or `auto`. threads: of PyTorch, None for its own
-    choice. checkpoint_s: seconds between checkpoints of a training."""
+    choice. checkpoint_s: seconds between checkpoints of a training.
+    compile: whether networks are compiled while they train on a set of images."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: "int | Literal['auto']"
     threads: int | None
     checkpoint_s: float
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from denoisebench.cli import (
     run,
     site,
     submit,
+    tune,
     weights,
 )
 from denoisebench.cli.messages import refuse
@@ -53,6 +54,7 @@ app.command()(report.report)
 app.command()(report.explain)
 app.command()(run.status)
 app.command(context_settings={"ignore_unknown_options": True})(run.retry)
+app.command(context_settings={"ignore_unknown_options": True})(tune.tune)
 app.command()(check.check)
 app.command()(report.dashboard)
 app.command()(packs.pack)

@@ -72,7 +72,7 @@ def run(
       ensemble=dihedral     the mean over eight flips and turns of each image, for any method: eight times the time
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again
-      logger=wandb          also csv, tensorboard, [wandb,tensorboard]; results do not depend on a logger
+      logger=wandb          also csv, tensorboard, mlflow, trackio, [wandb,tensorboard]; results do not depend on a logger
       checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
       init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv

@@ -40,6 +40,7 @@ class _Settings(typing.TypedDict):
     pictures: Number
     repeats: Count
     measures: list[str]
+    tuned_by: str | None
     force: bool
     root: str
     checkpoint: str | None
@@ -51,6 +52,7 @@ class _Trainer(typing.TypedDict):
     devices: Count | Literal["auto"]
     threads: Count | None
     checkpoint_s: NonNegative
+    compile: bool
 
 
 class _Training(typing.TypedDict):

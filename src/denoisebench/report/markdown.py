@@ -33,7 +33,8 @@ The best score that needs no clean image is bold, the second underlined (in the 
 were trained on clean images: they are references, not ranked. `oracle_sigma`: the method was given the true noise level;
 `sigma_given`: another one. `weights_given`: its weights, or those that its training started from, came from a file, and how they
 were made is not known here.
-`oracle_selected`: its weights were chosen with clean images. `second_view`: trained on pairs of noisy views.
+`oracle_selected`: its weights were chosen with clean images; `oracle_tuned`: its settings were. `second_view`: trained on pairs
+of noisy views.
 `transductive`: the test photographs were among its training images (noisy as the method is given them; never their
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
 method, noise or protocol has changed since it was computed; run it again. `below_input`: its mean is more than 1 dB

@@ -122,8 +122,8 @@ class Result:
 
     @property
     def saw_clean(self) -> bool:
-        """Whether clean images trained it or chose its weights: then it is no rival of those that do without."""
-        return bool({"supervised", "oracle_selected"} & set(self.tags.split()))
+        """Whether clean images trained it or chose its weights or settings: then it is no rival of those that do without."""
+        return bool({"supervised", "oracle_selected", "oracle_tuned"} & set(self.tags.split()))
 
     @property
     def supervised(self) -> bool:

@@ -13,6 +13,7 @@ TAG_TEXTS = {
     "second_view": "trained on pairs of independent noisy views",
     "oracle_sigma": "given the true noise level",
     "oracle_selected": "its weights were chosen with clean images",
+    "oracle_tuned": "its settings were chosen with clean images",
     "sigma_given": "given a noise level that is not the true one",
     "weights_given": "tested with weights whose training is not known here",
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",

@@ -30,7 +30,7 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
     return {
         "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": job.seed,
         "learns": method.learns, **_training_columns(job, training),
-        "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training)]),
+        "tags": " ".join([*_method_tags(job, method), *_training_tags(job, training), *_tuning_tags(job)]),
         "precision": job.precision, "key": cell.key, "setup": cell.setup, "weights": _weights(job),
         "family": method.family, "averaged": method.averaged * (VIEWS if job.ensemble else 1),
         "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
@@ -87,6 +87,11 @@ def _method_tags(job: Job, method: Denoiser) -> list[str]:
     true = job.noise.true_level.get(key) == job.method.settings.get(key)
     own = [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
     return [*own, *(["self_ensemble"] if job.ensemble else [])]
+
+
+def _tuning_tags(job: Job) -> list[str]:
+    """Whether clean images chose its settings."""
+    return ["oracle_tuned"] if job.plain["tuned_by"] == "oracle" else []
 
 
 def _training_tags(job: Job, training: Mapping[str, Any] | None) -> list[str]:

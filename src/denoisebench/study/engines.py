@@ -12,7 +12,9 @@ from denoisebench.training.engine import PRECISIONS, Engine
 def engine_of(job: Job) -> Engine:
     """Raises: ConfigError if its devices are not here."""
     device, devices = _device(job.trainer), _devices(job.trainer)
-    return Engine(device, devices, PRECISIONS[job.precision], job.trainer.checkpoint_s, job.precision == "tf32")
+    return Engine(
+        device, devices, PRECISIONS[job.precision], job.trainer.checkpoint_s, job.precision == "tf32", job.trainer.compile
+    )
 
 
 def _device(trainer: Trainer) -> Literal["cpu", "gpu"]:

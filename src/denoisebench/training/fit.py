@@ -30,7 +30,7 @@ from denoisebench.store.trainings import OLDER_WEIGHTS, WEIGHTS, weights_in
 from denoisebench.tracking.about import Live
 from denoisebench.tracking.log import Log, no_log
 from denoisebench.training.callbacks import SeededSteps, TrainingLog, Validation
-from denoisebench.training.engine import Engine
+from denoisebench.training.engine import Engine, compiled
 from denoisebench.training.holdout import HeldOut
 from denoisebench.training.origin import Origin
 from denoisebench.training.surroundings import Stop, sheltered
@@ -219,7 +219,7 @@ def fit(method: Denoiser, data: DataModule, folder: Path, resume: Path | None, c
     with isolated_rng(seed_from(course.seed, "training")), quiet(), sheltered(alone=engine.devices == 1), engine.exact():
         trainer = trainer_for(engine, callbacks, folder, **settings)
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
-        with stop.heeded() if engine.devices == 1 else nullcontext():
+        with stop.heeded() if engine.devices == 1 else nullcontext(), compiled(method) if engine.compiles else nullcontext():
             trainer.fit(method, data, ckpt_path=resume, weights_only=True)
     if trainer.global_step != data.training.steps and not trainer.should_stop:
         raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")
