@@ -153,7 +153,7 @@ def run(folder: Path, fail_at: int | None) -> None:
     trained(method, data, folder, Course(0, Engine(checkpoint_s=0)))
 
 
-@pytest.mark.parametrize("before_the_end", [0, 1, 2, 5])
+@pytest.mark.parametrize("before_the_end", [0, 3])
 def test_a_training_that_was_killed_ends_as_the_undisturbed_one(tmp_path: Path, before_the_end: int) -> None:
     run(tmp_path / "undisturbed", None)
     steps = json.loads((tmp_path / "undisturbed" / "training.json").read_text())["steps"]
