@@ -41,13 +41,21 @@ def psnr_in(path: Path) -> list[float]:
 SET_TRAINED = {  # and the setting under which one draws no random numbers to denoise
     "apbsn": "refine=false", "at_bsn": "", "blind2unblind": "", "cbsn": "", "ffdnet": "sigma=25", "laine": "",
     "mm_bsn": "refine=false", "neighbor2neighbor": "", "noise2clean": "", "noise2noise": "", "noise2self": "",
-    "noise2void": "", "recorrupted2recorrupted": "passes=0", "sasl": "", "sdap": "", "tm_bsn": "",
+    "noise2void": "", "puca": "refine=false", "recorrupted2recorrupted": "passes=0", "sasl": "", "sdap": "", "tm_bsn": "",
 }  # fmt: skip
 TO: tuple[Literal["torch", "onnx"], ...] = ("torch", "onnx")
 QUICK = [("cbsn", "torch"), ("sdap", "onnx"), ("ffdnet", "torch")]
 NOT_LONG = ("blind2unblind", "cbsn", "ffdnet", "recorrupted2recorrupted", "sdap")
-REFUSED = ("ams_net", "puca")
-WHOLE = ("apbsn", "at_bsn", "cbsn", "laine", "mm_bsn", "tm_bsn")  # tiles would change their result, or were not shown not to
+REFUSED = ("ams_net",)
+WHOLE = (
+    "apbsn",
+    "at_bsn",
+    "cbsn",
+    "laine",
+    "mm_bsn",
+    "puca",
+    "tm_bsn",
+)  # tiles would change their result, or were not shown not to
 
 
 def marks_of(one: tuple[str, str]) -> tuple[pytest.MarkDecorator, ...]:
@@ -102,7 +110,7 @@ def test_released_ffdnet_scores_the_same_both_ways(to: str, weights_root: Path, 
     assert "with a noise-level channel" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [*REFUSED, "apbsn", "mm_bsn", "recorrupted2recorrupted"])
+@pytest.mark.parametrize("name", [*REFUSED, "apbsn", "mm_bsn", "puca", "recorrupted2recorrupted"])
 def test_what_is_no_fixed_graph_is_refused_as_a_graph_with_what_to_do_instead(name: str) -> None:
     ours = built(f"method={name}", "budget=smoke").eval()
     state = torch.get_rng_state()

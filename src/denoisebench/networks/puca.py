@@ -153,7 +153,9 @@ class PUCANetwork(nn.Module):
 
     def _blind(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        # Not -side % MULTIPLE: PyTorch's exporter does not follow remainders of sides that it does not know.
+        below, right = ((side + MULTIPLE - 1) // MULTIPLE * MULTIPLE - side for side in (height, width))
+        x = F.pad(x, (0, right, 0, below))
         full = self.outer(self.masked(x))
         half = self.down1(full)
         quarter = self.down2(half)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
 from denoisebench.elsewhere.formats import ABOUT, OnnxNetwork, module_of
 from denoisebench.methods.ffdnet import FFDNet
-from denoisebench.methods.puca import PUCA
 from denoisebench.networks.weight_files import as_safetensors
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
@@ -70,9 +70,6 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
     if method.learns != "dataset":
         how = "nothing" if method.learns == "nothing" else "anew from each image"
         raise ValueError(f"{type(method).__name__} has no network to export: it learns {how}")
-    if isinstance(method, PUCA):  # minutes of symbolic arithmetic on its sides, and no end in sight
-        raise ValueError("PUCA pads inside its network in a way that PyTorch's exporter does not follow for images of any size; "
-                         "--to safetensors writes its weights")  # fmt: skip
     if method.stochastic and _draws(method, channels):
         raise ValueError(f"{type(method).__name__} draws random numbers to denoise, which no exported graph does; "
                          f"--to safetensors writes its weights{_way_out(method, channels)}")  # fmt: skip
@@ -213,9 +210,16 @@ def _onnx(method: Denoiser, program: ExportedProgram, about: Mapping[str, Any], 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
+    """Without what PyTorch says of its own arithmetic."""
+    solver = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = solver.level
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        yield
+        solver.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            solver.setLevel(level)
 
 
 def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str]:
