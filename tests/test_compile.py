@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import jobs
+from denoisebench.store.trainings import weights_in
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan
 from denoisebench.training import engine
@@ -20,7 +22,7 @@ TOLERANCE = 1e-4  # of weights after five steps: compiled sums are of another or
 def weights(root: Path, *overrides: str) -> tuple[dict[str, torch.Tensor], str]:
     [job] = plan([jobs.one(*LEARNED, *overrides, f"root={root}")])
     assert compute(job) == "done"
-    return torch.load(job.cell.training / "weights.pt", weights_only=True), job.cell.key
+    return load_file(weights_in(job.cell.training)), job.cell.key
 
 
 def check(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from denoisebench.config import ConfigError
@@ -22,6 +23,7 @@ from denoisebench.report.rows import find_study, read_study
 from denoisebench.seeding import isolated_rng, seed_from
 from denoisebench.store.pictures import write_png
 from denoisebench.store.rows import read_csv
+from denoisebench.store.trainings import weights_in
 from denoisebench.study.limits import check, impossible_reason
 from denoisebench.training.engine import Engine
 from denoisebench.training.fit import Course, trained
@@ -91,7 +93,7 @@ def test_what_is_held_out_is_noisy_alone_and_always_the_same(how: Any) -> None:
 def loss_of(weights: Path, steps: int) -> float:
     """Of the weights that were kept, on the held-out batches, as at the last step."""
     method = built(*STOPS)
-    method.load_state_dict(torch.load(weights, weights_only=True))
+    method.load_state_dict(load_file(weights))
     job = one(*STOPS)
     assert job.learning
     own = job.learning
@@ -112,7 +114,7 @@ def test_a_training_ends_and_keeps_the_weights_of_the_lowest_loss() -> None:
     assert losses.index(min(losses)) == len(losses) - 1 - 3
     for end in range(1, len(losses)):
         assert end - 1 - losses[:end].index(min(losses[:end])) < 3, "and at no step before"
-    assert loss_of(cell.training / "weights.pt", 60) == pytest.approx(min(losses), rel=1e-6)
+    assert loss_of(weights_in(cell.training), 60) == pytest.approx(min(losses), rel=1e-6)
     about = json.loads((cell.training / "training.json").read_text())
     assert about["steps"] == steps[-1] == int(read_csv(cell.training / "curve.csv")[-1]["step"])
     assert about["reads"]["clean"] == about["reads"]["target"] == about["reads"]["given_clean"] == 0
@@ -161,7 +163,7 @@ def test_a_training_that_was_killed_ends_as_the_undisturbed_one(tmp_path: Path, 
     with pytest.raises(KilledError):
         run(tmp_path / "killed", steps - before_the_end)
     run(tmp_path / "killed", None)
-    first, second = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("undisturbed", "killed"))
+    first, second = (load_file(weights_in(tmp_path / name)) for name in ("undisturbed", "killed"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     for name in ("holdout.csv", "curve.csv"):
         assert (tmp_path / "undisturbed" / name).read_text() == (tmp_path / "killed" / name).read_text()

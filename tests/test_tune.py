@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from denoisebench import cli
 from denoisebench.config.jobs import job_of
@@ -18,6 +19,7 @@ from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import write_png
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
+from denoisebench.store.trainings import weights_in
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan
 from denoisebench.tuning import objective, trials
@@ -221,7 +223,7 @@ def test_a_trained_network_is_judged_with_its_own_weights() -> None:
     """Not with its first ones."""
     [job] = plan([job_of([*LEARNED[1:2], *SMALL[:4], "budget=smoke", "training.steps=2", "method.features=4"])])
     assert compute(job) == "done"
-    weights = torch.load(job.cell.training / "weights.pt", weights_only=True)
+    weights = load_file(weights_in(job.cell.training))
     judged = objective._denoiser(job).state_dict()
     assert all(torch.equal(judged[name], values) for name, values in weights.items())
     first = job.method.make().state_dict()

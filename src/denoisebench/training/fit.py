@@ -221,7 +221,7 @@ def fit(method: Denoiser, data: DataModule, folder: Path, resume: Path | None, c
         # Of several ranks only rank 0 is told, and may wait for the others: there the signals interrupt at once.
         with stop.heeded() if engine.devices == 1 else nullcontext(), compiled(method) if engine.compiles else nullcontext():
             trainer.fit(method, data, ckpt_path=resume, weights_only=True)
-    if trainer.global_step != data.training.steps and not trainer.should_stop:
+    if trainer.global_step != data.training.steps and not holdout.ended:
         raise RuntimeError(f"training ended after {trainer.global_step} of {data.training.steps} steps, for no reason known here")
     return Fitted(log, validation, holdout, reads)
 

@@ -28,6 +28,7 @@ class HeldOut(pl.Callback):
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.seconds = 0.0
+        self.ended = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"curve": self.curve, "best": self.best, "seconds": self.seconds}
@@ -46,7 +47,7 @@ class HeldOut(pl.Callback):
         self._read(step, self._loss(trainer, pl_module), pl_module)
         self.seconds += time.monotonic() - began
         if self._since_best() >= self.how.patience:
-            trainer.should_stop = True
+            trainer.should_stop = self.ended = True
 
     def _loss(self, trainer: pl.Trainer, method: DatasetDenoiser) -> float:
         progress = (trainer.max_steps - 1) / trainer.max_steps

@@ -18,6 +18,7 @@ from denoisebench.job import Job
 from denoisebench.seeding import isolated_rng
 from denoisebench.store.files import read_json, write_atomic
 from denoisebench.store.finished import read_finished
+from denoisebench.store.trainings import weights_in
 from denoisebench.study.engines import engine_of
 from denoisebench.study.making import method_and_data
 from denoisebench.training.weights import load_weights
@@ -74,7 +75,7 @@ def _proxy(name: str, job: Job, images: int) -> float:
 def _denoiser(job: Job) -> Denoiser:
     """The method of a finished cell with the weights that it was tested with."""
     method, _ = method_and_data(job, validated=False)
-    if weights := job.checkpoint or (job.cell.training / "weights.pt" if job.learning else None):
+    if weights := job.checkpoint or (weights_in(job.cell.training) if job.learning else None):
         load_weights(method, weights)
     return method.to("cuda" if engine_of(job).device == "gpu" else "cpu").eval()
 

@@ -144,7 +144,7 @@ def _from_tensorflow(file: Path) -> dict[str, Tensor]:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, MemoryError, SyntaxError) as error:
         raise ValueError(
-            f"{file} is no .npz of C-BSN's variables: {_why_unread(error)}; `denoisebench import-weights --help` shows how "
+            f"{file} is not an .npz of C-BSN's variables: {_why_unread(error)}; `denoisebench import-weights --help` shows how "
             "TensorFlow makes one"
         ) from error
     if strange := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
