@@ -9,12 +9,14 @@ from torch import Tensor
 
 from denoisebench import api
 from denoisebench.config.choosing import choose
+from denoisebench.config.named_weights import whole
 from denoisebench.datasets.arrays import given
 from denoisebench.datasets.reading import middle
 from denoisebench.diagnosis.diagnosis import diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Denoise, Subject
 
 CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
+NETWORK = "weights="  # before the name of a named network
 CROP = 128
 DEFAULT = "sure_diagnosed"
 # Of the study: PSNR in dB lost to the best candidate, as the mean over kinds of noise and as the most on one image.
@@ -42,8 +44,9 @@ def rank(
 ) -> list[Ranked]:  # fmt: skip
     """Methods, the presumably best first, tried on the middle of an image of one batch.
 
-    methods: names of methods that learn nothing or from one image; `noisy` stands for leaving the image as it is. proxy: one
-    of `denoisebench.diagnosis.proxies`. crop: side in pixels of what they are tried on. budget: their recipe.
+    methods: names of methods that learn nothing or from one image, and of networks as `weights=NAME`; `noisy` stands for
+    leaving the image as it is. proxy: one of `denoisebench.diagnosis.proxies`. crop: side in pixels of what they are tried
+    on. budget: their recipe.
     Raises: ConfigError (a ValueError) for unknown names and for methods that learn from a set; ValueError for no image.
     """
     judge = _checked(methods, proxy)
@@ -57,8 +60,8 @@ def rank(
     for name in dict.fromkeys(methods):
         if on_method is not None:
             on_method(name)
-        denoise = _denoise(name, seed, budget)
         try:
+            denoise = _denoise(name, seed, budget)
             ranked.append(Ranked(name, judge(Subject(part, denoise(part), denoise, diagnosis, seed))))
         except (ImportError, ValueError) as error:  # a package that is not installed, an image that is too small
             ranked.append(Ranked(name, np.inf, " ".join(str(error).split())))
@@ -91,15 +94,19 @@ def check_methods(methods: Sequence[str]) -> None:
     if not methods:
         raise ValueError("no methods to rank: give at least one")
     for name in methods:
-        if choose(name, 3).cls.learns == "dataset":
+        if name.startswith(NETWORK):
+            whole(name.removeprefix(NETWORK))
+        elif choose(name, 3).cls.learns == "dataset":
             raise ValueError(f"method={name} learns from a set of images: rank methods that learn nothing or from one image")
 
 
 def _denoise(name: str, seed: int, budget: str) -> Denoise:
     settings: dict[str, Any] = {"seed": seed, "budget": budget}
+    network = api.load(whole(name.removeprefix(NETWORK)).file) if name.startswith(NETWORK) else None
 
     def denoise(planes: np.ndarray) -> np.ndarray:
         image = np.ascontiguousarray(planes.transpose(1, 2, 0), np.float32)
-        return api.denoise(image, name, **settings).transpose(2, 0, 1).astype(np.float64)
+        found = api.denoise(image, name, **settings) if network is None else network(image, seed=seed)
+        return found.transpose(2, 0, 1).astype(np.float64)
 
     return denoise

@@ -17,6 +17,7 @@ from denoisebench.cli import (
     elsewhere,
     packs,
     papers,
+    released,
     report,
     run,
     site,
@@ -64,7 +65,8 @@ app.command()(papers.cite)
 app.command()(papers.card)
 app.command()(submit.submit)
 app.add_typer(data.app, name="data")
-app.command()(weights.import_weights)
+app.add_typer(weights.app, name="weights")
+app.command()(released.import_weights)
 app.command("export-noisy")(elsewhere.export_noisy)
 app.command()(elsewhere.export)
 app.command()(completion.completion)
@@ -97,8 +99,11 @@ def _run(arguments: list[str]) -> int:
         return _call(group, ["--help"])
     if unknown := _unknown(arguments[:1], known, "command"):
         return refuse(unknown)
-    if arguments[:1] == ["data"] and (unknown := _unknown(arguments[1:2], _commands(known["data"]), "action of data")):
-        return refuse(unknown)
+    for group_of in ("data", "weights"):
+        if arguments[:1] == [group_of] and (
+            unknown := _unknown(arguments[1:2], _commands(known[group_of]), f"action of {group_of}")
+        ):
+            return refuse(unknown)
     if not arguments or (len(arguments) == 1 and arguments[0] in known and arguments[0] != "run"):
         return max(_call(group, [*arguments, "--help"]), 2)
     return _call(group, arguments)

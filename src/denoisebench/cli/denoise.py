@@ -27,6 +27,9 @@ def denoise(
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of the method, instead of training on the images.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A named network (denoisebench weights list), instead of training.")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="hour (default to train on the images), paper, quick or smoke."),
@@ -59,6 +62,7 @@ def denoise(
       denoisebench denoise scans/ --method auto                 the method that suits each image, tried on a part of it
       denoisebench denoise scans/ --method neighbor2neighbor    trains on the images first, about an hour
       denoisebench denoise scans/ --method neighbor2neighbor --checkpoint weights.safetensors
+      denoisebench denoise scans/ --weights NAME                a named network: denoisebench weights list
 
     PNG and TIFF of 8 and 16 bit, TIFF of floats, JPEG. Bit depth, colour model, alpha channel, EXIF, ICC profile,
     orientation, tags and compression stay as they are.
@@ -73,11 +77,16 @@ def denoise(
     with loading():
         from denoisebench import api
         from denoisebench.config.choosing import from_text
+        from denoisebench.config.named_weights import whole
         from denoisebench.photographs import files
         from denoisebench.photographs.reading import Reading
         from denoisebench.photographs.work import AUTO, How, Outcome, Work
         from denoisebench.ranking import trust
     with refused():
+        if weights is not None:
+            if checkpoint is not None:
+                raise ConfigError("--weights and --checkpoint both say what denoises: give one of the two")
+            checkpoint = whole(weights).file
         if checkpoint is not None and not checkpoint.is_file():
             raise FileNotFoundError(f"--checkpoint {checkpoint}: no such file")
         if (white is not None and not 0 < white < float("inf")) or (memory is not None and not 0 < memory < float("inf")):

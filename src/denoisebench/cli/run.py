@@ -74,6 +74,7 @@ def run(
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, mlflow, trackio, [wandb,tensorboard]; results do not depend on a logger
       checkpoint=FILE       test these weights instead of training (see denoisebench import-weights)
+      weights=NAME          test a named network: denoisebench weights list
       init=FILE             train on from these weights: fine-tuning, e.g. on photographs of your own
       validation.every=500  score clean images of the test set during training: runs/.trained/KEY/validation.csv
       training.selection=oracle   keep the weights that scored best there (rows say oracle_selected)

@@ -44,6 +44,7 @@ class _Settings(typing.TypedDict):
     force: bool
     root: str
     checkpoint: str | None
+    weights: str | None
     init: str | None
 
 

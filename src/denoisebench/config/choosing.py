@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -59,7 +58,7 @@ def choose(name: str, channels: int, *, budget: str = "paper", settings: Mapping
     training = given.pop(TRAINING, None) or {}
     if not isinstance(training, Mapping):
         raise ConfigError(f"training={training!r} is not valid; expected a mapping, e.g. {{'patch': 64, 'batch': 4}}")
-    own = [*_overrides("method", given), *_overrides(TRAINING, training)]
+    own = [*quoting.settings("method", given), *quoting.settings(TRAINING, training)]
     plain = json.loads(_composed((f"method={quoting.quoted(name)}", f"budget={budget}", f"dataset.channels={channels}", *own)))
     node = plain["method"]
     cls = class_of(node, "method", Denoiser)
@@ -86,20 +85,3 @@ def _composed(overrides: tuple[str, ...]) -> str:
     """As JSON, so that no caller changes what another is given."""
     data = ("dataset=folder", "dataset.noisy=.", "noise=real")
     return json.dumps(compose_one([*data, *overrides]).plain)
-
-
-def _overrides(part: str, settings: Mapping[str, Any]) -> list[str]:
-    return [f"{part}.{name}={_written(value, f'{part}.{name}')}" for name, value in settings.items()]
-
-
-def _written(value: Any, key: str) -> str:
-    """A Python value as an override has it. Raises: ConfigError."""
-    if value is None or isinstance(value, bool | int | float):
-        return quoting.as_written(value)
-    if isinstance(value, str | Path):
-        return quoting.quoted(str(value))
-    if isinstance(value, Sequence):
-        return f"[{','.join(_written(part, key) for part in value)}]"
-    if hasattr(value, "item"):  # a number of NumPy or PyTorch
-        return _written(value.item(), key)
-    raise ConfigError(f"{key}={value!r} is not valid; expected a number, a text, true or false, None, or a list of these")

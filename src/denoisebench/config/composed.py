@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, flag_override
 
-from denoisebench.config import paths, plugins
+from denoisebench.config import named_weights, paths, plugins
 from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SCOPED, SETTINGS, compose, composed, known_keys, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, UnknownKeyError, nearest
@@ -109,6 +109,10 @@ def _compose(overrides: Sequence[str]) -> Composed:
         raise ConfigError(f"{deleted[0]}: a setting can be changed, not deleted; null says what has no value")
     config, hydra_own = composed(overrides)
     choices = dict(hydra_own.runtime.choices)
+    of_weights = named_weights.overrides_of(config, choices["method"], overrides)
+    if of_weights:
+        config, hydra_own = composed([*of_weights, *overrides])
+        choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     check_settings(plain, {key: value for key, _, value in (override.partition("=") for override in overrides)})
     paths.make_absolute(plain)
@@ -117,7 +121,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     named = tuple(f"{group}={quoted(choices[group])}" for group in ("method", "dataset", "budget"))
     protocols = f"protocol=[{','.join(plain['protocols'])}]"
     data = (json.dumps(plain[part]) for part in ("dataset", "noise"))
-    unchanged = _unchanged(brought(), (*own, *named, protocols), (*own, named[0], "recipe=none"), *data)
+    unchanged = _unchanged(brought(), (*own, *named, protocols, *of_weights), (*own, named[0], "recipe=none", *of_weights), *data)
     _same_protocols(plain["protocols"], unchanged.protocols)
     changed = [change for part in LABELLED for change in _differences(plain[part], unchanged.labelled[part], part)]
     if "train_set" not in plain and not choices["train_set"].startswith("for_"):

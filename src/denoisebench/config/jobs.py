@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from denoisebench.config import named_weights
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
@@ -67,7 +68,7 @@ def made_of(one: Composed, made: Made) -> Job:
         protocols=tuple(made.object(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()),
         loggers=tuple(made.object(node, f"loggers.{name}", Logger) for name, node in plain["loggers"].items()),
         trainer=Trainer(**plain["trainer"]), seed=plain["seed"], repeats=plain["repeats"], precision=plain["precision"],
-        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_file_of(plain, "checkpoint"),
+        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_tested(plain),
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
@@ -126,7 +127,7 @@ def _method_of(one: Composed) -> Method:
 
 
 def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learning | None:
-    if plain["checkpoint"] is not None or plain["training"]["steps"] == 0 or method.learns != "dataset":
+    if _tested(plain) is not None or plain["training"]["steps"] == 0 or method.learns != "dataset":
         return None
     if "train_set" not in plain:
         raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
@@ -134,6 +135,13 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
     noise = made.object(plain["train_noise"], "train_noise", NoiseModel)
     holdout = Holdout(**plain["holdout"]) if plain["stop"] == "holdout" else None
     return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]), holdout)
+
+
+def _tested(plain: Mapping[str, Any]) -> Path | None:
+    """The file of weights that is tested instead of training."""
+    if plain["weights"] is None:
+        return _file_of(plain, "checkpoint")
+    return named_weights.whole(plain["weights"]).file
 
 
 def _file_of(plain: Mapping[str, Any], key: str) -> Path | None:
@@ -209,7 +217,8 @@ def _label_of(job: Job, one: Composed) -> str:
         return label
     changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
     if job.checkpoint is not None:
-        changed.append(f"checkpoint={job.checkpoint.name}")
+        weights = job.plain["weights"]
+        changed.append(f"weights={weights}" if weights else f"checkpoint={job.checkpoint.name}")
     if job.learning and job.init is not None:
         changed.append(f"init={job.init.name}")
     if job.learning and job.learning.holdout is not None:

@@ -2,11 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 
 from denoisebench.config import hydra_internals
+from denoisebench.config.errors import ConfigError
 
 UNQUOTED = "( ) = ' \" , # & { }"
 
@@ -31,6 +34,24 @@ def or_quote(line: str) -> str:
 def as_written(value: bool | int | float | None) -> str:
     """A value as YAML writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def settings(part: str, values: Mapping[str, Any]) -> list[str]:
+    """The overrides that give the keys of a part of the configuration these values. Raises: ConfigError for what is none."""
+    return [f"{part}.{name}={_written(value, f'{part}.{name}')}" for name, value in values.items()]
+
+
+def _written(value: Any, key: str) -> str:
+    """A Python value as an override has it."""
+    if value is None or isinstance(value, bool | int | float):
+        return as_written(value)
+    if isinstance(value, str | Path):
+        return quoted(str(value))
+    if isinstance(value, Sequence):
+        return f"[{','.join(_written(part, key) for part in value)}]"
+    if hasattr(value, "item"):  # a number of NumPy or PyTorch
+        return _written(value.item(), key)
+    raise ConfigError(f"{key}={value!r} is not valid; expected a number, a text, true or false, None, or a list of these")
 
 
 def unreadable(overrides: Sequence[str]) -> str | None:

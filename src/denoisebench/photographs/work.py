@@ -23,9 +23,10 @@ from denoisebench.photographs.photo import Photo, PhotoError
 from denoisebench.photographs.reading import Photographs, Reading, read_photo
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.progress import console, track
-from denoisebench.ranking import CANDIDATES, rank
+from denoisebench.ranking import CANDIDATES, NETWORK, rank
 from denoisebench.store.cell import key_of
 from denoisebench.store.files import BusyError, held, whole_file
+from denoisebench.store.named import NamedWeights, every_name, named
 
 VERSION = 1  # of what is written: another one makes outputs anew
 AUTO = "auto"  # the method that ranks best on each image
@@ -51,10 +52,15 @@ class How:
         """Those that may be used."""
         return CANDIDATES if self.method == AUTO else (self.method,)
 
+    def networks(self, channels: int) -> list[NamedWeights]:
+        """The named networks that may be used beside them, for images of so many channels."""
+        every = [named(name) for name in every_name()] if self.method == AUTO else []
+        return [one for one in every if one.card["channels"] == channels and not one.damage()]
+
     def chosen(self, channels: int, method: str) -> Chosen:
         """Raises: ConfigError."""
         if self.method == AUTO and (self.settings or self.checkpoint):
-            raise ConfigError("--method auto takes no --set and no --checkpoint: name a method for them")
+            raise ConfigError("--method auto takes no --set, no --checkpoint and no --weights: name a method for them")
         learns = choose(method, channels, settings=self.settings).cls.learns
         budget = self.budget or ("hour" if learns == "dataset" and self.checkpoint is None else "paper")
         return choose(method, channels, budget=budget, settings=self.settings)
@@ -133,7 +139,8 @@ class Work:
     @cached_property
     def _nodes(self) -> list[Any]:
         chosen = [self.how.chosen(channels, method) for method in self.how.methods for channels in (1, 3)]
-        return [{**own.node, "training": own.training} for own in chosen]
+        networks = [one.card["sha256"] for channels in (1, 3) for one in self.how.networks(channels)]
+        return [*({**own.node, "training": own.training} for own in chosen), *networks]
 
     @cached_property
     def _trains(self) -> bool:
@@ -165,7 +172,10 @@ class Work:
         return self._denoisers[method, channels]
 
     def _made(self, method: str, channels: int) -> api.Denoiser:
-        how, chosen = self.how, self.how.chosen(channels, method)
+        how = self.how
+        if method.startswith(NETWORK):
+            return api.load(named(method.removeprefix(NETWORK)).file)
+        chosen = how.chosen(channels, method)
         if how.checkpoint is not None:
             return api.load(how.checkpoint, method, channels=channels, **how.settings)
         if not self._trains:
@@ -204,7 +214,8 @@ class Work:
         if self.how.method != AUTO:
             return self.how.method
         try:
-            best = rank(image, self.how.methods, seed=self.how.seed)[0]
+            networks = [f"{NETWORK}{one.name}" for one in self.how.networks(image.shape[2])]
+            best = rank(image, [*self.how.methods, *networks], seed=self.how.seed)[0]
         except ValueError as error:
             raise PhotoError(f"{error}: name a method in place of auto") from error
         if best.problem:

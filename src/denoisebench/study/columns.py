@@ -78,7 +78,7 @@ def train_noise(job: Job) -> str:
 def _weights(job: Job) -> str:
     """The file of weights that was tested or trained on from, with the beginning of its SHA-256."""
     file = job.checkpoint or job.init
-    return f"{file.name} {file_hash(file)[:12]}" if file else ""
+    return f"{job.plain['weights'] or file.name} {file_hash(file)[:12]}" if file else ""
 
 
 def _method_tags(job: Job, method: Denoiser) -> list[str]:
