@@ -18,9 +18,7 @@ scored and what it is not for.
   denoisebench weights verify                       whether their files are those of their cards
   denoisebench weights add NAME CELL                keep the network of a finished cell under a name
 
-\b
-  denoisebench run weights=NAME dataset=kodak noise=gaussian25     rows like any other
-  denoisebench denoise --weights NAME photo.jpg                    without training
+Then `weights=NAME` tests it in a run, with rows like any other, and `denoise --weights NAME` uses it on photographs.
 
 Your own lie in DENOISEBENCH_NETWORKS, or else in ~/.local/share/denoisebench/networks; remove one by removing its folder.
 """
