@@ -38,6 +38,10 @@ class ImageSet(ABC):
         """(H, W, C): a second noisy image of the same scene, independent of the first; only where `has_second`."""
         raise ValueError(f"{self.name} has no second noisy images")
 
+    def files_of(self, index: int) -> tuple[Path | None, Path | None]:
+        """The files whose pixels, unchanged, are the noisy and the clean image; None for one that is cut or converted."""
+        return None, None
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that its fingerprint was taken of, where it reads any."""

@@ -206,6 +206,10 @@ class Standard(ImageSet):
             raise ValueError(f"{self.name} has no noisy images of its own")
         return self._read(noisy)
 
+    def files_of(self, index: int) -> tuple[Path | None, Path | None]:
+        clean, noisy = self._files[self.names[index]]
+        return (None, None) if self.crop else (noisy, clean)
+
     def scene(self, index: int) -> str:
         """A crop of PolyU is `camera_aperture_exposure_iso_object_number`: crops that differ in the number alone are taken
         for one photograph, which joins a few of its 40 scenes and parts none."""

@@ -25,7 +25,10 @@ def in_16_bit(image: Tensor) -> Tensor:
 def as_stored(clean: Tensor) -> Tensor:
     """Images of 8 or 16 bit exactly, without the rounding of their float32; other images as they are; in float64."""
     stored = in_16_bit(clean)
-    return torch.where((stored.float() == clean).flatten(1).all(1).view(-1, 1, 1, 1), stored, clean.double())
+    same = (stored.float() == clean).flatten(1).all(1)
+    if not same.is_cuda and bool(same.all()):  # on a GPU, asking would wait for it
+        return stored
+    return torch.where(same.view(-1, 1, 1, 1), stored, clean.double())
 
 
 def image_hash(noisy: Tensor) -> str:
@@ -84,8 +87,14 @@ def _kept_output(row: Row, folder: Path) -> Tensor:
 
 
 def kept_clean(inputs: Path, sha: str) -> np.ndarray:
+    """The clean image of that hash: (H, W, C). Raises: FileNotFoundError if it is gone, ValueError if it is another one."""
     exact = inputs / f"{sha}-clean.npy"
-    return np.load(exact) if exact.is_file() else read_png(inputs / f"{sha}-clean.png")
+    file = exact if exact.is_file() else inputs / f"{sha}-clean.png"
+    clean = np.load(file) if file == exact else read_png(file)
+    linked = file.stat().st_nlink > 1  # it may be a file of the data set, whose owner changes it as he likes
+    if linked and image_hash(batched(clean)[0].float()) != sha:
+        raise ValueError(f"{file} is no longer the clean image that was scored: put it back, or compute the cell with force=true")
+    return clean
 
 
 def batched(image: np.ndarray) -> Tensor:
