@@ -9,7 +9,7 @@ import numpy as np
 
 from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of
 from denoisebench.photographs.photo import Photo, PhotoError, split_alpha, with_alpha
-from denoisebench.photographs.reading import Reading, check_values, read_photo
+from denoisebench.photographs.reading import RAW, Reading, check_values, read_photo
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
 
@@ -39,7 +39,7 @@ def sources_of(path: Path, how: Reading) -> list[Source]:
 
     Raises: PhotoError, OSError.
     """
-    if how.page is not None and not path.is_dir():
+    if (how.page is not None and not path.is_dir()) or path.suffix.lower() in RAW:
         return [Source(path)]
     try:
         stack = stack_of(path, how.axes)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import tifffile
-
 from denoisebench.stacks.mapped import MRC_SUFFIXES, NUMPY, mrc_stack, numpy_stack
 from denoisebench.stacks.segments import MARKS
 from denoisebench.stacks.stack import Stack, StackError
@@ -27,7 +25,9 @@ def stack_of(path: Path, axes: str | None = None) -> Stack | None:
     if head.startswith(MARKS):
         try:
             return tiff_stack(path, axes)
-        except tifffile.TiffFileError:
+        except StackError:
+            raise
+        except Exception:
             return None  # who reads it as an image says what is wrong
     if head.startswith(NUMPY):
         return numpy_stack(path, axes)
