@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, Look, check_selection, fingerprint_of, look_at
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
+from denoisebench.datasets.looks import Look, look_at
 from denoisebench.datasets.reading import Reading, image_size, middle
 from denoisebench.progress import track
 from denoisebench.ranges import Count, Positive
