@@ -1,7 +1,7 @@
 """What flows from the data to a method and to the evaluator."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from torch import Tensor
@@ -27,10 +27,14 @@ class Batch(NamedTuple):
 
 
 class Withheld:
-    """Whole test batches, while a method is given the noisy images alone, and a copy of them."""
+    """Whole test batches, while a method is given the noisy images alone, and a copy of them.
 
-    def __init__(self) -> None:
+    ahead: begins to read the next batch, once the method is done with this one.
+    """
+
+    def __init__(self, ahead: Callable[[], None] = lambda: None) -> None:
         self._whole: Batch | None = None
+        self.ahead = ahead
 
     def keep(self, batch: Batch) -> Batch:
         """The part of a batch that a method is given; the rest is kept here."""

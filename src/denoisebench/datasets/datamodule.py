@@ -59,7 +59,7 @@ class DataModule(pl.LightningDataModule):
         self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
         self.train, self.held_out = _split(train)
-        self.withheld = Withheld()
+        self.withheld = Withheld(self.test_views.read_ahead)
 
     @property
     def training(self) -> Training | None:

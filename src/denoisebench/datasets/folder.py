@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, Look, check_selection, fingerprint_of, look_at
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
+from denoisebench.datasets.looks import Look, look_at
 from denoisebench.datasets.reading import Reading, image_size, middle
 from denoisebench.progress import track
 from denoisebench.ranges import Count, Positive
@@ -81,17 +82,23 @@ class Folder(ImageSet):
         self._same_size(index, image, "first noisy image", self._noisy)
         return image
 
+    def files_of(self, index: int) -> tuple[Path | None, Path | None]:
+        if self.crop or self._how.scales:
+            return None, None
+        name = self.names[index]
+        return (self._noisy or {}).get(name), (self._clean or {}).get(name)
+
     def _read(self, path: Path) -> np.ndarray:
         return middle(self._files.image(path, self._how), self.crop)
 
     def _same_size(self, index: int, image: np.ndarray, what: str, others: dict[str, Path]) -> None:
-        other = self._read(others[self.names[index]])
-        if other.shape != image.shape:
+        height, width = (min(side, self.crop or side) for side in image_size(others[self.names[index]]))
+        if (height, width) != image.shape[:2]:
             own = self._second if what == "first noisy image" else self._noisy
             assert own is not None
             raise ValueError(
                 f"{shown(own[self.names[index]])} is {image.shape[0]} x {image.shape[1]}, "
-                f"its {what} {shown(others[self.names[index]])} {other.shape[0]} x {other.shape[1]}"
+                f"its {what} {shown(others[self.names[index]])} {height} x {width}"
             )
 
     def scene(self, index: int) -> str:

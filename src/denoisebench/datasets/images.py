@@ -3,7 +3,6 @@
 import functools
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,10 @@ class ImageSet(ABC):
     def second(self, index: int) -> np.ndarray:
         """(H, W, C): a second noisy image of the same scene, independent of the first; only where `has_second`."""
         raise ValueError(f"{self.name} has no second noisy images")
+
+    def files_of(self, index: int) -> tuple[Path | None, Path | None]:
+        """The files whose pixels, unchanged, are the noisy and the clean image; None for one that is cut or converted."""
+        return None, None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -145,36 +148,3 @@ def changed(path: Path) -> ChangedError:
         f"{shown(path)} changed after this was planned: what is computed now would stand under the key of the old file; "
         "start the same command again, or put the old file back"
     )
-
-
-def pixel_hash(path: Path, how: Reading | int) -> str:
-    """SHA-256 of the pixels of an image file."""
-    return look_at(path, how).pixels
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was found in an image file. pixels: their SHA-256. low, high: the least and the greatest value, as read. deep:
-    whether it is in 16 bit."""
-
-    pixels: str
-    low: float
-    high: float
-    deep: bool
-
-
-def look_at(path: Path, how: Reading | int) -> Look:
-    """Reads an image file once in a process as long as the file is not written. Raises: ValueError, naming the file."""
-    status = path.stat()
-    return _looked_at(path, how, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@functools.cache
-def _looked_at(path: Path, how: Reading | int, *_written: int) -> Look:
-    image = read_image(path, how)
-    return Look(hash_of(image), float(image.min()), float(image.max()), image.dtype == np.uint16)
-
-
-def hash_of(image: np.ndarray) -> str:
-    """SHA-256 of the pixels of an image (H, W, C) in its stored type: what `pixel_hash` says of a file that holds them."""
-    return hashlib.sha256(f"{image.shape} {image.dtype}".encode() + image.tobytes()).hexdigest()

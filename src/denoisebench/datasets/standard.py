@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of, pixel_hash
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
+from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import in_any_case
 from denoisebench.datasets.reading import Reading, gray_of, image_size, middle
 from denoisebench.ranges import Count
@@ -205,6 +206,10 @@ class Standard(ImageSet):
         if noisy is None:
             raise ValueError(f"{self.name} has no noisy images of its own")
         return self._read(noisy)
+
+    def files_of(self, index: int) -> tuple[Path | None, Path | None]:
+        clean, noisy = self._files[self.names[index]]
+        return (None, None) if self.crop else (noisy, clean)
 
     def scene(self, index: int) -> str:
         """A crop of PolyU is `camera_aperture_exposure_iso_object_number`: crops that differ in the number alone are taken

@@ -2,11 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
-from threading import Lock
+from threading import Lock, Thread
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -128,17 +128,30 @@ def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repea
 
 
 class NoisyViews(Dataset[Batch]):
-    """One noisy view of one image at a time, `repeats` views of each image, repeats outside."""
+    """One noisy view of one image at a time, `repeats` views of each image, repeats outside.
+
+    `read_ahead` reads the one after that which was asked for last in a thread, while what was made of that one is scored.
+    """
 
     def __init__(self, images: ImageSet, noise: NoiseModel, seed: int, repeats: int, skip: Collection[tuple[str, int]]) -> None:
         self.images, self.noise, self.seed = images, noise, seed
         every = [(index, repeat) for repeat in range(repeats) for index in range(len(images.names))]
         self.views = [view for view in every if (images.names[view[0]], view[1]) not in skip]
+        self._last, self._ahead = len(self.views), dict[int, Future[Batch]]()
 
     def __len__(self) -> int:
         return len(self.views)
 
+    def read_ahead(self) -> None:
+        following = self._last + 1
+        if following < len(self.views):
+            self._ahead = {following: _in_a_thread(lambda: self._read(following))}
+
     def __getitem__(self, item: int) -> Batch:
+        self._last, ahead = item, self._ahead.pop(item, None)
+        return self._read(item) if ahead is None else ahead.result()
+
+    def _read(self, item: int) -> Batch:
         index, repeat = self.views[item]
         name = self.images.names[index]
         noisy, clean = fixed_view(self.images, self.noise, index, self.seed, repeat)
@@ -146,6 +159,20 @@ class NoisyViews(Dataset[Batch]):
             raise ValueError(f"{self.images.name}, {name}: noisy {tuple(noisy.shape)}, clean {tuple(clean.shape)}")
         seed = seed_from(self.seed, "denoise", self.images.name, name, repeat)
         return Batch(noisy, clean, None, (name,), repeat, seed)
+
+
+def _in_a_thread(act: Callable[[], Batch]) -> Future[Batch]:
+    """One that ends with it: nothing is left to shut down."""
+    future: Future[Batch] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except Exception as error:  # noqa: BLE001 (raised where the result is asked for)
+            future.set_exception(error)
+
+    Thread(target=run, name="next image", daemon=True).start()
+    return future
 
 
 class Patches(NamedTuple):

@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from denoisebench.versions import protocol_version
 
 WARM_UP_SIDE = 64
 FAR_BELOW_DB = 3.0  # the mean of its inputs: what learned does harm
-BEHIND = 4  # images whose files may still be on their way on a GPU; a CPU writes none while a method is timed
+BEHIND = 4  # images whose files may still be on their way on a GPU; on a CPU one, and none while a method is timed
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Evaluator(pl.Callback):
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        if not batch.noisy.is_cuda:
+            self._finish(0)
         if batch_idx == 0 and isinstance(pl_module, Denoiser) and pl_module.learns != "image" and pl_module.timed:
             with trainer.precision_plugin.forward_context():
                 corner = batch.noisy[..., :WARM_UP_SIDE, :WARM_UP_SIDE].clone()
@@ -104,6 +107,7 @@ class Evaluator(pl.Callback):
         cost = {"seconds": seconds / len(batch.name) if timed else 0.0, "peak_mib": peak_mib if timed else 0.0}
         chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) and not pl_module.self_ensemble else ""
         whole = self.withheld.whole(batch)
+        self.withheld.ahead()
         denoised = self._checked(outputs, whole)
         clean = whole.clean
         kept = [
@@ -119,7 +123,7 @@ class Evaluator(pl.Callback):
             panels = self._panels(denoised[i], whole, i) if drawn else None
             told = {**cost, "chosen": chosen, "image": image, "repeat": whole.repeat}
             self._behind.append(_Scored(kept[i], values, told, panels))
-        self._finish(BEHIND if batch.noisy.is_cuda else 0)
+        self._finish(BEHIND if batch.noisy.is_cuda else 1)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish(0)
@@ -127,6 +131,8 @@ class Evaluator(pl.Callback):
         self._remark_harm()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        with suppress(Exception):  # what fails here is not why it ends, and its image is computed again
+            self._finish(0)
         self._keeper.close()
 
     def _finish(self, behind: int) -> None:

@@ -25,7 +25,10 @@ def in_16_bit(image: Tensor) -> Tensor:
 def as_stored(clean: Tensor) -> Tensor:
     """Images of 8 or 16 bit exactly, without the rounding of their float32; other images as they are; in float64."""
     stored = in_16_bit(clean)
-    return torch.where((stored.float() == clean).flatten(1).all(1).view(-1, 1, 1, 1), stored, clean.double())
+    same = (stored.float() == clean).flatten(1).all(1)
+    if not same.is_cuda and bool(same.all()):  # on a GPU, asking would wait for it
+        return stored
+    return torch.where(same.view(-1, 1, 1, 1), stored, clean.double())
 
 
 def image_hash(noisy: Tensor) -> str:

@@ -17,6 +17,8 @@ GAP = 4
 MAX_NAME_BYTES = 255
 MAX_SIDE = 512
 ROWS_AT_ONCE = 256
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+PLAIN_CHUNKS = (b"IDAT", b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"tIME")
 
 
 def output_name(image: str, repeat: int) -> str:
@@ -44,7 +46,9 @@ def write_png(path: Path, image: np.ndarray, *, bits: int = 8) -> str:
     stored: np.ndarray = np.empty(image.shape, np.uint8 if bits == 8 else np.uint16)
     for start in range(0, len(image), ROWS_AT_ONCE):  # in float64, a large photograph would take gigabytes
         rows = slice(start, start + ROWS_AT_ONCE)
-        stored[rows] = np.clip(image[rows].astype(np.float64) * white + 0.5, 0, white)
+        levels = np.multiply(image[rows], white, dtype=np.float64)
+        levels += 0.5
+        stored[rows] = np.clip(levels, 0, white, out=levels)
     done, encoded = cv2.imencode(".png", stored if stored.shape[2] == 1 else stored[..., ::-1])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode an image of {image.shape}")
@@ -77,6 +81,26 @@ def decoded(content: bytes, name: str) -> np.ndarray:
     if stored is None or stored.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"{name}: not a whole PNG file")
     return stored[..., None] if stored.ndim == 2 else stored[..., ::-1]
+
+
+def holds_levels(path: Path, channels: int) -> bool:
+    """Whether a file is a PNG of 8 bit whose stored levels are its pixels: no palette, no alpha, and nothing in it that could
+    make a reader turn it or see through it."""
+    with path.open("rb") as file:
+        if file.read(8) != PNG_MARK:
+            return False
+        while len(start := file.read(8)) == 8:
+            length, kind = int.from_bytes(start[:4], "big"), start[4:]
+            if kind == b"IHDR":
+                if file.read(length + 4)[8:10] != bytes((8, 2 if channels == 3 else 0)):
+                    return False
+            elif kind == b"IEND":
+                return True
+            elif kind not in PLAIN_CHUNKS:
+                return False
+            else:
+                file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def from_levels(stored: np.ndarray) -> np.ndarray:

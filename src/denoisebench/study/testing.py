@@ -114,7 +114,8 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
     made.method.self_ensemble = job.ensemble is not None  # of the test alone: a training has no part in it
     with track(f"testing {cell}", job.views, finished, "testing") as advance:
         evaluator = Evaluator(
-            Keeping(cell.folder, cell.inputs, job.shard, job.pictures), identity, job.protocols, made.data.withheld,
+            Keeping(cell.folder, cell.inputs, job.shard, job.pictures, _files(job.test_set)), identity, job.protocols,
+            made.data.withheld,
             done=finished, listener=Listener(advance, log.image),
             measures=job.measures,
         )  # fmt: skip
@@ -125,6 +126,10 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
             with quiet(), sheltered(), engine.exact():
                 trainer_for(engine, [reads, evaluator], cell.folder).test(made.method, made.data, verbose=False)
     return reads
+
+
+def _files(images: ImageSet) -> dict[str, tuple[Path | None, Path | None]]:
+    return {name: images.files_of(index) for index, name in enumerate(images.names)}
 
 
 def _step_reporter(method: ImageDenoiser, evaluator: Evaluator, advance: Advance) -> Callable[[int, float], None]:
