@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from denoisebench.datasets.images import ImageSet, fingerprint_of, hash_of
+from denoisebench.datasets.images import ImageSet, fingerprint_of
+from denoisebench.datasets.looks import hash_of
 from denoisebench.datasets.reading import MAX_FLOAT
 from denoisebench.progress import counted
 

@@ -16,8 +16,9 @@ from denoisebench.datasets.folder_keys import (
     without_suffix,
 )
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, Look, fingerprint_of, look_at
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
+from denoisebench.datasets.looks import Look, look_at
 from denoisebench.datasets.reading import Reading, middle
 from denoisebench.datasets.slices import Place, Slice, expanded, file_of, repeated, said, size_of, together
 from denoisebench.progress import track

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from denoisebench.datasets.folder import Folder
-from denoisebench.datasets.images import ImageSet, Look
+from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.listing import NAMED, listed, looks_cut, of_one_folder, shown
+from denoisebench.datasets.looks import Look
 from denoisebench.datasets.tiff import range_said
 from denoisebench.noise import NoiseModel, Poisson, PoissonGaussian, Speckle
 from denoisebench.progress import counted

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of, pixel_hash
+from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
+from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import in_any_case
 from denoisebench.datasets.reading import Reading, gray_of, image_size, middle
 from denoisebench.ranges import Count
