@@ -29,7 +29,8 @@ from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.prepared import Prepared, prepare
 from denoisebench.datasets.sidd import SIDDMedium
-from denoisebench.datasets.views import Patches, Training
+from denoisebench.datasets.training import Training
+from denoisebench.datasets.views import Patches
 from denoisebench.methods.neighbor2neighbor import Neighbor2Neighbor
 from denoisebench.noise import Gaussian, NoiseModel, Real
 

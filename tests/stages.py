@@ -10,7 +10,7 @@ from torch import Tensor
 
 from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.training import Training
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.networks.weight_files import read_file
 from denoisebench.noise import Gaussian

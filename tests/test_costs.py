@@ -13,7 +13,7 @@ from denoisebench.denoiser import ImageDenoiser
 from denoisebench.job import Job
 from denoisebench.progress import counted, duration, roughly
 from denoisebench.store.rows import PartialRows
-from denoisebench.study import costs, speed
+from denoisebench.study import costs, speed, timing
 from denoisebench.study.costs import DAY, Costs, left_of, study_rows, warn_of_days
 from denoisebench.study.speed import Speed, speed_of
 from jobs import computed, planned
@@ -163,7 +163,7 @@ def test_each_kind_of_method_is_measured(method: str) -> None:
 
 def test_a_measurement_is_kept_and_belongs_to_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
-    monkeypatch.setattr(speed, "_measured", lambda job: measured.append(job.cell.label) or Speed(1.0, (2.0, 3.0)))
+    monkeypatch.setattr(timing, "measured", lambda job: measured.append(job.cell.label) or Speed(1.0, (2.0, 3.0)))
     for _ in range(2):
         assert speed_of(one("method=neighbor2neighbor")) == Speed(1.0, (2.0, 3.0))
     speed_of(one("method=neighbor2neighbor", "seed=5"))
@@ -173,7 +173,7 @@ def test_a_measurement_is_kept_and_belongs_to_its_settings(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"a": 3}'])
 def test_a_damaged_or_unwritable_file_of_speeds_is_no_fault(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "_measured", lambda job: Speed(1.0))
+    monkeypatch.setattr(timing, "measured", lambda job: Speed(1.0))
     speed._file().parent.mkdir(parents=True)
     speed._file().write_text(text)
     assert speed_of(one("method=nlm")) == Speed(1.0)
@@ -189,7 +189,7 @@ def test_a_method_that_raises_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_measuring_leaves_the_generators_and_the_threads_alone() -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    speed._measured(one("method=neighbor2neighbor", "trainer.threads=1"))
+    timing.measured(one("method=neighbor2neighbor", "trainer.threads=1"))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 
@@ -198,7 +198,7 @@ def test_measuring_leaves_the_generators_and_the_threads_alone() -> None:
     ("times", "expected"), [((0.10, 0.16), (0.04, 0.06)), ((0.1, 0.1), (0.095, 0.005)), ((2.5, None), (0.0, 2.5))]
 )
 def test_a_line_through_two_times(times: Sequence[float], expected: tuple[float, float]) -> None:
-    assert speed._line(lambda n: times[n - 1], 1, 2) == pytest.approx(expected)
+    assert timing._line(lambda n: times[n - 1], 1, 2) == pytest.approx(expected)
 
 
 class Counts(ImageDenoiser):
@@ -221,11 +221,11 @@ class Counts(ImageDenoiser):
 
 
 def test_of_many_passes_and_steps_few_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "_timed", lambda act: [act(), 0.01][1])
+    monkeypatch.setattr(timing, "_timed", lambda act: [act(), 0.01][1])
     method, noisy = Counts(), torch.rand(1, 3, 8, 8)
-    found = speed._of_learning(method, lambda seconds: (seconds(noisy), 0.0))
+    found = timing._of_learning(method, lambda seconds: (seconds(noisy), 0.0))
     assert found == pytest.approx((100 * 0.01 + 500 * 0.01, 0.0))
-    assert method.predicted == 1 + speed.REPEATS
+    assert method.predicted == 1 + timing.REPEATS
     assert method.passes == 500
     assert Path("runs").exists() is False
 
@@ -264,8 +264,8 @@ def test_an_image_s_learning_takes_what_it_costs_whatever_the_first_step_took(
     first: float, busy: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
     method = Timed(clock, first, busy)
-    found = Speed(image=speed._image(one("method=noisy"), method))
+    found = Speed(image=timing._image(one("method=noisy"), method))
     for side in (48, 256, 1024):
         assert found.of_image(side**2) == pytest.approx(method.seconds(side**2), rel=1e-6)

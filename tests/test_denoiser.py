@@ -13,7 +13,7 @@ from denoisebench.batch import Batch
 from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.reading import to_unit
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.training import Training
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods.noisy import Noisy
 from denoisebench.noise import Gaussian

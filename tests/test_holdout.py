@@ -15,7 +15,7 @@ from denoisebench.config import ConfigError
 from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.part import held_out
 from denoisebench.datasets.photos import Photos
-from denoisebench.datasets.views import Holdout, Training
+from denoisebench.datasets.training import Holdout, Training
 from denoisebench.noise import FixedPattern, Gaussian
 from denoisebench.report.audit import audit
 from denoisebench.report.charts import curve_plot

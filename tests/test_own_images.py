@@ -24,8 +24,8 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.reading import Reading, gray_of, image_size, read_image
 from denoisebench.datasets.remarks import remarks
 from denoisebench.datasets.standard import Standard
+from denoisebench.datasets.training import Training
 from denoisebench.datasets.verify_folder import shift_of
-from denoisebench.datasets.views import Training
 from denoisebench.job import Work
 from denoisebench.noise import Gaussian, NoiseModel, Poisson, PoissonGaussian, Real
 from denoisebench.report.results import summarise

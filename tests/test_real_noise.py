@@ -10,11 +10,12 @@ from PIL import Image
 from denoisebench import config
 from denoisebench.cli import main
 from denoisebench.config.jobs import job_of
+from denoisebench.datasets.fitting import impossible
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.prepared import prepare
 from denoisebench.datasets.reading import to_unit
 from denoisebench.datasets.sidd import SIDDMedium
-from denoisebench.datasets.views import NoisyViews, impossible
+from denoisebench.datasets.views import NoisyViews
 from denoisebench.noise import Real
 from denoisebench.scoring.measures import psnr
 from dnd_fixture import make_dnd

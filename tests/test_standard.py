@@ -14,9 +14,10 @@ from PIL import Image
 
 from denoisebench import config
 from denoisebench.config.jobs import job_of
+from denoisebench.datasets.fitting import impossible
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.standard import BSD68, SET14, SETS, Standard
-from denoisebench.datasets.views import NoisyViews, impossible
+from denoisebench.datasets.views import NoisyViews
 from denoisebench.noise import Gaussian, Real, Stored
 
 INDEXED = [f"{index:04d}" for index in range(68)]

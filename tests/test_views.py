@@ -22,10 +22,12 @@ from torch import Generator, Tensor
 from denoisebench.batch import Batch
 from denoisebench.datasets import views
 from denoisebench.datasets.datamodule import DataModule, TrainingData
+from denoisebench.datasets.fitting import impossible, no_target, too_small
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.reading import to_unit
-from denoisebench.datasets.views import NoisyViews, Patches, Training, TrainSteps, fixed_view, impossible, no_target, too_small
+from denoisebench.datasets.training import Training
+from denoisebench.datasets.views import NoisyViews, Patches, TrainSteps, fixed_view
 from denoisebench.noise import Camera, Gaussian, NoiseModel, Poisson, Real
 
 NOISES = [Gaussian(sigma=25), Poisson(lam=30), Camera()]

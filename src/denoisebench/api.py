@@ -24,8 +24,9 @@ from denoisebench.config.choosing import Chosen, choose
 from denoisebench.config.jobs import protocols_of
 from denoisebench.datasets.arrays import Array, Arrays, given
 from denoisebench.datasets.datamodule import DataModule, TrainingData
+from denoisebench.datasets.fitting import no_target
 from denoisebench.datasets.images import ImageSet
-from denoisebench.datasets.views import Training, no_target
+from denoisebench.datasets.training import Training
 from denoisebench.denoiser import Denoiser as Network
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed

@@ -3,22 +3,66 @@
 `config` makes jobs; whatever is below is handed one and never asks the configuration again.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from denoisebench.datasets.fitting import NoiseFacts
+from denoisebench.datasets.training import Holdout, Training
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import Code
 
 if TYPE_CHECKING:
     from denoisebench.datasets.images import ImageSet
-    from denoisebench.datasets.views import Holdout, Training
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
     from denoisebench.scoring.further import Further
     from denoisebench.scoring.protocol import Protocol
     from denoisebench.tracking.about import Logger
+
+
+Facts = TypeVar("Facts")
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Generic[Facts, Thing]):
+    """A part of a job that is made when it is first asked for, which imports PyTorch. facts: what planning asks of it."""
+
+    facts: Facts
+    make: Callable[[], Thing]
+
+    @functools.cached_property
+    def made(self) -> Thing:
+        return self.make()
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What planning asks of a method's class, as `Denoiser` declares it.
+
+    by_noisy: whether its loss is of noisy images alone. own_test: whether its test is not that of every method. asks_nothing:
+    whether `lacking` is that of every method. identity: what of its settings identifies a cell; label: what tables call it,
+    None for its name and what differs from it.
+    """
+
+    learns: Literal["nothing", "dataset", "image"]
+    target: Literal["clean", "noisy"] | None
+    smallest: int
+    tiles: bool
+    staged: bool
+    by_noisy: bool
+    own_test: bool
+    asks_nothing: bool
+    identity: Mapping[str, Any]
+    label: str | None
+
+
+@dataclass(frozen=True)
+class ProtocolFacts:
+    name: str
 
 
 @dataclass(frozen=True)
@@ -30,15 +74,23 @@ class Method:
     """
 
     name: str
-    cls: "type[Denoiser]"
+    part: "Part[MethodFacts, type[Denoiser]]"
     settings: Mapping[str, Any]
     make: "Callable[[], Denoiser]"
     has_recipe: bool
     recipe_sets: bool
 
     @property
+    def facts(self) -> MethodFacts:
+        return self.part.facts
+
+    @property
+    def cls(self) -> "type[Denoiser]":
+        return self.part.made
+
+    @property
     def learns(self) -> Literal["nothing", "dataset", "image"]:
-        return self.cls.learns
+        return self.facts.learns
 
 
 @dataclass(frozen=True)
@@ -57,10 +109,14 @@ class Learning:
     """
 
     images: "ImageSet"
-    noise: "NoiseModel"
-    training: "Training"
+    noise_part: "Part[NoiseFacts, NoiseModel]"
+    training: Training
     validation: Validation
-    holdout: "Holdout | None" = None
+    holdout: Holdout | None = None
+
+    @property
+    def noise(self) -> "NoiseModel":
+        return self.noise_part.made
 
     @property
     def selection(self) -> str:
@@ -99,9 +155,9 @@ class Job:
     cell: Cell
     method: Method
     test_set: "ImageSet"
-    noise: "NoiseModel"
+    noise_part: "Part[NoiseFacts, NoiseModel]"
     learning: Learning | None
-    protocols: "tuple[Protocol, ...]"
+    protocol_parts: "tuple[Part[ProtocolFacts, Protocol], ...]"
     loggers: "tuple[Logger, ...]"
     trainer: Trainer
     seed: int
@@ -123,6 +179,18 @@ class Job:
         """The same job, at the present place of its study."""
         place = {"root": root, "study": study}
         return replace(self, plain={**self.plain, **place}, cell=replace(self.cell, root=root, study=study))
+
+    @property
+    def noise(self) -> "NoiseModel":
+        return self.noise_part.made
+
+    @property
+    def protocols(self) -> "tuple[Protocol, ...]":
+        return tuple(part.made for part in self.protocol_parts)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        return tuple(part.facts.name for part in self.protocol_parts)
 
     @property
     def views(self) -> int:

@@ -1,4 +1,4 @@
-"""Seeds that are functions of names, and random numbers that leave no trace."""
+"""Seeds that are functions of names, and random numbers that leave no trace. Seeds do without PyTorch: it is imported late."""
 
 import hashlib
 import json
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 
 def seed_from(*names: object) -> int:
@@ -23,6 +22,8 @@ def seed_from(*names: object) -> int:
 def seed_torch(seed: int) -> None:
     """PyTorch's global generators. Without an accelerator `torch.manual_seed` would note, with a stack trace, each seed for
     when there is one: a millisecond, and memory that is never freed."""
+    import torch
+
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
     else:
@@ -32,6 +33,8 @@ def seed_torch(seed: int) -> None:
 @contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:
     """Seed every global generator (torch on all devices, NumPy, random); put them back on leaving."""
+    import torch
+
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices=list(devices)):

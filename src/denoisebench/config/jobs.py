@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -16,17 +16,20 @@ from denoisebench.config import named_weights
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
-from denoisebench.config.parts import TARGET, Made, arguments_of, class_of, instantiate
+from denoisebench.config.parts import TARGET, Made, Way, arguments_of, class_of, instantiate
+from denoisebench.datasets.fitting import NoiseFacts, facts_of
 from denoisebench.datasets.images import ImageSet, file_hash
-from denoisebench.datasets.views import Holdout, Training
-from denoisebench.denoiser import Denoiser
-from denoisebench.job import Job, Learning, Method, Trainer, Unmade, Validation
-from denoisebench.noise import NoiseModel
+from denoisebench.datasets.training import Holdout, Training
+from denoisebench.job import Job, Learning, Method, MethodFacts, ProtocolFacts, Trainer, Unmade, Validation
 from denoisebench.scoring.further import Further, further_of
-from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, key_of
 from denoisebench.store.code import code_of
 from denoisebench.tracking.about import Logger
+
+if TYPE_CHECKING:
+    from denoisebench.denoiser import Denoiser
+    from denoisebench.noise import NoiseModel
+    from denoisebench.scoring.protocol import Protocol
 
 
 def jobs(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
@@ -47,6 +50,7 @@ def made_or_not(composed: Sequence[Composed]) -> tuple[list[Job], list[Unmade]]:
         except (OSError, DataError) as error:
             label = one.method + (f"[{','.join(one.changed)}]" if one.changed else "")
             not_made.append(Unmade(label, one.dataset, one.noise, one.plain["seed"], error))
+    made.memo.keep()
     return found, not_made
 
 
@@ -58,17 +62,17 @@ def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:
 def made_of(one: Composed, made: Made) -> Job:
     """A composed configuration as a job. Raises: ConfigError or FileNotFoundError."""
     plain = one.plain
-    noise: NoiseModel = made.object(plain["noise"], "noise", NoiseModel)  # first: a method may be told its level
-    method = _method_of(one)
+    noise = made.part(plain["noise"], "noise", NOISE)  # first: a method may be told its level
+    method = _method_of(one, made)
     test_set: ImageSet = made.object(plain["dataset"], "dataset", ImageSet)
     learning = _learning_of(plain, method, made)
     job = Job(
-        overrides=one.overrides, launch=one.launch, plain=plain, cell=_NO_CELL, method=method, test_set=test_set, noise=noise,
-        learning=learning,
-        protocols=tuple(made.object(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()),
+        overrides=one.overrides, launch=one.launch, plain=plain, cell=_NO_CELL, method=method, test_set=test_set,
+        noise_part=noise, learning=learning,
+        protocol_parts=tuple(made.part(node, f"protocols.{name}", PROTOCOL) for name, node in plain["protocols"].items()),
         loggers=tuple(made.object(node, f"loggers.{name}", Logger) for name, node in plain["loggers"].items()),
         trainer=Trainer(**plain["trainer"]), seed=plain["seed"], repeats=plain["repeats"], precision=plain["precision"],
-        tile=plain["tile"] if method.cls.tiles else None, checkpoint=_tested(plain),
+        tile=plain["tile"] if method.facts.tiles else None, checkpoint=_tested(plain),
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
@@ -94,10 +98,10 @@ def _in_node(name: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _in_node(f"{name}.{key}", inner)
 
 
-def protocols_of(names: Sequence[str]) -> list[Protocol]:
+def protocols_of(names: Sequence[str]) -> "list[Protocol]":
     """The protocols of these names. Raises: ConfigError."""
     plain = compose_one([f"protocol=[{','.join(names)}]"]).plain
-    return [instantiate(node, f"protocols.{name}", Protocol) for name, node in plain["protocols"].items()]
+    return [_protocol(node, f"protocols.{name}") for name, node in plain["protocols"].items()]
 
 
 def measures_of(names: Sequence[str]) -> tuple[Further, ...]:
@@ -118,12 +122,10 @@ def test_set_of(kept: Path) -> ImageSet:
 _NO_CELL = Cell("", "", "", "", "", 0, "", "")
 
 
-def _method_of(one: Composed) -> Method:
+def _method_of(one: Composed, made: Made) -> Method:
     node = one.plain["method"]
-    cls = class_of(node, "method", Denoiser)
-    check_arguments(cls, arguments_of(node), "method")
-    make = functools.partial(instantiate, node, "method", Denoiser)
-    return Method(one.method, cls, arguments_of(node), make, one.has_recipe, one.recipe_sets)
+    part = made.part(node, "method", METHOD)
+    return Method(one.method, part, arguments_of(node), functools.partial(_denoiser, node), one.has_recipe, one.recipe_sets)
 
 
 def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learning | None:
@@ -132,7 +134,7 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
     if "train_set" not in plain:
         raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
     images = made.object(plain["train_set"], "train_set", ImageSet)
-    noise = made.object(plain["train_noise"], "train_noise", NoiseModel)
+    noise = made.part(plain["train_noise"], "train_noise", NOISE)
     holdout = Holdout(**plain["holdout"]) if plain["stop"] == "holdout" else None
     return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]), holdout)
 
@@ -151,6 +153,55 @@ def _file_of(plain: Mapping[str, Any], key: str) -> Path | None:
     if not path.is_file():
         raise FileNotFoundError(f"{key}={plain[key]}: no such file")
     return path
+
+
+# --- Parts: what they are made of is imported when they are made ----------------------------------------------------
+
+
+def _noise(node: Mapping[str, Any], key: str) -> "NoiseModel":
+    from denoisebench.noise import NoiseModel
+
+    return instantiate(node, key, NoiseModel)
+
+
+def _protocol(node: Mapping[str, Any], key: str) -> "Protocol":
+    from denoisebench.scoring.protocol import Protocol
+
+    return instantiate(node, key, Protocol)
+
+
+def _denoiser(node: Mapping[str, Any]) -> "Denoiser":
+    from denoisebench.denoiser import Denoiser
+
+    return instantiate(node, "method", Denoiser)
+
+
+def _method_class(node: Mapping[str, Any], key: str) -> "type[Denoiser]":
+    from denoisebench.denoiser import Denoiser
+
+    cls = class_of(node, key, Denoiser)
+    check_arguments(cls, arguments_of(node), key)
+    return cls
+
+
+def _method_facts(cls: "type[Denoiser]", node: Mapping[str, Any]) -> MethodFacts:
+    from denoisebench.denoiser import DatasetDenoiser, Denoiser
+
+    settings = arguments_of(node)
+    try:
+        identity = dict(cls.identity(settings))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    by_noisy = issubclass(cls, DatasetDenoiser)
+    return MethodFacts(
+        cls.learns, cls.target, cls.smallest, cls.tiles, by_noisy and cls.staged, by_noisy,
+        cls.test_step is not Denoiser.test_step, cls.lacking is Denoiser.lacking, identity, cls.labelled(settings),
+    )  # fmt: skip
+
+
+NOISE = Way(_noise, NoiseFacts, lambda noise, node: facts_of(noise))
+PROTOCOL = Way(_protocol, ProtocolFacts, lambda protocol, node: ProtocolFacts(protocol.name))
+METHOD = Way(_method_class, MethodFacts, _method_facts)
 
 
 # --- Identity ----------------------------------------------------------------------------------------------------
@@ -174,18 +225,13 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     }  # fmt: skip
     return Cell(
         root=job.plain["root"], study=job.plain["study"], label=_label_of(job, one), dataset=job.test_set.name,
-        noise=job.noise.name, seed=job.seed, key=key_of({**setup, "seed": job.seed}), setup=key_of(setup),
+        noise=job.noise_part.facts.name, seed=job.seed, key=key_of({**setup, "seed": job.seed}), setup=key_of(setup),
         train_key=key_of({**training, "seed": job.seed}) if training else None, overrides=job.overrides,
     )  # fmt: skip
 
 
 def _method_identity(job: Job) -> Mapping[str, Any]:
-    node = job.plain["method"]
-    try:
-        own = job.method.cls.identity(job.method.settings)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return {**node, **own}
+    return {**job.plain["method"], **job.method.facts.identity}
 
 
 def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
@@ -213,7 +259,7 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
 
 def _label_of(job: Job, one: Composed) -> str:
     """The method's YAML name and what differs from it, as `sdap[enhance=true]`."""
-    if label := job.method.cls.labelled(job.method.settings):
+    if label := job.method.facts.label:
         return label
     changed = [change for change in one.changed if job.learning or not change.startswith("training.")]
     if job.checkpoint is not None:
@@ -229,8 +275,8 @@ def _label_of(job: Job, one: Composed) -> str:
         changed.append(f"ensemble={job.ensemble}")
     if job.learning and one.own_train_set:
         changed.append(f"train_set={job.learning.images.name}")
-    if job.learning and job.learning.noise.name != job.noise.name:
-        changed.append(f"train_noise={job.learning.noise.name}")
+    if job.learning and (name := job.learning.noise_part.facts.name) != job.noise_part.facts.name:
+        changed.append(f"train_noise={name}")
     return one.method + (f"[{','.join(changed)}]" if changed else "")
 
 

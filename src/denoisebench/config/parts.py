@@ -1,12 +1,21 @@
 """`_target_` nodes -> objects: classes imported, arguments checked, each thing made once."""
 
+import functools
 import importlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.errors import ConfigError, DataError
+from denoisebench.job import Part
+from denoisebench.store.code import counts
+from denoisebench.store.memo import Memo
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TARGET = "_target_"
 
@@ -64,6 +73,25 @@ def _with_own_key(text: str, key: str) -> str:
     return text.replace(f"{group}.", f"{key}.") if group else text
 
 
+def is_function_of(node: Mapping[str, Any]) -> bool:
+    """Whether what a node describes follows from it and the sources of this package alone: from no file, no other's class."""
+    inner = (value for value in node.values() if isinstance(value, Mapping) and TARGET in value)
+    return counts(node[TARGET]) and all(map(is_function_of, inner))
+
+
+Facts = TypeVar("Facts", bound="DataclassInstance")
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Way(Generic[Facts, Thing]):
+    """How a part of a job is made. make: of its node and key. facts: what planning asks of it; facts_of: of it and its node."""
+
+    make: Callable[[Mapping[str, Any], str], Thing]
+    facts: type[Facts]
+    facts_of: Callable[[Thing, Mapping[str, Any]], Facts]
+
+
 class Made:
     """What jobs are made of, each thing once however many jobs of one command share it.
 
@@ -73,6 +101,7 @@ class Made:
 
     def __init__(self, *, fingerprints: bool = True) -> None:
         self.fingerprints = fingerprints
+        self.memo = Memo()
         self._objects: dict[str, Any] = {}
         self._fingerprints: dict[int, str] = {}
 
@@ -81,6 +110,24 @@ class Made:
         if identity not in self._objects:
             self._objects[identity] = instantiate(node, key, kind)
         return self._objects[identity]
+
+    def part(self, node: Mapping[str, Any], key: str, way: Way[Facts, Thing]) -> Part[Facts, Thing]:
+        """What is made when it is asked for; right away if its facts are not known yet. Raises: as `way.make`."""
+        identity = f"{key} {json.dumps(node, sort_keys=True)}"
+        if identity not in self._objects:
+            self._objects[identity] = self._part(node, key, way)
+        return self._objects[identity]
+
+    def _part(self, node: Mapping[str, Any], key: str, way: Way[Facts, Thing]) -> Part[Facts, Thing]:
+        of = [way.facts.__name__, node]
+        make = functools.partial(way.make, node, key)
+        with suppress(TypeError):  # nothing is known of it, or not this
+            return Part(way.facts(**self.memo.get(of)), make)
+        made = make()
+        facts = way.facts_of(made, node)
+        if is_function_of(node):
+            self.memo.put(of, asdict(facts))
+        return Part(facts, lambda: made)
 
     def fingerprint(self, images: Any) -> str:
         """Of a set that was made here."""

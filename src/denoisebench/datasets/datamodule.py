@@ -9,9 +9,11 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from denoisebench.batch import Batch, WatchedBatch, Withheld
+from denoisebench.datasets.fitting import too_small
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.part import held_out
-from denoisebench.datasets.views import Holdout, NoisyViews, Patches, Training, TrainSteps, too_small
+from denoisebench.datasets.training import Holdout, Training
+from denoisebench.datasets.views import NoisyViews, Patches, TrainSteps
 from denoisebench.noise import NoiseModel
 from denoisebench.seeding import seed_from
 

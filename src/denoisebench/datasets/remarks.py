@@ -2,36 +2,39 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from denoisebench.datasets.fitting import NoiseFacts, facts_of
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.listing import NAMED, listed, looks_cut, of_one_folder, shown
 from denoisebench.datasets.looks import Look
 from denoisebench.datasets.tiff import range_said
-from denoisebench.noise import NoiseModel, Poisson, PoissonGaussian, Speckle
 from denoisebench.progress import counted
 
+if TYPE_CHECKING:
+    from denoisebench.noise import NoiseModel
+
 DEEP_WHITE = 2**13  # an eighth of a 16-bit range
-FOLLOWS_LIGHT = (Poisson, Speckle)
 
 Looks = Mapping[str, Mapping[str, tuple[Path, Look | str]]]
 
 
-def remarks(images: ImageSet, noise: NoiseModel) -> Iterator[str]:
+def remarks(images: ImageSet, noise: "NoiseModel | NoiseFacts") -> Iterator[str]:
     """Everything odd about a set under a noise, a line for each oddity; reads every image of a folder once in a process."""
-    yield from level_remarks(noise)
+    facts = facts_of(noise)
+    yield from level_remarks(facts)
     if not isinstance(images, Folder):
         return
     looks = images.looks()
     for check in (_passed_over, _unreadable, _deep, _equal, _cut):
         yield from check(images, looks)
-    yield from _black(images, looks, noise)
+    yield from _black(images, looks, facts)
 
 
-def level_remarks(noise: NoiseModel) -> Iterator[str]:
+def level_remarks(noise: NoiseFacts) -> Iterator[str]:
     """A sigma that was meant for values in [0, 1]."""
-    sigma = getattr(noise, "sigma", None)
-    highest = max(sigma) if isinstance(sigma, Sequence) else sigma
+    highest = max(noise.sigma) if isinstance(noise.sigma, Sequence) else noise.sigma
     if highest is not None and 0 < highest < 1:
         yield f"noise.sigma={highest:g} counts in 8-bit grey levels: almost no noise; {highest:g} of [0, 1] is {255 * highest:g}"
 
@@ -94,12 +97,11 @@ def _cut(images: Folder, looks: Looks) -> Iterator[str]:
         yield f"{images.name}: {listed(together)} lie in one folder, {counted}; dataset.scene='(.*)/.*' makes a folder a scene"
 
 
-def _black(images: Folder, looks: Looks, noise: NoiseModel) -> Iterator[str]:
+def _black(images: Folder, looks: Looks, noise: NoiseFacts) -> Iterator[str]:
     """Photon noise leaves black as it is."""
-    follows = isinstance(noise, FOLLOWS_LIGHT) or (isinstance(noise, PoissonGaussian) and not noise.sigma)
     clean = looks.get("clean", {})
     black = [name for name, (_, look) in clean.items() if isinstance(look, Look) and look.high == 0]
-    if follows and not images.has_noisy and black:
+    if noise.fades and not images.has_noisy and black:
         yield f"{images.name}: black all over, where {noise.name} adds nothing and scores are infinite: {listed(black)}"
 
 

@@ -4,10 +4,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count
 from threading import Lock, Thread
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,90 +14,17 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from denoisebench.batch import Batch
+from denoisebench.datasets.fitting import no_target
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.reading import to_unit
-from denoisebench.noise import Camera, NoiseModel, Real, Stored
+from denoisebench.datasets.training import Training
+from denoisebench.noise import NoiseModel
 from denoisebench.seeding import seed_from
 
 CACHE_BYTES = 4 * 2**30
 READERS = min(4, os.cpu_count() or 1)  # decoding leaves Python's lock to the others
 AHEAD = 2 * READERS
 SECOND_VIEW = -1  # the repeat of a fixed target: no test view has it
-
-
-@dataclass(frozen=True)
-class Training:
-    """steps: optimiser steps. patch: side of the training patches in pixels. batch: patches in a step.
-
-    noise: `fresh`, drawn anew each time an image is seen, or `fixed`, drawn once for each image.
-    selection: which weights a training ends with: the `last`, or by an `oracle` those of the best PSNR on clean
-    validation images.
-    """
-
-    steps: int
-    patch: int
-    batch: int
-    noise: Literal["fresh", "fixed"]
-    selection: Literal["last", "oracle"] = "last"
-
-
-@dataclass(frozen=True)
-class Holdout:
-    """How a training finds its end by a loss of noisy images that it does not see.
-
-    share: of the training photographs that are held out, at least one. every: steps between readings of the loss, each the mean
-    over so many `batches`. patience: readings without a lower one after which the training ends. Its weights are those of the
-    lowest.
-    """
-
-    share: float
-    every: int
-    batches: int
-    patience: int
-
-
-def impossible(images: ImageSet, noise: NoiseModel, key: str = "noise") -> str | None:
-    """Why this noise cannot go with these images, and the way out; None where it can."""
-    if images.has_noisy and not isinstance(noise, Real):
-        return f"{images.name} is already noisy, {noise.name} on top would be a noise of no name: set {key}=real"
-    if not images.has_noisy and isinstance(noise, Real):
-        return f"{images.name} has no noisy images of its own: set {key} to a noise model, e.g. gaussian25"
-    stored = getattr(images, "stored", None)
-    if isinstance(noise, Stored) and stored != noise.level:
-        return f"{images.name} does not store noise of level {noise.level}: set {key} to a noise model, e.g. gaussian25"
-    if stored is not None and not isinstance(noise, Stored):
-        return f"{images.name} stores noise of level {stored}, which goes by its own name: set {key}=stored {key}.level={stored}"
-    if isinstance(noise, Camera) and images.channels != 3:
-        return f"{images.name} is gray, and camera noise needs RGB images: set {key} to another noise"
-    return None
-
-
-def no_target(images: ImageSet, target: Literal["clean", "noisy"] | None) -> str | None:
-    """Why these images cannot train a method that learns from such targets, and the way out; None where they can."""
-    if target == "clean" and not images.has_clean:
-        return f"it learns from clean images, and the training set {images.name} has none: choose another train_set"
-    if target == "noisy" and images.has_noisy and not images.has_second:
-        return (
-            f"it learns from two independent noisy views, and the training set {images.name} has one noisy image of each: "
-            "choose a train_set of clean images and a train_noise, or a folder with a second one: train_set.second=FOLDER"
-        )
-    return None
-
-
-def first_smaller(images: ImageSet, side: int) -> str | None:
-    """The first image with a shorter side, and its size; None if there is none. Reads sizes only, where it can."""
-    for index, name in enumerate(images.names):
-        height, width = images.size(index)
-        if min(height, width) < side:
-            return f"{images.name}, {name}: {height} x {width}"
-    return None
-
-
-def too_small(images: ImageSet, patch: int) -> str | None:
-    """Which image is smaller than a training patch, and the way out; None if none is."""
-    if found := first_smaller(images, patch):
-        return f"{found} is smaller than training.patch={patch}: lower it, or take the image out of the training set"
-    return None
 
 
 def _planes(image: np.ndarray, dtype: type[np.floating]) -> np.ndarray:

@@ -28,21 +28,34 @@ Code = Mapping[str, Mapping[str, str]]
 (empty for this package), and its `digest`."""
 
 
+def counts(target: str) -> bool:
+    """Whether a class is of this package's code that computes pixels and scores."""
+    top, _, rest = target.partition(".")
+    return top == OURS and any(rest.startswith(f"{part}.") for part in COUNTED)
+
+
 def code_of(targets: Mapping[str, str]) -> Code:
-    """The code of imported classes, given as `package.module.Class`; those without a source file are left out."""
+    """The code of classes, given as `package.module.Class`, those of others imported; without those that have no source file."""
     found = {name: _located(target) for name, target in targets.items()}
     return {name: one for name, one in found.items() if one}
 
 
 def _located(target: str) -> dict[str, str] | None:
     module = target.rpartition(".")[0]
+    root = "" if module.split(".")[0] == OURS else _root(module)
+    if root is None:
+        return None
+    now = digest(target, root)
+    return {"class": target, "root": root, "digest": now} if now else None
+
+
+def _root(module: str) -> str | None:
+    """The folder that an imported module was found from."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return None
     path = Path(file).resolve()
-    root = "" if module.split(".")[0] == OURS else str(path.parents[module.count(".") + (path.name == "__init__.py")])
-    now = digest(target, root)
-    return {"class": target, "root": root, "digest": now} if now else None
+    return str(path.parents[module.count(".") + (path.name == "__init__.py")])
 
 
 def keep_code(folder: Path, code: Code) -> None:

@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import denoisebench
 
 PACKAGES = (
@@ -39,6 +37,8 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def manifest(**durations_s: float) -> dict[str, Any]:
     """Versions, commit and hardware of this process, and the given durations in seconds."""
+    import torch  # nothing else here needs it
+
     return {
         "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -16,7 +16,7 @@ from denoisebench.config import compose_one
 from denoisebench.config.parts import arguments_of, class_of, instantiate
 from denoisebench.datasets.datamodule import DataModule, TrainingData
 from denoisebench.datasets.photos import Photos
-from denoisebench.datasets.views import Training
+from denoisebench.datasets.training import Training
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.networks.weight_files import read_file
 from denoisebench.noise import Gaussian

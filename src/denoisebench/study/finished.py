@@ -1,13 +1,12 @@
 """Finished cells: scored under further protocols and logged, without computing anything again."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from denoisebench.config.jobs import measures_of
 from denoisebench.job import Job
 from denoisebench.progress import console
 from denoisebench.scoring.further import Further, keep, kept
-from denoisebench.scoring.kept import measured, rescored
-from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
 from denoisebench.store.finished import read_finished
@@ -15,6 +14,9 @@ from denoisebench.store.rows import Row, write_rows
 from denoisebench.study import again
 from denoisebench.tracking.about import About, about_cell, metrics
 from denoisebench.tracking.log import lacking, opened
+
+if TYPE_CHECKING:
+    from denoisebench.scoring.protocol import Protocol
 
 
 def is_left(job: Job) -> bool:
@@ -28,7 +30,7 @@ def is_left(job: Job) -> bool:
 
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
-    asked = {protocol.name for protocol in job.protocols}
+    asked = set(job.protocol_names)
     return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_finished(job.cell.folder)})
 
 
@@ -40,7 +42,7 @@ def lacking_measures(cell: Cell, wanted: Sequence[Further]) -> list[Further]:
     return [measure for measure in wanted if measure.column not in columns]
 
 
-def measure_under(cell: Cell, wanted: Sequence[Further], protocols: Mapping[str, Protocol]) -> None:
+def measure_under(cell: Cell, wanted: Sequence[Further], protocols: "Mapping[str, Protocol]") -> None:
     """Columns of the measures that a finished cell has none of, made from its kept outputs.
 
     protocols: those of its rows by name; rows of others stay empty.
@@ -48,6 +50,8 @@ def measure_under(cell: Cell, wanted: Sequence[Further], protocols: Mapping[str,
     lacking = lacking_measures(cell, wanted)
     if not lacking:
         return
+    from denoisebench.scoring.kept import measured  # imports PyTorch
+
     nothing = {measure.column: None for measure in lacking}
     rows = [
         {**row, **(measured(row, protocols[row["protocol"]], cell.folder, cell.inputs, lacking)
@@ -87,8 +91,10 @@ def about(job: Job) -> About:
     return about_cell(job.cell, job.plain, job.method.learns, job.shard)
 
 
-def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
+def score_under(cell: Cell, protocols: "Sequence[Protocol]") -> None:
     """Rows of the protocols that a finished cell was not yet scored under, made from its kept outputs."""
+    from denoisebench.scoring.kept import measured, rescored  # imports PyTorch
+
     rows = read_finished(cell.folder)
     scored = {row["protocol"] for row in rows}
     first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
@@ -103,8 +109,8 @@ def score_under(cell: Cell, protocols: Sequence[Protocol]) -> None:
 
 
 def rescore(
-    finished: Sequence[Cell], protocols: Sequence[Protocol], wanted: Sequence[Further] = (),
-    known: Mapping[str, Protocol] | None = None,
+    finished: Sequence[Cell], protocols: "Sequence[Protocol]", wanted: Sequence[Further] = (),
+    known: "Mapping[str, Protocol] | None" = None,
 ) -> int:  # fmt: skip
     """Score the kept outputs of finished cells under further protocols and by further measures.
 

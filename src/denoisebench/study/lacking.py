@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 
 from denoisebench.config import ConfigError
+from denoisebench.config.parts import is_function_of
+from denoisebench.datasets.fitting import too_small
 from denoisebench.datasets.images import ImageSet
-from denoisebench.datasets.views import too_small
 from denoisebench.job import Job, Learning
 from denoisebench.progress import counted
 from denoisebench.seeding import isolated_rng
-from denoisebench.training.weights import load_weights
+from denoisebench.store.memo import Memo
 
 SHOWN = 5
 
@@ -19,16 +20,27 @@ class Here:
 
     def __init__(self) -> None:
         self._known: dict[object, str | None] = {}
+        self.memo = Memo()
 
     def lacks(self, job: Job) -> str | None:
         """What is missing for a job, and the way out. Raises: ConfigError for values that the method's class refuses."""
         weights = job.checkpoint or job.init
         settings = json.dumps(job.plain["method"], sort_keys=True)
         return (
-            self._once((settings, weights and weights.resolve()), lambda: _method_lacks(job))
+            self._once((settings, weights and weights.resolve()), lambda: self._method(job))
             or self._once(("dataset", id(job.test_set)), lambda: _images_lack(job.test_set, "dataset"))
             or (self._training(job, job.learning) if job.learning else None)
         )
+
+    def _method(self, job: Job) -> str | None:
+        """That nothing lacks is remembered, of methods that say no more than by being made what they need."""
+        node, of = job.plain["method"], ["lacks nothing", job.plain["method"]]
+        if (job.checkpoint or job.init) is None and self.memo.get(of):
+            return None
+        reason = _method_lacks(job)
+        if reason is None and is_function_of(node) and job.method.facts.asks_nothing:
+            self.memo.put(of, value=True)
+        return reason
 
     def _training(self, job: Job, own: Learning) -> str | None:
         images, patch = own.images, own.training.patch
@@ -63,6 +75,8 @@ def _method_lacks(job: Job) -> str | None:
         ) from error
     if reason := method.lacking():
         return reason
+    from denoisebench.training.weights import load_weights  # imports PyTorch, as making the method did
+
     try:
         if (weights := job.checkpoint or job.init) and job.method.learns == "dataset":
             load_weights(method, weights)

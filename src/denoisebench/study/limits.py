@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 
 from denoisebench.config import SEVERAL_DEVICES, ConfigError
-from denoisebench.datasets.views import first_smaller, impossible, no_target
-from denoisebench.denoiser import DatasetDenoiser, Denoiser
+from denoisebench.datasets.fitting import first_smaller, impossible, no_target
 from denoisebench.job import Job, Learning
-from denoisebench.noise import Placed
-from denoisebench.study.engines import engine_of
+from denoisebench.study.engines import devices_of
 
 
 def impossible_reason(job: Job) -> str | None:
     """Why this cell is impossible, and the way out; None for a possible one."""
-    if reason := job.lacks or impossible(job.test_set, job.noise):
+    if reason := job.lacks or impossible(job.test_set, job.noise_part.facts):
         return reason
-    smallest = job.method.cls.smallest
+    smallest = job.method.facts.smallest
     if smallest > 1 and (found := first_smaller(job.test_set, smallest)):
         return f"{job.method.name} takes images of at least {smallest} x {smallest}, and {found}: take it out, or crop larger"
     return _no_training(job) if job.learning else None
@@ -26,13 +24,13 @@ def _no_training(job: Job) -> str | None:
     assert own is not None
     if own.training.selection == "oracle" and not job.test_set.has_clean:
         return f"training.selection=oracle needs clean images, and {job.test_set.name} has none: use training.selection=last"
-    if reason := impossible(own.images, own.noise, "train_noise"):
+    if reason := impossible(own.images, own.noise_part.facts, "train_noise"):
         return f"training set: {reason}"
     if reason := _misplaced(own):
         return reason
     if own.holdout is not None and (reason := _no_holdout(job, own)):
         return reason
-    target = job.method.cls.target
+    target = job.method.facts.target
     if reason := no_target(own.images, target):
         return reason
     noisy_pairs = target == "noisy" and own.images.has_second  # what it is shown of them is noisy, like a transductive input
@@ -43,10 +41,10 @@ def _no_training(job: Job) -> str | None:
 
 def _no_holdout(job: Job, own: Learning) -> str | None:
     """Why no held-out noisy images can end its training."""
-    cls, name = job.method.cls, job.method.name
-    if not issubclass(cls, DatasetDenoiser):
+    facts, name = job.method.facts, job.method.name
+    if not facts.by_noisy:
         return f"stop=holdout ends a training by a loss of noisy images alone, and {name} learns from targets: use stop=null"
-    if cls.staged:
+    if facts.staged:
         return f"stop=holdout compares losses over a training, and {name} has stages with losses of their own: use stop=null"
     if len(own.images.scenes) < 2:
         return f"stop=holdout holds out a photograph, and {own.images.name} has one: use stop=null, or a larger train_set"
@@ -55,9 +53,10 @@ def _no_holdout(job: Job, own: Learning) -> str | None:
 
 def _misplaced(own: Learning) -> str | None:
     """Why its patches would not have the noise that whole images have."""
-    if isinstance(own.noise, Placed) and own.training.noise == "fresh" and not own.images.has_noisy:
+    noise = own.noise_part.facts
+    if noise.placed and own.training.noise == "fresh" and not own.images.has_noisy:
         return (
-            f"{own.noise.name} belongs to places of the whole image, and fresh noise is drawn on patches: "
+            f"{noise.name} belongs to places of the whole image, and fresh noise is drawn on patches: "
             "set training.noise=fixed, or choose another train_noise"
         )
     return None
@@ -85,7 +84,7 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"shard={job.shard}: {name} trains one network, which shards would wait for; leave shard out")
     if job.plain["tile"] is not None and learns == "image":
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
-    if job.ensemble and job.method.cls.test_step is not Denoiser.test_step:
+    if job.ensemble and job.method.facts.own_test:
         raise ConfigError(f"ensemble={job.ensemble}: {name} gives outputs that were made elsewhere; leave ensemble out")
     _check_weights(job)
     if job.checkpoint is not None:
@@ -119,7 +118,7 @@ def _check_weights(job: Job) -> None:
 
 def _check_devices(job: Job, jobs: int) -> None:
     """Several devices are for the one training of a single run, and share out its batches."""
-    devices = engine_of(job).devices
+    devices = devices_of(job.trainer)
     if job.trainer.devices == 1:
         return
     if jobs > 1:
@@ -143,7 +142,7 @@ def smaller(job: Job) -> Iterator[str]:
     if job.learning:
         training = job.learning.training
         yield f"training.batch below {training.batch}, training.patch below {training.patch}"
-    if job.method.cls.tiles:
+    if job.method.facts.tiles:
         yield "tile=512" if job.tile is None else f"tile below {job.tile}"
     if "passes_per_batch" in job.method.settings:
         yield "method.passes_per_batch=1"

@@ -8,8 +8,9 @@ import numpy as np
 import tifffile
 
 from denoisebench.config import ConfigError
+from denoisebench.datasets.fitting import impossible
 from denoisebench.datasets.images import file_hash
-from denoisebench.datasets.views import NoisyViews, impossible
+from denoisebench.datasets.views import NoisyViews
 from denoisebench.elsewhere.outputs import MANIFEST
 from denoisebench.job import Job
 from denoisebench.progress import track

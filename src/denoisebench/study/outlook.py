@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from denoisebench.job import Work
 from denoisebench.progress import Part, Stage, part
 from denoisebench.store.cell import Cell
-from denoisebench.study.cell import Outcome
+
+if TYPE_CHECKING:
+    from denoisebench.study.cell import Outcome
 
 
 class Outlook:
@@ -28,7 +31,7 @@ class Outlook:
         with part(Part(prefix, self._stages[cell.key], self.rest)):
             yield
 
-    def ended(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
+    def ended(self, cell: Cell, outcome: "Outcome", seconds: float) -> None:
         if outcome == "busy":
             self._coming.append(cell.key)
         if outcome in ("done", "partly"):

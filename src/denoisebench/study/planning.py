@@ -34,6 +34,7 @@ def plan(jobs: Sequence[Job], *, keep: bool = True) -> list[Job]:
     _check_asked_once(jobs)
     here = Here()
     jobs = [replace(job, lacks=here.lacks(job)) if _is_to_do(job) else job for job in _once(jobs)]
+    here.memo.keep()
     check_sets([job for job in jobs if not job.lacks])
     if not keep:
         return jobs
@@ -88,7 +89,7 @@ def _check_asked_once(jobs: Sequence[Job]) -> None:
     """That one cell is not asked for under several protocols by several jobs: the last alone would count."""
     asked: dict[tuple[str, str, str], set[str]] = {}
     for job in jobs:
-        cell, protocols = job.cell, {protocol.name for protocol in job.protocols}
+        cell, protocols = job.cell, set(job.protocol_names)
         if protocols != asked.setdefault((cell.root, cell.study, cell.key), protocols):
             both = ",".join(sorted(protocols | asked[cell.root, cell.study, cell.key]))
             raise ConfigError(f"{cell} is asked for under several protocols, one at a time: write protocol=[{both}]")

@@ -69,10 +69,10 @@ def changed_since_planned(job: Job) -> ChangedError:
 def remarks_on(jobs: Sequence[Job]) -> Iterator[str]:
     """What is odd about the images and noises of the cells that are left, each once."""
     left = [job for job in jobs if not job.lacks and (job.cell.state != "done" or job.force)]
-    told = [line for job in {(id(job.test_set), id(job.noise)): job for job in left}.values() for line in _of_test(job)]
-    told += [line for job in left if job.learning for line in level_remarks(job.learning.noise)]
+    told = [line for job in {(id(job.test_set), job.noise_part): job for job in left}.values() for line in _of_test(job)]
+    told += [line for job in left if job.learning for line in level_remarks(job.learning.noise_part.facts)]
     return iter(dict.fromkeys(told))
 
 
 def _of_test(job: Job) -> Iterator[str]:
-    return remarks(job.test_set, job.noise)
+    return remarks(job.test_set, job.noise_part.facts)

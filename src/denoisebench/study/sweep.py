@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from denoisebench.config import Launcher, compose_one, quoted
 from denoisebench.config.jobs import job_of, made_or_not
@@ -17,7 +16,6 @@ from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.plan import read_plan
 from denoisebench.streams import steady_output
 from denoisebench.study import again
-from denoisebench.study.cell import Outcome, compute
 from denoisebench.study.costs import expected_of, seconds_of_little
 from denoisebench.study.deaths import died, forget, last_words
 from denoisebench.study.failures import fail
@@ -26,6 +24,9 @@ from denoisebench.study.outlook import Outlook
 from denoisebench.study.ownership import holder
 from denoisebench.study.sets import changed_since_planned
 from denoisebench.study.workers import end_with_parent
+
+if TYPE_CHECKING:
+    from denoisebench.study.cell import Outcome
 
 SECONDS_BETWEEN_LOOKS = (1.0, 30.0)  # the first, the longest
 STOP = ".stopped"  # in a study's folder: a cell failed and on_error=stop
@@ -129,6 +130,8 @@ def work(item: Work) -> None:
     """
     end_with_parent()
     if item.threads:
+        import torch
+
         torch.set_num_threads(item.threads)
     study = study_folder(item.root, item.study)
     plan = read_plan(study)
@@ -154,7 +157,7 @@ def work(item: Work) -> None:
             pause = min(1.3 * pause, SECONDS_BETWEEN_LOOKS[1])
 
 
-def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> Outcome:
+def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> "Outcome":
     """One cell; one whose files or settings are no longer there fails alone."""
     try:
         job = _job(cell, cell.overrides)
@@ -164,6 +167,8 @@ def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell]) -> Outcom
     if job.cell.key != cell.key:
         fail(cell, changed_since_planned(job), shard)
         return "failed"
+    from denoisebench.study.cell import compute  # imports PyTorch and Lightning
+
     return compute(replace(job, shard=shard), plan)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.batch import Batch
-from denoisebench.datasets.views import Holdout
+from denoisebench.datasets.training import Holdout
 from denoisebench.denoiser import DatasetDenoiser
 from denoisebench.seeding import isolated_rng, seed_from
 from denoisebench.tracking.about import Live
