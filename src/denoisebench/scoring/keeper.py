@@ -1,6 +1,7 @@
 """The images of a cell, encoded and written beside the scoring."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -50,8 +51,8 @@ class Kept:
 class Keeper:
     """Each output as a 16-bit PNG under `images/`; test images under `inputs`, each named by its hash and written once.
 
-    A test image that another study of this root has, or that is an 8-bit PNG of its data set, is linked, not written again:
-    whoever reads a linked one compares it with its name.
+    A test image that another study of this root has is linked; one that is an 8-bit PNG of its data set is copied as it is,
+    which takes less time than encoding it. (A link to it would change with its owner's file.)
     """
 
     def __init__(self, keeping: Keeping) -> None:
@@ -73,17 +74,18 @@ class Keeper:
 
     def _keep_noisy(self, noisy: Tensor, file: Path | None) -> str:
         sha = image_hash(noisy)
-        if not self._links(file, f"{sha}-noisy.png", len(noisy)) and not self._has(f"{sha}-noisy.png"):
+        if not self._has(f"{sha}-noisy.png") and not self._copies(file, f"{sha}-noisy.png", len(noisy)):
             write_png(self.inputs / f"{sha}-noisy.png", channels_last(noisy))
         return sha
 
     def _keep_clean(self, clean: Tensor, file: Path | None) -> str:
         """In 8 bit where that holds it exactly; a clean image out of a float file can be more than its PNG."""
         sha = image_hash(clean)
-        if self._links(file, f"{sha}-clean.png", len(clean)):
+        there = self._has(f"{sha}-clean.png")
+        if not there and self._copies(file, f"{sha}-clean.png", len(clean)):
             return sha
         of_8_bit = _is_of_8_bit(clean)
-        if not self._has(f"{sha}-clean.png"):
+        if not there:
             write_png(self.inputs / f"{sha}-clean.png", channels_last(clean), bits=8 if of_8_bit else 16)
         if not of_8_bit and not self._has(f"{sha}-clean.npy") and bool((in_16_bit(clean).float() != clean).any()):
             with whole_file(self.inputs / f"{sha}-clean.npy") as part, part.open("wb") as whole:
@@ -100,15 +102,13 @@ class Keeper:
                 return True
         return False
 
-    def _links(self, file: Path | None, name: str, channels: int) -> bool:
-        """Whether a file of the data set stands under that name too."""
+    def _copies(self, file: Path | None, name: str, channels: int) -> bool:
+        """Whether a file of the data set is what is to be kept, and now is."""
         if file is None or not holds_levels(file, channels):
             return False
-        own = self.inputs / name
-        with suppress(OSError):  # it is there, or there are no links on this file system
-            own.parent.mkdir(parents=True, exist_ok=True)
-            os.link(file, own)
-        return own.is_file() and own.samefile(file)
+        with whole_file(self.inputs / name) as part:
+            shutil.copyfile(file, part)
+        return True
 
     @cached_property
     def _of_others(self) -> list[Path]:
