@@ -95,7 +95,9 @@ class SIDDRawMedium(ImageSet):
         if channels != 1:
             raise ValueError(f"dataset.channels of sidd_raw are 1 in its files, and 4 where dataset.pack=bayer; not {channels}")
         if side % 2 or step % 2:
-            raise ValueError(f"dataset.side={side} and dataset.step={step}: even numbers keep the 2 x 2 cells of the sensor whole")
+            raise ValueError(
+                f"dataset.side={side} and dataset.step={step}: even numbers keep the 2 x 2 cells of the sensor whole"
+            )
         self.which, self.channels, self._mend = which, 1, "denoisebench data download sidd_raw_medium"
         data = find("sidd_raw_medium", root, MEDIUM_FOLDERS, ["Data"]) / "Data"
         frames = sorted(data.glob(f"*/{RAW_FRAMES}"), key=lambda path: path.name)
