@@ -385,3 +385,16 @@ def test_sets_of_planes_are_not_given_as_three_channels(runs: Path) -> None:
         job_of(["method=noisy", "dataset=sidd_raw_validation", "dataset.pack=null", "dataset.channels=1", "noise=real"])
     assert job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).test_set.channels == 4
     assert isinstance(job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).noise, Real)
+
+
+def test_reports_show_raw_images_developed(runs: Path) -> None:
+    assert main(["report", "made"]) == 0
+    folder = runs / "runs" / "made"
+    [inputs] = (folder / "report" / "developed").glob("*/inputs")
+    for path in [*inputs.iterdir(), *inputs.parent.glob("*/images/*.png")]:
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert picture is not None
+        assert (picture.shape, picture.dtype) == ((24, 36, 3), np.uint8)
+    assert len(list(inputs.parent.glob("*/images/0.png"))) == 4
+    for page in ("report.md", "report.html"):
+        assert "gray-world white balance" in (folder / page).read_text()

@@ -140,7 +140,7 @@ def _give_channels(config: DictConfig) -> None:
     """Packed raw planes have four, which methods and training sets are told by `${dataset.channels}`."""
     images = config.get("dataset") or {}
     if "channels" in images and (images.get("pack") is not None or images.get("unprocess") is not None):
-        images.channels = 4
+        images["channels"] = 4
 
 
 def _is_value(override: Override, known: Mapping[str, Any]) -> bool:
