@@ -388,7 +388,7 @@ def test_sets_of_planes_are_not_given_as_three_channels(runs: Path) -> None:
 
 
 def test_reports_show_raw_images_developed(runs: Path) -> None:
-    assert main(["report", "made"]) == 0
+    assert main(["report", str(runs / "runs" / "made")]) == 0
     folder = runs / "runs" / "made"
     [inputs] = (folder / "report" / "developed").glob("*/inputs")
     for path in [*inputs.iterdir(), *inputs.parent.glob("*/images/*.png")]:
