@@ -43,6 +43,7 @@ class SIDDBlocks(ImageSet):
 
     kind, published = "sidd", FILES
     colours: tuple[int, ...] = (3,)
+    of_files, of_packed = 3, ""
 
     def __init__(
         self,
@@ -53,11 +54,12 @@ class SIDDBlocks(ImageSet):
         blocks: Count | None = None,
         first: Count | None = None,
         crop: Count | None = None,
-        channels: Literal[3] = 3,
+        channels: Literal[1, 3] | None = None,
     ) -> None:
         check_selection(blocks=blocks, first=first, crop=crop)
-        self._check_channels(channels)
-        self.which, self.part, self.channels, self.crop = which, part, channels, crop
+        if channels not in (None, self.of_files):
+            raise ValueError(f"dataset.channels of {self.kind} is {self.of_files}{self.of_packed}, not {channels}")
+        self.which, self.part, self.channels, self.crop = which, part, self.of_files, crop
         whole, files = f"{self.kind}_{part}", [f"{name}.mat" for name in self.published[part]]
         self._mend = f"denoisebench data download {whole}"
         folder = find(whole, root, FOLDERS, files)
@@ -74,10 +76,6 @@ class SIDDBlocks(ImageSet):
         self.has_clean, self.has_noisy = part == "validation", True
         self.name = whole + self._marks(frames, of_each, first, crop)
         self.is_whole = self.name == whole
-
-    def _check_channels(self, channels: int) -> None:
-        if channels != 3:
-            raise ValueError(f"dataset.channels of sidd is 3, not {channels}")
 
     def _marks(self, frames: Sequence[int] | None, of_each: int, first: int | None, crop: int | None) -> str:
         """What of the set is chosen, for its name."""

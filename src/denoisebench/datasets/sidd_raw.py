@@ -48,17 +48,7 @@ class SIDDRawBlocks(SIDDBlocks):
     """
 
     kind, published, mosaic, colours = "sidd_raw", FILES, True, ()
-
-    def __init__(
-        self, which: Literal["sidd"] = "sidd", part: Literal["validation", "benchmark"] = "validation", root: str = "data",
-        frames: Sequence[int] | None = None, blocks: Count | None = None, first: Count | None = None, crop: Count | None = None,
-        channels: Literal[1] = 1,
-    ) -> None:  # fmt: skip
-        super().__init__(which, part, root, frames, blocks, first, crop, channels)  # pyright: ignore[reportArgumentType]
-
-    def _check_channels(self, channels: int) -> None:
-        if channels != 1:
-            raise ValueError(f"dataset.channels of sidd_raw are 1 in its files, and 4 where dataset.pack=bayer; not {channels}")
+    of_files, of_packed = 1, " in its files, and 4 where dataset.pack=bayer"
 
     def _array(self, file: Path) -> np.ndarray | Stored:
         return read_planes(file, file.stem, self._mend)

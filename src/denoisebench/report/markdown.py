@@ -180,10 +180,10 @@ def _pictures(report: Report, folder: Path) -> list[str]:
     groups = developed(groups_of(report), folder)
     for group in groups:
         for view in group.views[: PICTURED_IMAGES if len(groups) <= FEW_GROUPS else 1]:
-            told = f"{group.dataset}, {group.title}, {view.image}"
+            told = f"{group.dataset}, {group.noise}{group.said}, {view.image}"
             name = output_name(f"{group.dataset}_{group.noise}_{view.image}", 0)
             try:
-                write_png(folder / "report" / name, _strip(group, view.pictured))
+                write_png(folder / "report" / name, _strip(group, view.shown or view))
             except (OSError, ValueError) as error:
                 lines.append(markdown_text(f"{told}: no picture ({error})"))
                 continue

@@ -18,7 +18,7 @@ from denoisebench.store.cell import key_of
 from denoisebench.store.pictures import read_png, write_png
 from denoisebench.store.rows import Row
 
-SAID = "raw, developed for the eye: gray-world white balance, gamma 2.2"
+SAID = " (raw, developed for the eye: gray-world white balance, gamma 2.2)"
 
 
 def developed(groups: Sequence[Group], folder: Path) -> list[Group]:

@@ -45,14 +45,11 @@ class View:
     rows: list[Row | None]
     shown: "View | None" = None
 
-    @property
-    def pictured(self) -> "View":
-        return self.shown or self
-
 
 @dataclass(frozen=True)
 class Group:
-    """The test images of one data set under one noise, and the methods that denoised them. said: of its pictures."""
+    """The test images of one data set under one noise, and the methods that denoised them. said: of its pictures, after
+    the noise."""
 
     dataset: str
     noise: str
@@ -60,10 +57,6 @@ class Group:
     results: list[Result]
     views: list[View]
     said: str = ""
-
-    @property
-    def title(self) -> str:
-        return f"{self.noise} ({self.said})" if self.said else self.noise
 
 
 def groups_of(report: Report) -> list[Group]:
@@ -141,10 +134,12 @@ def write_pictures(groups: Sequence[Group], folder: Path, pictures: int | None) 
 
 def _as_data(group: Group, folder: Path, analyses: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
     images = all_images(group.results)
-    cells = [next(row["cell"] for view in group.views if (row := view.pictured.rows[i]) is not None) for i in _shown(group)]
+    cells = [
+        next(row["cell"] for view in group.views if (row := (view.shown or view).rows[i]) is not None) for i in _shown(group)
+    ]
     return {
         "dataset": group.dataset,
-        "noise": group.title,
+        "noise": group.noise + group.said,
         "protocol": group.protocol,
         "methods": [
             {
@@ -154,7 +149,7 @@ def _as_data(group: Group, folder: Path, analyses: dict[str, dict[str, Any] | No
             }
             for i, cell in zip(_shown(group), cells, strict=True)
         ],
-        "inputs": link(group.views[0].pictured.noisy.parent, folder) + "/",
+        "inputs": link((group.views[0].shown or group.views[0]).noisy.parent, folder) + "/",
         "images": [_image_data(group, view, analyses[view.image]) for view in group.views],
     }
 
