@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 
 from torch import Tensor
 
+from denoisebench.bayer import pack, unpack
+
 
 class Batch(NamedTuple):
     """Images of one size. Nominal range [0, 1]; noise may exceed it.
@@ -26,20 +28,33 @@ class Batch(NamedTuple):
     seed: int = 0
 
 
+def packed(batch: Batch) -> Batch:
+    """A batch of Bayer planes as methods are given them: four channels at half the size."""
+    clean, target = (None if part is None else pack(part) for part in (batch.clean, batch.target))
+    return batch._replace(noisy=pack(batch.noisy), clean=clean, target=target)
+
+
 class Withheld:
     """Whole test batches, while a method is given the noisy images alone, and a copy of them.
 
-    ahead: begins to read the next batch, once the method is done with this one.
+    ahead: begins to read the next batch, once the method is done with this one. packs: the whole batches are Bayer planes,
+    which a method is given as four channels.
     """
 
-    def __init__(self, ahead: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ahead: Callable[[], None] = lambda: None, *, packs: bool = False) -> None:
         self._whole: Batch | None = None
-        self.ahead = ahead
+        self.ahead, self.packs = ahead, packs
 
     def keep(self, batch: Batch) -> Batch:
         """The part of a batch that a method is given; the rest is kept here."""
         self._whole = batch
-        return batch._replace(noisy=batch.noisy.clone(), clean=None, target=None)
+        noisy = pack(batch.noisy) if self.packs else batch.noisy.clone()
+        return batch._replace(noisy=noisy, clean=None, target=None)
+
+    def returned(self, outputs: Any) -> Any:
+        """What a method made of its part, as the whole batch is: planes again, if they were packed."""
+        fits = self.packs and isinstance(outputs, Tensor) and outputs.ndim == 4 and outputs.shape[1] == 4
+        return unpack(outputs) if fits else outputs
 
     def whole(self, given: Batch) -> Batch:
         """The whole batch that `given` belongs to. Raises: RuntimeError if another one was kept last."""

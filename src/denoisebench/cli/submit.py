@@ -10,8 +10,8 @@ from denoisebench.cli.messages import refused
 
 def submit(
     kind: Annotated[
-        Literal["sidd-kaggle", "sidd-mat", "dnd"],
-        typer.Argument(metavar="sidd-kaggle|sidd-mat|dnd", help="The benchmark.", show_default=False),
+        Literal["sidd-kaggle", "sidd-mat", "sidd-raw", "dnd"],
+        typer.Argument(metavar="sidd-kaggle|sidd-mat|sidd-raw|dnd", help="The benchmark.", show_default=False),
     ],
     cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.", show_default=False)],
     scores: Annotated[list[str] | None, typer.Argument(metavar="SCORE", help="With --result.", show_default=False)] = None,
@@ -19,10 +19,10 @@ def submit(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write (default: CELL/submission).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Score what would be sent, for a set with ground truth.")] = False,
     result: Annotated[bool, typer.Option("--result", help="Record the scores that the server returned, for the report.")] = False,
-    name: Annotated[str | None, typer.Option(help="For sidd-mat: the method's name.")] = None,
-    authors: Annotated[str | None, typer.Option(help="For sidd-mat.")] = None,
-    title: Annotated[str | None, typer.Option(help="For sidd-mat: the paper's title.")] = None,
-    venue: Annotated[str | None, typer.Option(help="For sidd-mat.")] = None,
+    name: Annotated[str | None, typer.Option(help="For sidd-mat and sidd-raw: the method's name.")] = None,
+    authors: Annotated[str | None, typer.Option(help="For sidd-mat and sidd-raw.")] = None,
+    title: Annotated[str | None, typer.Option(help="For sidd-mat and sidd-raw: the paper's title.")] = None,
+    venue: Annotated[str | None, typer.Option(help="For sidd-mat and sidd-raw.")] = None,
 ) -> int:
     """Write the outputs of a finished cell in an online benchmark's file format, and verify them against the stored images.
 
@@ -30,6 +30,7 @@ def submit(
       denoisebench run method=bm3d dataset=sidd_benchmark noise=real
       denoisebench submit sidd-kaggle runs/default/bm3d/sidd_benchmark/real/seed0-KEY       SubmitSrgb.csv
       denoisebench submit sidd-mat CELL --authors "A and B"                                 SubmitSrgb.mat of the first server
+      denoisebench submit sidd-raw CELL                    SubmitRaw.mat, of a cell of dataset=sidd_raw_benchmark
       denoisebench submit dnd CELL                                                          bundled/0001.mat to 0050.mat
       denoisebench submit sidd-kaggle CELL --dry-run       CELL of dataset=sidd_validation: scores what would be sent
       denoisebench submit dnd CELL --result psnr=38.45 ssim=0.939      what the server returned

@@ -132,7 +132,15 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
         except (ConfigAttributeError, ConfigKeyError):
             key = override.key_or_group
             raise UnknownKeyError(no_such_key(key, overrides), key) from None
+    _give_channels(config)
     return config, own
+
+
+def _give_channels(config: DictConfig) -> None:
+    """Packed raw planes have four, which methods and training sets are told by `${dataset.channels}`."""
+    images = config.get("dataset") or {}
+    if "channels" in images and (images.get("pack") is not None or images.get("unprocess") is not None):
+        images["channels"] = 4
 
 
 def _is_value(override: Override, known: Mapping[str, Any]) -> bool:

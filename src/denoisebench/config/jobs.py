@@ -4,6 +4,7 @@ This is where a configuration ends: whatever runs knows jobs.
 """
 
 import functools
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from denoisebench.config import named_weights
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
+from denoisebench.config.image_sets import Steps, image_set
 from denoisebench.config.parts import TARGET, Made, Way, arguments_of, class_of, instantiate
 from denoisebench.datasets.fitting import NoiseFacts, facts_of
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -64,7 +66,7 @@ def made_of(one: Composed, made: Made) -> Job:
     plain = one.plain
     noise = made.part(plain["noise"], "noise", NOISE)  # first: a method may be told its level
     method = _method_of(one, made)
-    test_set: ImageSet = made.object(plain["dataset"], "dataset", ImageSet)
+    test_set = _images_of("dataset", plain, made)
     learning = _learning_of(plain, method, made)
     job = Job(
         overrides=one.overrides, launch=one.launch, plain=plain, cell=_NO_CELL, method=method, test_set=test_set,
@@ -116,7 +118,13 @@ def test_set_of(kept: Path) -> ImageSet:
     """The test set that a cell's `config.yaml` names, read from where data sets lie today."""
     node: Any = OmegaConf.to_container(OmegaConf.load(kept))
     root = os.environ.get("DENOISEBENCH_DATA") or node["dataset"].get("root")
-    return instantiate({**node["dataset"], "root": root}, "dataset", ImageSet)
+    return image_set({**node["dataset"], "root": root}, "dataset", Steps.of(node["dataset"]))
+
+
+def _images_of(key: str, plain: Mapping[str, Any], made: Made) -> ImageSet:
+    """The test set or the training set: what is done to the images of the one is done to those of the other."""
+    node, steps = plain[key], Steps.of(plain["dataset"])
+    return made.once(f"{key} {steps} {json.dumps(node, sort_keys=True)}", lambda: image_set(node, key, steps))
 
 
 _NO_CELL = Cell("", "", "", "", "", 0, "", "")
@@ -133,7 +141,7 @@ def _learning_of(plain: Mapping[str, Any], method: Method, made: Made) -> Learni
         return None
     if "train_set" not in plain:
         raise ConfigError("this data set has no training set of its own: choose one, e.g. train_set=bsds500")
-    images = made.object(plain["train_set"], "train_set", ImageSet)
+    images = _images_of("train_set", plain, made)
     noise = made.part(plain["train_noise"], "train_noise", NOISE)
     holdout = Holdout(**plain["holdout"]) if plain["stop"] == "holdout" else None
     return Learning(images, noise, Training(**plain["training"]), Validation(**plain["validation"]), holdout)

@@ -60,14 +60,14 @@ def instantiate(node: Mapping[str, Any], key: str, kind: type = object) -> Any:
     try:
         return cls(**arguments)
     except FileNotFoundError as error:
-        raise FileNotFoundError(_with_own_key(str(error), key)) from error
+        raise FileNotFoundError(with_own_key(str(error), key)) from error
     except ValueError as error:
         from denoisebench.datasets.images import ImageSet  # imports NumPy, which help and completion do without
 
-        raise (DataError if kind is ImageSet else ConfigError)(_with_own_key(str(error), key)) from error
+        raise (DataError if kind is ImageSet else ConfigError)(with_own_key(str(error), key)) from error
 
 
-def _with_own_key(text: str, key: str) -> str:
+def with_own_key(text: str, key: str) -> str:
     """What a class says of its keys: the same class may be the test set or the training set."""
     group = {"train_set": "dataset", "train_noise": "noise"}.get(key.partition(".")[0])
     return text.replace(f"{group}.", f"{key}.") if group else text
@@ -106,9 +106,11 @@ class Made:
         self._fingerprints: dict[int, str] = {}
 
     def object(self, node: Mapping[str, Any], key: str, kind: type) -> Any:
-        identity = f"{key} {json.dumps(node, sort_keys=True)}"
+        return self.once(f"{key} {json.dumps(node, sort_keys=True)}", lambda: instantiate(node, key, kind))
+
+    def once(self, identity: str, make: Callable[[], Any]) -> Any:
         if identity not in self._objects:
-            self._objects[identity] = instantiate(node, key, kind)
+            self._objects[identity] = make()
         return self._objects[identity]
 
     def part(self, node: Mapping[str, Any], key: str, way: Way[Facts, Thing]) -> Part[Facts, Thing]:

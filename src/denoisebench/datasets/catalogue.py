@@ -24,6 +24,7 @@ BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
 BERKELEY_LICENCE = "non-commercial, research"
 NONE_STATED = "none stated: see its page"
 FRAMES_TREE = "Data/*/*_SRGB_0*.PNG"
+RAW_FRAMES_TREE = "Data/*/*_RAW_0*.MAT"
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,34 @@ CATALOGUE: dict[str, Entry] = {
             "fetch SIDD-Medium, sRGB; its parts SIDD_Medium_Srgb_Parts.zip, .z01 to .z12 are joined by "
             "`zip -FF SIDD_Medium_Srgb_Parts.zip --out SIDD_Medium_Srgb.zip`"
         ),
+    ),
+    "sidd_raw_validation": Entry(
+        "1280 real noisy Bayer planes and clean ones",
+        SIDD_PAGE,
+        "MIT",
+        671088640,
+        (Part("SIDD", {"ValidationNoisyBlocksRaw.mat": None, "ValidationGtBlocksRaw.mat": None}),),
+        by_hand="fetch the two files of validation blocks (raw)",
+        channels=1,
+    ),
+    "sidd_raw_benchmark": Entry(
+        "1280 real noisy Bayer planes",
+        SIDD_PAGE,
+        "MIT",
+        335544320,
+        (Part("SIDD", {"BenchmarkNoisyBlocksRaw.mat": None}),),
+        by_hand="fetch the file of benchmark blocks (raw)",
+        channels=1,
+    ),
+    "sidd_raw_medium": Entry(
+        "320 real noisy raw frames and clean ones",
+        SIDD_PAGE,
+        "MIT",
+        20 * 10**9,
+        (Part("SIDD", {}),),
+        tree=RAW_FRAMES_TREE,
+        by_hand="fetch SIDD-Medium, raw, and join its parts as its page says",
+        channels=1,
     ),
     "dnd": Entry(
         "1000 boxes of 50 real noisy photographs",

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from denoisebench.batch import Batch, WatchedBatch, Withheld
+from denoisebench.batch import Batch, WatchedBatch, Withheld, packed
 from denoisebench.datasets.fitting import too_small
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.part import held_out
@@ -57,11 +57,12 @@ class DataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.test_views = NoisyViews(test_set, noise, seed, repeats, skip)
+        self.packs = test_set.packed
         self.validation_views = _first(NoisyViews(test_set, noise, seed, 1, ()), validation_images if test_set.has_clean else 0)
         self.validation_name = f"{test_set.name} {noise.name}"
         self.seed = seed
         self.train, self.held_out = _split(train)
-        self.withheld = Withheld(self.test_views.read_ahead)
+        self.withheld = Withheld(self.test_views.read_ahead, packs=self.packs)
 
     @property
     def training(self) -> Training | None:
@@ -93,16 +94,20 @@ class DataModule(pl.LightningDataModule):
     def _held_out(self, patches: Patches, seed: int) -> Batch:
         assert self.train
         if patches.noisy is not None:
-            return Batch(patches.noisy)
+            return self._given(Batch(patches.noisy))
         assert patches.clean is not None
-        return Batch(self.train.noise(patches.clean, Generator().manual_seed(seed)))
+        return self._given(Batch(self.train.noise(patches.clean, Generator().manual_seed(seed))))
+
+    def _given(self, batch: Batch) -> Batch:
+        """As a method is given it."""
+        return packed(batch) if self.packs else batch
 
     def on_before_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch | Patches:
         """A test batch leaves its clean images here, on the CPU."""
         return self.withheld.keep(batch) if isinstance(batch, Batch) else batch
 
     def on_after_batch_transfer(self, batch: Batch | Patches, dataloader_idx: int) -> Batch:
-        return WatchedBatch.of(batch if isinstance(batch, Batch) else self._share(self._training_batch(batch)))
+        return WatchedBatch.of(batch if isinstance(batch, Batch) else self._share(self._given(self._training_batch(batch))))
 
     def _share(self, batch: Batch) -> Batch:
         """The part of this rank, where several train together."""
@@ -137,7 +142,7 @@ def _split(train: TrainingData | None) -> tuple[TrainingData | None, ImageSet | 
 
 
 def _first(views: NoisyViews, count: int) -> list[Batch]:
-    return [views[i] for i in range(min(count, len(views)))]
+    return [views.given(i) for i in range(min(count, len(views)))]
 
 
 def _one_by_one(items: Dataset[Any]) -> DataLoader[Any]:

@@ -15,7 +15,7 @@ class NoiseFacts:
 
     real: whether it adds nothing; stored: the level of one that a data set stores. camera: whether it needs RGB. placed: whether
     its structure belongs to places of the whole image. sigma: its standard deviation, where that is a setting. fades: whether
-    it leaves black as it is.
+    it leaves black as it is. raw: whether it needs raw planes.
     """
 
     name: str
@@ -25,18 +25,19 @@ class NoiseFacts:
     placed: bool = False
     sigma: Any = None
     fades: bool = False
+    raw: bool = False
 
 
 def facts_of(noise: "NoiseModel | NoiseFacts") -> NoiseFacts:
     if isinstance(noise, NoiseFacts):
         return noise
-    from denoisebench.noise import Camera, Placed, Poisson, PoissonGaussian, Real, Speckle, Stored
+    from denoisebench.noise import Camera, Placed, Poisson, PoissonGaussian, Raw, Real, Speckle, Stored
 
     sigma = getattr(noise, "sigma", None)
     fades = isinstance(noise, Poisson | Speckle) or (isinstance(noise, PoissonGaussian) and not noise.sigma)
     return NoiseFacts(
         noise.name, isinstance(noise, Real), noise.level if isinstance(noise, Stored) else None, isinstance(noise, Camera),
-        isinstance(noise, Placed), sigma, fades,
+        isinstance(noise, Placed), sigma, fades, isinstance(noise, Raw),
     )  # fmt: skip
 
 
@@ -53,7 +54,13 @@ def impossible(images: ImageSet, noise: "NoiseModel | NoiseFacts", key: str = "n
     if stored is not None and facts.stored is None:
         return f"{images.name} stores noise of level {stored}, which goes by its own name: set {key}=stored {key}.level={stored}"
     if facts.camera and images.channels != 3:
-        return f"{images.name} is gray, and camera noise needs RGB images: set {key} to another noise"
+        kind = "raw" if images.packed else "gray"
+        return f"{images.name} is {kind}, and camera noise needs RGB images: set {key} to another noise"
+    if facts.raw and not images.packed:
+        return (
+            f"{images.name} holds no raw planes, which raw noise belongs to: set dataset.unprocess=0 (the seed of its cameras), "
+            f"or {key} to another noise"
+        )
     return None
 
 

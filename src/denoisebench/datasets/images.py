@@ -15,7 +15,8 @@ from denoisebench.datasets.slices import Slice, read_slice
 class ImageSet(ABC):
     """Named images, each clean, noisy or both. Reads when asked, keeps nothing.
 
-    name: what rows call it. names: unique names of its images, in a fixed order. channels: 1 or 3.
+    name: what rows call it. names: unique names of its images, in a fixed order. channels: that a method is
+    given: 1 or 3, or 4 of a set of Bayer planes (H, W, 1) of even sides, which are `packed` for it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ImageSet(ABC):
     def noisy(self, index: int) -> np.ndarray:
         """(H, W, C) in its stored type; only where `has_noisy`."""
 
+    packed = False
     has_second = False
 
     def second(self, index: int) -> np.ndarray:

@@ -24,7 +24,7 @@ class Joined(ImageSet):
         if first.name == second.name:
             raise ValueError(f"{first.name} joined with itself: choose another train_set than mixed")
         self._sets = (first, second)
-        self.channels = first.channels
+        self.channels, self.packed = first.channels, first.packed
         self.name = f"{first.name}+{second.name}"
         self.names = tuple(f"{images.name}/{name}" for images in self._sets for name in images.names)
         self.has_noisy = first.has_noisy

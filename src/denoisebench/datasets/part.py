@@ -17,6 +17,7 @@ class Part(ImageSet):
         self.name, self.channels = whole.name, whole.channels
         self.names = tuple(whole.names[index] for index in self._indices)
         self.has_clean, self.has_noisy, self.has_second = whole.has_clean, whole.has_noisy, whole.has_second
+        self.packed = whole.packed
 
     def clean(self, index: int) -> np.ndarray:
         return self._whole.clean(self._indices[index])

@@ -57,5 +57,8 @@ REFERENCES: dict[str, Paper] = {
     "sidd_validation": SIDD,
     "sidd_benchmark": SIDD,
     "sidd_medium": SIDD,
+    "sidd_raw_validation": SIDD,
+    "sidd_raw_benchmark": SIDD,
+    "sidd_raw_medium": SIDD,
     "dnd": Paper(('Pl{\\"o}tz', "Roth"), "Benchmarking Denoising Algorithms with Real Photographs", "CVPR", "2017"),
 }

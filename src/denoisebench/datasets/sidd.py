@@ -11,6 +11,7 @@ from PIL import Image
 from denoisebench.datasets.images import Files, ImageSet, check_selection, file_hash, fingerprint_of
 from denoisebench.datasets.looks import hash_of
 from denoisebench.datasets.matlab import read_v5
+from denoisebench.datasets.matlab73 import Stored
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import middle
 from denoisebench.ranges import Count
@@ -40,6 +41,10 @@ class SIDDBlocks(ImageSet):
     Raises: FileNotFoundError or ValueError that name the file and the command that mends it.
     """
 
+    kind, published = "sidd", FILES
+    colours: tuple[int, ...] = (3,)
+    of_files, of_packed = 3, ""
+
     def __init__(
         self,
         which: Literal["sidd"] = "sidd",
@@ -49,15 +54,16 @@ class SIDDBlocks(ImageSet):
         blocks: Count | None = None,
         first: Count | None = None,
         crop: Count | None = None,
-        channels: Literal[3] = 3,
+        channels: Literal[1, 3] | None = None,
     ) -> None:
         check_selection(blocks=blocks, first=first, crop=crop)
-        if channels != 3:
-            raise ValueError(f"dataset.channels of sidd is 3, not {channels}")
-        self.which, self.part, self.channels, self.crop = which, part, channels, crop
-        self._mend = f"denoisebench data download sidd_{part}"
-        folder = find(f"sidd_{part}", root, FOLDERS, [f"{name}.mat" for name in FILES[part]])
-        self._files = [folder / f"{name}.mat" for name in FILES[part]]
+        if channels not in (None, self.of_files):
+            raise ValueError(f"dataset.channels of {self.kind} is {self.of_files}{self.of_packed}, not {channels}")
+        self.which, self.part, self.channels, self.crop = which, part, self.of_files, crop
+        whole, files = f"{self.kind}_{part}", [f"{name}.mat" for name in self.published[part]]
+        self._mend = f"denoisebench data download {whole}"
+        folder = find(whole, root, FOLDERS, files)
+        self._files = [folder / file for file in files]
         self._known = Files()
         self._shape = self._checked_shape()
         every = range(self._shape[0])
@@ -68,15 +74,15 @@ class SIDDBlocks(ImageSet):
         self._index = chosen
         self.names = tuple(f"{frame:04d}_{block:02d}" for frame, block in chosen)
         self.has_clean, self.has_noisy = part == "validation", True
-        self.name = f"sidd_{part}" + self._marks(frames, of_each, first, crop)
-        self.is_whole = self.name == f"sidd_{part}"
+        self.name = whole + self._marks(frames, of_each, first, crop)
+        self.is_whole = self.name == whole
 
     def _marks(self, frames: Sequence[int] | None, of_each: int, first: int | None, crop: int | None) -> str:
         """What of the set is chosen, for its name."""
         some = frames is not None and list(frames) != list(range(self._shape[0]))
         in_all = (self._shape[0] if frames is None else len(frames)) * of_each
         return (
-            ("" if self._shape == (FRAMES, BLOCKS, SIDE, SIDE, 3) else "-" + "x".join(map(str, self._shape[:4])))
+            ("" if self._shape == (FRAMES, BLOCKS, SIDE, SIDE, *self.colours) else "-" + "x".join(map(str, self._shape[:4])))
             + (f"-frames{'_'.join(map(str, frames or ()))}" if some else "")
             + (f"-blocks{of_each}" if of_each < self._shape[1] else "")
             + (f"-first{first}" if first and first < in_all else "")
@@ -86,9 +92,9 @@ class SIDDBlocks(ImageSet):
     def _checked_shape(self) -> tuple[int, ...]:
         arrays = [self._array(file) for file in self._files]
         for file, array in zip(self._files, arrays, strict=True):
-            if array.ndim != 5 or array.shape[-1] != 3:
+            if array.shape[4:] != self.colours or len(array.shape) < 4:
                 raise ValueError(
-                    f"{file}: expected blocks of {(FRAMES, BLOCKS, SIDE, SIDE, 3)}, got {array.shape}; "
+                    f"{file}: expected blocks of {(FRAMES, BLOCKS, SIDE, SIDE, *self.colours)}, got {array.shape}; "
                     f"fetch it again: {self._mend}"
                 )
             if array.shape != arrays[0].shape:
@@ -97,7 +103,7 @@ class SIDDBlocks(ImageSet):
                 )
         return arrays[0].shape
 
-    def _array(self, file: Path) -> np.ndarray:
+    def _array(self, file: Path) -> np.ndarray | Stored:
         return read_v5(file, file.stem, self._mend)
 
     def noisy(self, index: int) -> np.ndarray:
@@ -110,7 +116,11 @@ class SIDDBlocks(ImageSet):
 
     def _block(self, file: Path, index: int) -> np.ndarray:
         self._known.check(file)
-        return middle(np.ascontiguousarray(self._array(file)[self._index[index]]), self.crop)
+        return middle(self._read(file, self._index[index]), self.crop)
+
+    def _read(self, file: Path, place: tuple[int, int]) -> np.ndarray:
+        """(H, W, C) of a frame and a block."""
+        return np.ascontiguousarray(read_v5(file, file.stem, self._mend)[place])
 
     def scene(self, index: int) -> str:
         return f"{self._index[index][0]:04d}"
@@ -121,7 +131,7 @@ class SIDDBlocks(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint_of("sidd", self.names, self.crop, *map(self._known.hash, self._files))
+        return fingerprint_of(self.kind, self.names, self.crop, *map(self._known.hash, self._files))
 
     @property
     def files(self) -> tuple[Path, ...]:

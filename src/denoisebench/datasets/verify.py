@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from denoisebench.datasets import dnd, sidd
+from denoisebench.datasets import dnd, sidd, sidd_raw
 from denoisebench.datasets.catalogue import CATALOGUE, Entry, Part
 from denoisebench.datasets.fmdd import FMDD, FMDD_FOLDERS
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -53,6 +53,10 @@ def reader(name: str, root: str) -> ImageSet:
         return Standard("cbsd68", root, stored=int(name.removeprefix("cbsd68_noisy")))
     if name == "sidd_medium":
         return sidd.SIDDMedium(root=root)
+    if name == "sidd_raw_medium":
+        return sidd_raw.SIDDRawMedium(root=root)
+    if name in ("sidd_raw_validation", "sidd_raw_benchmark"):
+        return sidd_raw.SIDDRawBlocks(part="validation" if name == "sidd_raw_validation" else "benchmark", root=root)
     if name in ("sidd_validation", "sidd_benchmark"):
         return sidd.SIDDBlocks(part="validation" if name == "sidd_validation" else "benchmark", root=root)
     if name == "dnd":
@@ -74,6 +78,11 @@ def located(name: str, root: str) -> Path:
         return Path(skimage.__file__).parent / "data"
     if name == "sidd_medium":
         return find(name, root, sidd.MEDIUM_FOLDERS, ["Data"])
+    if name.startswith("sidd_raw"):
+        images = reader(name, root)
+        if isinstance(images, sidd_raw.SIDDRawMedium):
+            return find(name, root, sidd_raw.MEDIUM_FOLDERS, ["Data"])
+        return find(name, root, sidd.FOLDERS, [f"{file}.mat" for file in sidd_raw.FILES[name.removeprefix("sidd_raw_")]])
     if name in ("sidd_validation", "sidd_benchmark"):
         part = name.removeprefix("sidd_")
         return find(name, root, sidd.FOLDERS, [f"{file}.mat" for file in sidd.FILES[part]])
@@ -123,6 +132,10 @@ def _read_mat(path: Path) -> None:
         boxes = dnd.read_boxes(path)
         if [len(of_image) for of_image in boxes] != [dnd.BOXES] * dnd.IMAGES:
             raise ValueError(f"it has boxes for {len(boxes)} images, expected {dnd.BOXES} for each of {dnd.IMAGES}")
+    elif path.stem in (*sidd_raw.FILES["validation"], *sidd_raw.FILES["benchmark"]):
+        array = sidd_raw.read_planes(path, path.stem, "fetch it again")
+        if array.shape != BLOCKS[:4]:
+            raise ValueError(f"it holds an array of {array.shape}, expected {BLOCKS[:4]}")
     elif path.stem in (*sidd.FILES["validation"], *sidd.FILES["benchmark"]):
         name = "sidd_benchmark" if path.stem in sidd.FILES["benchmark"] else "sidd_validation"
         array = read_v5(path, path.stem, f"denoisebench data download {name}")
@@ -153,7 +166,16 @@ def verify(name: str, root: str) -> Verdict:
     else:
         verdict.notes.append("checksums unchecked: this copy has other file names than the one whose checksums are known")
     read_all(images, verdict, entry.sides)
+    verdict.problems += _incomplete(images, verdict.place)
     return verdict
+
+
+def _incomplete(images: ImageSet, place: str) -> Iterator[str]:
+    """What a raw set of SIDD has less than the published one."""
+    if isinstance(images, sidd_raw.SIDDRawBlocks) and not images.is_whole:
+        yield f"{place}: blocks of {images.name.partition('-')[2]}, expected {'x'.join(map(str, BLOCKS[:4]))}"
+    if isinstance(images, sidd_raw.SIDDRawMedium) and len(images.frames) != MEDIUM_FRAMES:
+        yield f"{place}: {len(images.frames)} noisy frames, expected {MEDIUM_FRAMES}"
 
 
 def _published_folders(entry: Entry, root: str) -> list[tuple[Part, Path]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from denoisebench.batch import Batch
+from denoisebench.batch import Batch, packed
 from denoisebench.datasets.fitting import no_target
 from denoisebench.datasets.images import ImageSet
 from denoisebench.datasets.reading import to_unit
@@ -76,6 +76,10 @@ class NoisyViews(Dataset[Batch]):
     def __getitem__(self, item: int) -> Batch:
         self._last, ahead = item, self._ahead.pop(item, None)
         return self._read(item) if ahead is None else ahead.result()
+
+    def given(self, item: int) -> Batch:
+        """A view as a method is given it, with its clean image in the same layout."""
+        return packed(self[item]) if self.images.packed else self[item]
 
     def _read(self, item: int) -> Batch:
         index, repeat = self.views[item]
@@ -172,7 +176,8 @@ class TrainSteps(IterableDataset[Patches]):
                 f"{self.images.name}, {self.images.names[index]}: {height} x {width} is smaller than "
                 f"training.patch={size}: lower it, or take the image out of the training set"
             )
-        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        grid = 2 if self.images.packed else 1  # a Bayer cell stays whole
+        top, left = (grid * rng.integers((length - size) // grid + 1) for length in (height, width))
         cut = [_planes(view[top : top + size, left : left + size], np.float32) for view in views]
         if not self.fixed:
             return cut[0], None, None

@@ -13,6 +13,7 @@ from denoisebench.report.measured import agreement_head, agreement_rows, agreeme
 from denoisebench.report.overview import cell_text, overview
 from denoisebench.report.plain import markdown_table, markdown_tables, markdown_text
 from denoisebench.report.published import UNVERIFIED, base_of
+from denoisebench.report.raw_pictures import developed
 from denoisebench.report.results import Result
 from denoisebench.report.standing import counted, standing_table
 from denoisebench.report.statistics import Comparison, Difference
@@ -176,13 +177,13 @@ def _published(report: Report) -> str:
 def _pictures(report: Report, folder: Path) -> list[str]:
     """A strip noisy | each method | clean for the first images of each data set and noise; their Markdown."""
     lines = []
-    groups = groups_of(report)
+    groups = developed(groups_of(report), folder)
     for group in groups:
         for view in group.views[: PICTURED_IMAGES if len(groups) <= FEW_GROUPS else 1]:
-            told = f"{group.dataset}, {group.noise}, {view.image}"
+            told = f"{group.dataset}, {group.noise}{group.said}, {view.image}"
             name = output_name(f"{group.dataset}_{group.noise}_{view.image}", 0)
             try:
-                write_png(folder / "report" / name, _strip(group, view))
+                write_png(folder / "report" / name, _strip(group, view.shown or view))
             except (OSError, ValueError) as error:
                 lines.append(markdown_text(f"{told}: no picture ({error})"))
                 continue

@@ -34,23 +34,29 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class View:
-    """One noisy image, and the rows of the methods that were given exactly it (None of those that were not)."""
+    """One noisy image, and the rows of the methods that were given exactly it (None of those that were not).
+
+    shown: where pictures of it lie, if they are others than what was scored.
+    """
 
     image: str
     noisy: Path
     clean: Path | None
     rows: list[Row | None]
+    shown: "View | None" = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """The test images of one data set under one noise, and the methods that denoised them."""
+    """The test images of one data set under one noise, and the methods that denoised them. said: of its pictures, after
+    the noise."""
 
     dataset: str
     noise: str
     protocol: str
     results: list[Result]
     views: list[View]
+    said: str = ""
 
 
 def groups_of(report: Report) -> list[Group]:
@@ -113,12 +119,11 @@ def analysed_count(groups: Sequence[Group], pictures: int | None) -> int:
     return pictures if pictures is not None else max(2, ANALYSED_OUTPUTS // max(methods, 1))
 
 
-def write_pictures(report: Report, folder: Path, pictures: int | None) -> list[dict[str, Any]]:
+def write_pictures(groups: Sequence[Group], folder: Path, pictures: int | None) -> list[dict[str, Any]]:
     """Write the crops under `folder`/report/crops; returns the data of the page's viewer, links relative to `folder`.
 
     pictures: images of each group to analyse; None for as many as take seconds.
     """
-    groups = groups_of(report)
     count = analysed_count(groups, pictures)
     jobs = [(group, view) for group in groups for view in chosen(group.views, count)]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -129,10 +134,12 @@ def write_pictures(report: Report, folder: Path, pictures: int | None) -> list[d
 
 def _as_data(group: Group, folder: Path, analyses: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
     images = all_images(group.results)
-    cells = [next(row["cell"] for view in group.views if (row := view.rows[i]) is not None) for i in _shown(group)]
+    cells = [
+        next(row["cell"] for view in group.views if (row := (view.shown or view).rows[i]) is not None) for i in _shown(group)
+    ]
     return {
         "dataset": group.dataset,
-        "noise": group.noise,
+        "noise": group.noise + group.said,
         "protocol": group.protocol,
         "methods": [
             {
@@ -142,7 +149,7 @@ def _as_data(group: Group, folder: Path, analyses: dict[str, dict[str, Any] | No
             }
             for i, cell in zip(_shown(group), cells, strict=True)
         ],
-        "inputs": link(group.views[0].noisy.parent, folder) + "/",
+        "inputs": link((group.views[0].shown or group.views[0]).noisy.parent, folder) + "/",
         "images": [_image_data(group, view, analyses[view.image]) for view in group.views],
     }
 
@@ -195,15 +202,13 @@ def _analysed(group: Group, view: View, folder: Path) -> dict[str, Any]:
 
 
 def _measured(group: Group, view: View, folder: Path) -> dict[str, Any]:
-    rows = [view.rows[i] for i in _shown(group)]
-    noisy = read_png(view.noisy).astype(np.float32)
-    clean = None if view.clean is None else read_png(view.clean).astype(np.float32)
-    outputs = [None if row is None else read_png(output_of(row)).astype(np.float32) for row in rows]
+    noisy, clean, outputs = _images(group, view)
     known = [output for output in outputs if output is not None] or [noisy]
     side = crop_side(*noisy.shape[:2])
     corners = hardest(error_map(known, clean), side, CROPS)
-    columns = [noisy, *(output if output is not None else np.zeros_like(noisy) for output in outputs)]
-    columns += [clean] if clean is not None else []
+    first, last, others = (noisy, clean, outputs) if view.shown is None else _images(group, view.shown)
+    columns = [first, *(output if output is not None else np.zeros_like(first) for output in others)]
+    columns += [last] if last is not None else []
     sheet = contact_sheet(columns, corners, side)
     name = f"{key_of({'place': [group.dataset, group.noise], 'image': view.image})}.png"
     write_png(folder / "report" / "crops" / name, sheet)
@@ -216,6 +221,14 @@ def _measured(group: Group, view: View, folder: Path) -> dict[str, Any]:
         "residual": residuals,
         "true": None if clean is None else residual(noisy, clean),
     }
+
+
+def _images(group: Group, view: View) -> tuple[np.ndarray, np.ndarray | None, list[np.ndarray | None]]:
+    """The noisy image, the clean one, and the output of each method that has a picture."""
+    rows = [view.rows[i] for i in _shown(group)]
+    clean = None if view.clean is None else read_png(view.clean).astype(np.float32)
+    outputs = [None if row is None else read_png(output_of(row)).astype(np.float32) for row in rows]
+    return read_png(view.noisy).astype(np.float32), clean, outputs
 
 
 def crop_side(height: int, width: int) -> int:

@@ -14,9 +14,10 @@ from denoisebench.report.latex import latex_tables
 from denoisebench.report.markdown import NOTES, write_markdown
 from denoisebench.report.page import write_page
 from denoisebench.report.plain import print_tables, write_results
+from denoisebench.report.raw_pictures import developed
 from denoisebench.report.rows import runs_root
 from denoisebench.report.study import Report, build, comparison_columns, name_of
-from denoisebench.report.viewer import write_pictures
+from denoisebench.report.viewer import groups_of, write_pictures
 from denoisebench.store.files import BusyError, held, sweep, write_atomic
 from denoisebench.store.plan import REPORT_LOCK as LOCK
 
@@ -79,7 +80,7 @@ def _write(report: Report, place: Path, pictures: int | None) -> None:
         write_results(report.results, place / "results.csv", comparison_columns(report))
         write_atomic(place / "table.tex", latex_tables(report.results))
         write_markdown(report, place / "report.md")
-        write_page(report, write_pictures(report, place, pictures), NOTES, place / "report.html")
+        write_page(report, write_pictures(developed(groups_of(report), place), place, pictures), NOTES, place / "report.html")
 
 
 def default_folder(studies: Sequence[Path]) -> Path:

@@ -16,6 +16,7 @@ from denoisebench.batch import Batch, Withheld
 from denoisebench.denoiser import Denoiser
 from denoisebench.progress import Advance, console, counted
 from denoisebench.scoring import further
+from denoisebench.scoring.developed import pictures_of
 from denoisebench.scoring.further import Further
 from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
 from denoisebench.scoring.kept import as_stored, batched, in_16_bit, values_of
@@ -108,7 +109,7 @@ class Evaluator(pl.Callback):
         chosen = chosen_text(pl_module.chosen) if isinstance(pl_module, Denoiser) and not pl_module.self_ensemble else ""
         whole = self.withheld.whole(batch)
         self.withheld.ahead()
-        denoised = self._checked(outputs, whole)
+        denoised = self._checked(self.withheld.returned(outputs), whole)
         clean = whole.clean
         kept = [
             self._keeper.keep(name, whole.repeat, denoised[i], whole.noisy[i], None if clean is None else clean[i])
@@ -215,4 +216,7 @@ class Evaluator(pl.Callback):
         if clean is not None:
             input_label += f" {self.protocols[0].score(batched(noisy), batched(clean))[0].item():.2f} dB"
         panels = [(input_label, noisy), (label, output), *([] if clean is None else [("clean", clean)])]
+        if self.withheld.packs:
+            shown = pictures_of([image for _, image in panels], noisy if clean is None else clean)
+            panels = [(f"{label}, developed", image) for (label, _), image in zip(panels, shown, strict=True)]
         write_png(self.keeping.folder / "pictures" / output_name(image, repeat), strip(panels))

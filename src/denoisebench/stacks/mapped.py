@@ -91,8 +91,9 @@ def mrc_stack(path: Path, axes: str | None) -> Stack:
     try:
         with mrcfile.mmap(path, mode="r") as file:
             data: Any = file.data
+            header: Any = file.header
             own = {2: "YX", 3: "IYX" if file.is_image_stack() else "ZYX", 4: "IZYX"}[data.ndim]
-            planes = MappedMRC(1024 + int(file.header.nsymbt), data.dtype, data.shape)
+            planes = MappedMRC(1024 + int(header.nsymbt), data.dtype, data.shape)
     except StackError:
         raise
     except Exception as error:  # whatever mrcfile raises on a damaged header

@@ -18,7 +18,7 @@ from denoisebench.store.files import read_json, write_atomic
 OURS = "denoisebench"
 COUNTED = (
     "methods", "networks", "noise", "sampling", "masking", "pixel_shuffled", "classical", "schedules", "scoring.protocol",
-    "scoring.measures",
+    "scoring.measures", "scoring.developed",
 )  # fmt: skip
 INSTALLED = {"site-packages", "dist-packages"}  # here a package's own code is what has its name
 FILE = "code.json"

@@ -120,7 +120,7 @@ def _psnr(job: Job, file: Path) -> Iterator[float]:
     method.tile = job.tile
     views = NoisyViews(job.test_set, job.noise, job.seed, 1, ())
     for number in range(min(TRIED, len(views))):
-        batch = views[number]
+        batch = views.given(number)
         if batch.clean is None:
             raise ConfigError(f"{job.test_set.name} has no clean images: cards tell scores, test on a set that has them")
         with isolated_rng(batch.seed), torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from denoisebench.datasets.bayer import Unprocessed
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.images import ImageSet, photographs_shared
 from denoisebench.datasets.views import SECOND_VIEW, NoisyViews, fixed_view
@@ -159,6 +160,8 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
     cell, training = job.cell, made.training
     made_with = manifest(training=training["seconds"] if training else 0.0, **seconds)
     made_with["training_devices"] = training.get("devices", 1) if training else None
+    if isinstance(job.test_set, Unprocessed):
+        made_with["cameras"] = job.test_set.about()
     made_with["evidence"] = _evidence(job, made, reads.summary())
     write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
     keep(cell.folder, job.measures)
@@ -170,7 +173,8 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
 
 def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any]:
     """What the report's audit ticks rest on: counts and measurements of this run; None for what there was not."""
-    first = NoisyViews(job.test_set, job.noise, job.seed, 1, ())[0]
+    views = NoisyViews(job.test_set, job.noise, job.seed, 1, ())
+    first = views[0]
     second = None if job.test_set.has_noisy else fixed_view(job.test_set, job.noise, 0, job.seed, SECOND_VIEW)[0]
     own = job.learning
     return {
@@ -180,6 +184,6 @@ def _evidence(job: Job, made: Made, test_reads: dict[str, int]) -> dict[str, Any
             "training": len(own.images.scenes), "test": len(job.test_set.scenes),
             "shared": photographs_shared(own.images, job.test_set),
         },
-        "blind_spot": blind_spot(made.method, first.noisy, first.seed),
+        "blind_spot": blind_spot(made.method, views.given(0).noisy, first.seed),
         "noise": noise_structure(first.name[0], first.noisy, first.clean, second),
     }  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from denoisebench.config.jobs import test_set_of
+from denoisebench.datasets.bayer import Packed
 from denoisebench.datasets.dnd import DND
 from denoisebench.datasets.reading import read_image
 from denoisebench.datasets.sidd import SIDDBlocks
@@ -33,10 +34,10 @@ class Kept:
     rows: Mapping[str, Row]
 
     def pieces(self) -> Iterator[tuple[str, np.ndarray]]:
-        """(name, (H, W, 3) uint16) of each scored block or box, in the order of the server; one image in memory at a time."""
+        """(name, (H, W, C) uint16) of each scored block or box, in the order of the server; one image in memory at a time."""
         with track(f"reading {self.folder / 'images'}", len(self.images.names)) as advance:
             for index, name in enumerate(self.images.names):
-                image = _read(path_of(self.folder, name), self.images.size(index))
+                image = _read(path_of(self.folder, name), self.images.size(index), self.images.channels)
                 inner = self.images.inner(index) if isinstance(self.images, DND) else [(name, slice(None), slice(None))]
                 for piece, rows, columns in inner:
                     yield piece, image[rows, columns]
@@ -64,6 +65,8 @@ def finished(folder: Path, test_set: str) -> Kept:
         way = _again(folder, f"dataset={test_set}", "noise=real")
         raise ValueError(f"{folder}: a cell of {own}, expected one of {test_set}; {way} makes one")
     images = test_set_of(folder / "config.yaml")
+    if isinstance(images, Packed):
+        images = images.images  # outputs are kept as planes
     if not isinstance(images, SIDDBlocks | DND) or not images.is_whole or set(images.names) != set(first):
         raise ValueError(
             f"{folder}: {own} has {len(first)} images and is not the whole of {test_set} as it is published, which the "
@@ -85,10 +88,10 @@ def path_of(folder: Path, image: str) -> Path:
     return folder / "images" / output_name(image, 0)
 
 
-def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
-    image = read_image(path, 3)
-    if image.dtype != np.uint16 or image.shape != (*size, 3):
-        raise ValueError(f"{path}: expected {(*size, 3)} in uint16, got {image.shape} in {image.dtype}; {_mended(path)}")
+def _read(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    image = read_image(path, channels)
+    if image.dtype != np.uint16 or image.shape != (*size, channels):
+        raise ValueError(f"{path}: expected {(*size, channels)} in uint16, got {image.shape} in {image.dtype}; {_mended(path)}")
     return image
 
 
@@ -128,6 +131,11 @@ def locked(folder: Path) -> Iterator[None]:
 def in_floats(kept: np.ndarray) -> np.ndarray:
     """uint16 -> float32 in [0, 1]."""
     return (kept / 65535).astype(np.float32)
+
+
+def plane_in_floats(kept: np.ndarray) -> np.ndarray:
+    """(H, W, 1) uint16 -> (H, W) float32 in [0, 1]."""
+    return in_floats(kept)[..., 0]
 
 
 def in_8_bit(kept: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.submit.dnd import read_bundle, write_bundle
-from denoisebench.submit.kept import Kept, in_8_bit, in_floats
-from denoisebench.submit.sidd import read_csv_of_blocks, read_mat, write_csv_of_blocks, write_mat
+from denoisebench.submit.kept import Kept, in_8_bit, in_floats, plane_in_floats
+from denoisebench.submit.sidd import RAW, SRGB, read_csv_of_blocks, write_csv_of_blocks
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ KINDS = {
     ),
     "sidd-mat": Kind(
         "sidd_benchmark", "sidd_validation", "SubmitSrgb.mat", "the first server of SIDD (down; Kaggle took its place)",
-        4, in_floats, write_mat, read_mat,
+        4, in_floats, SRGB.write, SRGB.read,
+    ),
+    "sidd-raw": Kind(
+        "sidd_raw_benchmark", "sidd_raw_validation", "SubmitRaw.mat", "the server of SIDD (see its page)",
+        4, plane_in_floats, RAW.write, RAW.read,
     ),
     "dnd": Kind(
         "dnd", None, "bundled", "noise.visinf.tu-darmstadt.de/submit (all files of the folder)",

@@ -25,7 +25,7 @@ from denoisebench.submit.kinds import KINDS, Kind
 def submit(name: str, folder: Path, out: Path | None = None, about: Mapping[str, str] | None = None) -> str:
     """Write what is sent for a finished cell into `out` (by default the cell's own `submission/`); a line about it.
 
-    about: `MethodName`, `Authors`, `PaperTitle`, `Venue` for `sidd-mat`.
+    about: `MethodName`, `Authors`, `PaperTitle`, `Venue` for `sidd-mat` and `sidd-raw`.
     Raises: OSError or ValueError that name the file and the way out; nothing is left behind then.
     """
     kind = KINDS[name]
@@ -63,7 +63,7 @@ def _room(kind: Kind, kept: Kept, place: Path) -> None:
     sides = [kept.images.size(index) for index in range(len(kept.images.names))]
     if isinstance(kept.images, DND):
         sides = [(bottom - top, right - left) for boxes in kept.images.boxes for top, left, bottom, right in boxes]
-    needed = 1.02 * kind.value_bytes * sum(3 * height * width for height, width in sides)
+    needed = 1.02 * kind.value_bytes * sum(kept.images.channels * height * width for height, width in sides)
     if (free := shutil.disk_usage(place.parent).free) < needed:
         raise ValueError(
             f"{place}: {needed / 2**30:.2f} GiB are needed there and {free / 2**30:.2f} GiB are free; "
@@ -122,7 +122,7 @@ def _scores(kind: Kind, kept: Kept, place: Path) -> str:
     protocols = [Protocol("sent"), Protocol("volume", ssim="volume")]
     sent: list[list[float]] = []
     for number, image in kind.read(place):
-        clean, denoised = (_tensor(to_unit(side)) for side in (kept.images.clean(number), image))
+        clean, denoised = (_tensor(to_unit(side)) for side in (kept.images.clean(number), np.atleast_3d(image)))
         (psnr_db, similarity), (_, volume) = (protocol.score(denoised, clean) for protocol in protocols)
         sent.append([psnr_db.item(), similarity.item(), volume.item()])
     psnr_db, similarity, volume = np.mean(sent, axis=0)

@@ -64,7 +64,7 @@ def _proxy(name: str, job: Job, images: int) -> float:
     method, views = _denoiser(job), NoisyViews(job.test_set, job.noise, job.seed, 1, ())
     values = []
     for number in range(min(images, len(views))):
-        batch = views[number]
+        batch = views.given(number)
         whole = batch.noisy[0].numpy()
         denoise = _denoise(method, batch.seed)
         part = middle(whole.transpose(1, 2, 0), min(CROP, *whole.shape[1:])).transpose(2, 0, 1).astype(np.float64)
