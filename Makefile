@@ -19,7 +19,7 @@ test: .venv/dev  ## run the tests, about 9 minutes on 2 cores
 test-slow: .venv/dev  ## run the learning and kill tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
-bench: .venv/dev  ## speed against the released procedures, about 10 minutes on 2 cores (ARGS=--scale: against image size)
+bench: .venv/bench  ## speed against the released procedures and other packages, about 10 minutes (ARGS=--scale: against image size)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 site: .venv/core  ## write the site of the committed studies: public/index.html
@@ -50,7 +50,7 @@ wheel: .venv/dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --installer uv
 
 constraints: .venv/uv  ## pin the newest versions of all dependencies
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-extra trackio --no-extra mlflow --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra docs --extra bench --extra tiff --upgrade \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt pyproject.toml
 
 clean:  ## remove the environment, caches and builds (results in runs/ stay)
@@ -70,6 +70,10 @@ clean:  ## remove the environment, caches and builds (results in runs/ stay)
 .venv/dev: .venv/uv pyproject.toml constraints.txt
 	$(INSTALL) '.[dev]'
 	@touch $@ .venv/core
+
+.venv/bench: .venv/dev
+	$(INSTALL) '.[bench]'
+	@touch $@
 
 .venv/docs: .venv/dev
 	$(INSTALL) '.[docs]'

@@ -1,8 +1,9 @@
-"""Training steps, inference and scores: ours against the literal versions of `references.py`, in one run.
+"""Training steps, inference and scores against the literal versions of `references.py` and other packages, in one run.
 
 .venv/bin/python benchmarks/speed.py                             # ten minutes on two CPU cores; a GPU is used where there is one
 .venv/bin/python benchmarks/speed.py --quick                     # tiny networks, seconds: does it run?
 .venv/bin/python benchmarks/speed.py --only sdap,evaluator
+.venv/bin/python benchmarks/speed.py --only psnr,ssim,bm3d       # other packages: `peers.py`
 .venv/bin/python benchmarks/speed.py --scale                     # the other part: seconds and memory against the image's size
 
 Before anything is timed both must give the same: outputs, loss, gradients and weights after a step of Adam. Each round
@@ -14,7 +15,6 @@ import copy
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -29,11 +29,11 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from skimage import data
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import peers
 import references
 from denoisebench.denoiser import DatasetDenoiser, ImageDenoiser
 from denoisebench.methods.apbsn import APBSN
@@ -47,26 +47,31 @@ from denoisebench.scoring.memory import keep_freed
 from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.manifest import manifest
+from paired import (
+    EXACT,
+    TOLERANCE,
+    Row,
+    Timer,
+    difference,
+    full_float32,
+    picture,
+    rounds_of,
+    row_of,
+    synchronize,
+    timer,
+)  # fmt: skip
 from references import Layers, Reference
 
 Method = DatasetDenoiser | ImageDenoiser
 Options = Mapping[str, Any]
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-5  # of outputs, losses and weights in float32
 KINKS = 0.1  # of gradients in float32: see `same_step`
-EXACT = 1e-9  # of all in float64
 PROGRESS = 0.5  # all terms of all losses are there
 CHANNELS = 3
 GATED, UNGATED = 7, 11  # convolutions of the gated autoencoder
 R3_PAD = 2
 ROOM = 0.8  # of the memory there is
-ROUNDS = (3, 50)
-STD = 25 / 255
-
-
-class UnequalError(AssertionError):
-    """Ours and the reference differ: their times do not compare."""
 
 
 # --- What is compared, at which size ---------------------------------------------------------------------------------
@@ -105,7 +110,7 @@ CPU = Preset(
         "neighbor2neighbor": Size(4, (128, 128), (241, 161)),
         "self2self_plus": Size(1, (96, 96), (96, 96), steps=40, passes=20),
     },
-    blocks=32, narrow=False, seconds=40, learning=(0.2, 128), conv=(1, 128),
+    blocks=32, narrow=False, seconds=20, learning=(0.2, 128), conv=(1, 128),
 )  # fmt: skip
 GPU = Preset(
     {
@@ -187,18 +192,6 @@ def reference_of(name: str, method: Method) -> Reference:
     return plain[name](layers)
 
 
-def picture(batch: int, height: int, width: int, device: str) -> tuple[Tensor, Tensor]:
-    """Parts of a photograph, clean and with Gaussian noise of 25 grey levels, both (batch, 3, height, width)."""
-    photograph = torch.from_numpy(data.astronaut()).permute(2, 0, 1) / 255
-    generator = torch.Generator().manual_seed(0)
-    parts = []
-    for _ in range(batch):
-        top, left = (int(torch.randint(512 - side + 1, (), generator=generator)) for side in (height, width))
-        parts.append(photograph[:, top : top + height, left : left + width])
-    clean = torch.stack(parts)
-    return clean.to(device), (clean + STD * torch.randn(clean.shape, generator=generator)).to(device)
-
-
 # --- Both give the same ----------------------------------------------------------------------------------------------
 
 
@@ -271,15 +264,6 @@ SEEDED: Mapping[str, Mapping[str, Any]] = {
     "cbsn": {"turned": random_dihedral, "pixels": lambda x, side: draw_pixels(x, side).flatten()},
     "neighbor2neighbor": {"pairs": lambda x: torch.tensor(NEIGHBOR_PAIRS, device=x.device)[draw_neighbors(x).flatten()]},
 }
-
-
-def difference(ours: Tensor, reference: Tensor, what: str, tolerance: float) -> float:
-    """The largest difference, by the largest value of the reference. Raises: UnequalError above the tolerance."""
-    one, other = ours.detach().double(), reference.detach().double()
-    largest = float((one - other).abs().max() / other.abs().max())
-    if not largest <= tolerance:
-        raise UnequalError(f"{what}: ours differs from the reference by {largest:.2g} of the largest value")
-    return largest
 
 
 @dataclass(frozen=True)
@@ -357,37 +341,7 @@ def same_scores(blocks: int, device: str) -> float:
     return max(difference(ours.cpu(), torch.tensor(expected), "score", TOLERANCE) for ours, expected in pairs)
 
 
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Without TF32, whose 10 bits would hide a difference."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 # --- Timing ----------------------------------------------------------------------------------------------------------
-
-Timer = Callable[[], float]
-"""Does a unit of work and returns its seconds."""
-
-
-def synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def timer(act: Callable[[], object], device: str) -> Timer:
-    def run() -> float:
-        synchronize(device)
-        began = time.perf_counter()
-        act()
-        synchronize(device)
-        return time.perf_counter() - began
-
-    return run
 
 
 def precision_of(precision: str, device: str) -> Any:
@@ -467,17 +421,6 @@ def inference_of_reference(reference: Reference, noisy: Tensor, device: str) -> 
     return timer(act, device)
 
 
-def rounds_of(timers: list[Timer], seconds: float) -> list[list[float]]:
-    """Each timer once, one after the other, again and again; before that once without being counted."""
-    for run in timers:
-        run()
-    least, most = ROUNDS
-    began, rounds = time.perf_counter(), []
-    while len(rounds) < least or (len(rounds) < most and time.perf_counter() - began < seconds):
-        rounds.append([run() for run in timers])
-    return rounds
-
-
 # --- Floating-point operations ---------------------------------------------------------------------------------------
 
 
@@ -507,26 +450,6 @@ def peak_flops(device: str, precision: str, shape: tuple[int, int], repeats: int
 # --- Rows ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Row:
-    """The reference is float32 throughout. Ratios are reference / ours, of each round; of_peak: that of the precision."""
-
-    method: str
-    what: str
-    size: str
-    precision: str
-    reference_ms: float
-    ours_ms: float
-    ratio: float
-    quartiles: tuple[float, float]
-    ratios: list[float]
-    equal: str
-    flops_reference: int | None = None
-    flops_ours: int | None = None
-    of_peak_reference: float | None = None
-    of_peak_ours: float | None = None
-
-
 @dataclass(frozen=True)
 class Bench:
     preset: Preset
@@ -539,7 +462,7 @@ class Bench:
         rounds = rounds_of(list(timers.values()), self.seconds)
         columns = {name: list(column) for name, column in zip(timers, zip(*rounds, strict=True), strict=True)}
         reference = columns.pop("reference")
-        return [_row(method, what, size, name, reference, ours, equal[name]) for name, ours in columns.items()]
+        return [row_of(method, what, size, name, reference, ours, equal[name]) for name, ours in columns.items()]
 
     def with_flops(self, rows: list[Row], reference: Callable[[], object], ours: Callable[[], object]) -> list[Row]:
         counts = flops_of(reference), flops_of(ours)
@@ -589,13 +512,6 @@ class Bench:
             "64": timer(lambda: Protocol("default").score(noisy, clean), self.device),
         }
         return self.rows("evaluator", "PSNR and SSIM", f"{blocks} x 256 x 256", timers, equal)
-
-
-def _row(method: str, what: str, size: str, precision: str, reference: list[float], ours: list[float], equal: str) -> Row:
-    ratios = [one / other for one, other in zip(reference, ours, strict=True)]
-    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    times = 1000 * statistics.median(reference), 1000 * statistics.median(ours)
-    return Row(method, what, size, precision, *times, ratio, (low, high), ratios, equal)
 
 
 def checked_step(name: str, method: Method, size: Size, device: str) -> str:
@@ -724,8 +640,8 @@ def machine(device: str) -> dict[str, Any]:
 def table_of(rows: list[Row], peaks: Mapping[str, float]) -> Table:
     names = {"32": "fp32", "bf16": "bf16"}
     title = ", ".join(f"{names[name]} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items())
-    table = Table(title=f"reference / ours; peak of a plain convolution: {title}")
-    for column in ("method", "what", "size", "precision"):
+    table = Table(title=f"reference / ours: above 1 ours is faster; peak of a plain convolution: {title}")
+    for column in ("method", "what", "size", "against", "precision"):
         table.add_column(column)
     for column in ("reference ms", "ours ms", "ratio", "(quartiles)", "of peak: reference", "ours"):
         table.add_column(column, justify="right")
@@ -733,8 +649,9 @@ def table_of(rows: list[Row], peaks: Mapping[str, float]) -> Table:
     for row in rows:
         low, high = row.quartiles
         table.add_row(
-            row.method, row.what, row.size, row.precision, f"{row.reference_ms:.1f}", f"{row.ours_ms:.1f}", f"{row.ratio:.2f}",
-            f"{low:.2f} to {high:.2f}", _percent(row.of_peak_reference), _percent(row.of_peak_ours), row.equal,
+            row.method, row.what, row.size, row.against, row.precision,
+            f"{row.reference_ms:.1f}", f"{row.ours_ms:.1f}", f"{row.ratio:.2f}", f"{low:.2f} to {high:.2f}",
+            _percent(row.of_peak_reference), _percent(row.of_peak_ours), row.equal,
         )  # fmt: skip
     return table
 
@@ -754,14 +671,23 @@ def scale_table(found: list[dict[str, Any]]) -> Table:
     return table
 
 
-def speed(preset: Preset, names: list[str], device: str, seconds: float | None) -> tuple[list[Row], dict[str, float]]:
+def speed(
+    preset: Preset, names: list[str], device: str, seconds: float | None
+) -> tuple[list[Row], list[peers.Left], dict[str, float]]:
     peaks = {precision: peak_flops(device, precision, preset.conv, 10) for precision in ("32", "bf16")}
     bench = Bench(preset, device, peaks, preset.seconds if seconds is None else seconds)
+    sizes = peers.TINY if preset is QUICK else peers.LARGE if preset is GPU else peers.USUAL
+    sizes = sizes if seconds is None else replace(sizes, seconds=seconds)
     rows: list[Row] = []
+    left: list[peers.Left] = []
     for name in names:
         print(name, file=sys.stderr, flush=True)
-        rows += bench.evaluator() if name == "evaluator" else bench.method(name)
-    return rows, peaks
+        if name not in peers.NAMES:
+            rows += bench.evaluator() if name == "evaluator" else bench.method(name)
+            continue
+        for found in peers.rows(name, sizes, device):
+            (left if isinstance(found, peers.Left) else rows).append(found)  # type: ignore[arg-type]
+    return rows, list(dict.fromkeys(left)), peaks
 
 
 def arguments() -> argparse.Namespace:
@@ -780,7 +706,7 @@ def arguments() -> argparse.Namespace:
     return given
 
 
-NAMES = [*CLASSES, "evaluator"]
+NAMES = [*CLASSES, "evaluator", *peers.NAMES]
 
 
 def main() -> None:
@@ -796,10 +722,12 @@ def main() -> None:
         table = scale_table(result["scale"])
     else:
         preset = QUICK if given.quick else GPU if given.device == "cuda" else CPU
-        rows, peaks = speed(preset, given.only, given.device, given.seconds)
-        result |= {"peak_flops": peaks, "rows": [asdict(row) for row in rows]}
+        rows, left, peaks = speed(preset, given.only, given.device, given.seconds)
+        result |= {"peak_flops": peaks, "rows": [asdict(row) for row in rows], "left_out": [asdict(peer) for peer in left]}
         table = table_of(rows, peaks)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else 220).print(table)
+    for peer in result.get("left_out", ()):
+        print(f"{peer['against']}: {peer['why']}")
     part, kind = "scale" if given.scale else "speed", "gpu" if given.device == "cuda" else "cpu"
     path = given.json or (None if given.quick else HERE / "results" / f"{part}-{kind}.json")
     if path:

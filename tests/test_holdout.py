@@ -18,6 +18,8 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.training import Holdout, Training
 from denoisebench.noise import FixedPattern, Gaussian
 from denoisebench.report.audit import audit
+from denoisebench.report.charts import curve_plot
+from denoisebench.report.health import curves
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import find_study, read_study
 from denoisebench.seeding import isolated_rng, seed_from
@@ -126,6 +128,9 @@ def test_a_training_ends_and_keeps_the_weights_of_the_lowest_loss() -> None:
     ticks = {tick.name: tick for tick in audit(summarise(read_study(find_study("default")))[0])}
     assert (ticks["selection"].state, ticks["noisy only"].state) == ("ok", "ok")
     assert "held out" in ticks["selection"].evidence
+    [curve] = curves([cell])
+    assert curve.held_out == points
+    assert f"held-out noisy images, lowest at step {points[losses.index(min(losses))][0]}" in curve_plot(curve)
 
 
 def test_without_an_end_it_goes_through_all_its_steps() -> None:

@@ -21,9 +21,10 @@ from PIL import Image
 import denoisebench
 import photos
 from denoisebench.cli import main
-from denoisebench.photographs import memory, tiff, work
+from denoisebench.photographs import memory, work
 from denoisebench.photographs.photo import PhotoError, with_alpha
 from denoisebench.photographs.reading import Reading, read_photo
+from denoisebench.stacks import segments
 from denoisebench.store import files as store_files
 
 
@@ -218,9 +219,9 @@ def test_float_differences(dtype: str, tmp_path: Path) -> None:
     sorted_bytes = rows.transpose(0, 2, 1).reshape(6, -1)
     expected = sorted_bytes.copy()
     expected[:, 3:] -= sorted_bytes[:, :-3]
-    layout = tiff.Layout((6, 10, 3), np.dtype(dtype).newbyteorder("<"), tiff.DEFLATE, tiff.FLOAT_DIFFERENCES, 1, ())
-    assert tiff._differed(samples, layout) == expected.tobytes()
-    assert np.array_equal(tiff._undiffered(expected.reshape(-1), (6, 10, 3), layout), samples)
+    layout = segments.Layout((6, 10, 3), np.dtype(dtype).newbyteorder("<"), segments.DEFLATE, segments.FLOAT_DIFFERENCES, 1, ())
+    assert segments._differed(samples, layout) == expected.tobytes()
+    assert np.array_equal(segments._undiffered(expected.reshape(-1), (6, 10, 3), layout), samples)
 
 
 def test_packbits_white_is_zero_and_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

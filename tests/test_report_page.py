@@ -436,6 +436,9 @@ def test_how_to_read_this_shows_no_backticks() -> None:
 def test_a_training_of_one_point_is_seen() -> None:
     assert "<circle" in curve_plot(Curve("m", [(0.0, 0.5)], [], ""))
     assert "<circle" not in curve_plot(Curve("m", [(0.0, 0.5), (10.0, 0.2)], [], ""))
+    drawn = curve_plot(Curve("m", [(0.0, 0.5), (10.0, 0.2)], [], "", [(5.0, 0.3), (10.0, 0.4)]))
+    assert (drawn.count("<svg"), drawn.count("<circle")) == (2, 1)
+    assert "held-out noisy images, lowest at step 5," in drawn
 
 
 def test_a_claim_fails_only_where_it_is_made(driven: Browser) -> None:

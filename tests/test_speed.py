@@ -1,6 +1,8 @@
 """The benchmark of speed compares like with like: its literal references equal ours, and it notices where they do not."""
 
 import importlib
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,16 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def speed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("speed")
+
+
+@pytest.fixture
+def paired(speed: Any) -> Any:
+    return importlib.import_module("paired")
+
+
+@pytest.fixture
+def peers(speed: Any) -> Any:
+    return importlib.import_module("peers")
 
 
 def small(speed: Any, name: str) -> tuple[Any, Any]:
@@ -48,7 +60,9 @@ def test_scores_of_the_reference_are_ours(speed: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("verb", ["loss", "denoise"])
-def test_a_reference_that_differs_is_noticed(speed: Any, name: str, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reference_that_differs_is_noticed(
+    speed: Any, paired: Any, name: str, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, size = small(speed, name)
     kind = type(speed.reference_of(name, method))
     inner = getattr(kind, verb)
@@ -57,12 +71,12 @@ def test_a_reference_that_differs_is_noticed(speed: Any, name: str, verb: str, m
         return inner(self, *arguments) * (1 + 1e-4)
 
     monkeypatch.setattr(kind, verb, slightly_wrong)
-    with pytest.raises(speed.UnequalError, match=name):
+    with pytest.raises(paired.UnequalError, match=name):
         (speed.same_step if verb == "loss" else speed.same_image)(name, method, size, "cpu")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_gradient_that_differs_is_noticed(speed: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_differs_is_noticed(speed: Any, paired: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method, size = small(speed, name)
     kind = type(speed.reference_of(name, method))
     inner = kind.loss
@@ -72,14 +86,14 @@ def test_a_gradient_that_differs_is_noticed(speed: Any, name: str, monkeypatch: 
         return loss + 1e-6 * (loss - loss.detach())
 
     monkeypatch.setattr(kind, "loss", of_other_slope)
-    with pytest.raises(speed.UnequalError, match=f"{name}, gradient"):
+    with pytest.raises(paired.UnequalError, match=f"{name}, gradient"):
         speed.same_step(name, method, size, "cpu", torch.float64)
 
 
-def test_draws_that_are_not_repeated_are_noticed(speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_that_are_not_repeated_are_noticed(speed: Any, paired: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "repeat_draws", lambda name, method, reference, act, noisy: (act(), reference))
     for name in NAMES:
-        with pytest.raises(speed.UnequalError, match=f"{name}, (loss|gradient)"):
+        with pytest.raises(paired.UnequalError, match=f"{name}, (loss|gradient)"):
             speed.same_step(name, *small(speed, name), "cpu")
 
 
@@ -93,14 +107,79 @@ def test_a_gated_layer_of_one_convolution_becomes_two(speed: Any) -> None:
         assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
 
-def test_one_row_is_timed(speed: Any) -> None:
+def test_one_row_is_timed(speed: Any, paired: Any) -> None:
     bench = speed.Bench(speed.QUICK, "cpu", {"32": 1e9, "bf16": 1e9}, 0.0)
     method, size = small(speed, "sdap")
     row, bf16 = bench.training("sdap", method, size)
     assert (row.precision, bf16.precision) == ("32", "bf16")
     assert row.flops_ours == row.flops_reference > 0
-    assert len(row.ratios) == speed.ROUNDS[0]
+    assert len(row.ratios) == paired.ROUNDS[0]
     assert row.quartiles[0] <= row.ratio <= row.quartiles[1]
+
+
+# --- Other packages and plain steps ------------------------------------------------------------------------------
+
+
+LITERAL = ["zsn2n", "blind2unblind", "at_bsn", "tm_bsn"]
+
+
+def small_noisy(paired: Any) -> Tensor:
+    return paired.picture(2, 32, 32, "cpu")[1].double()
+
+
+@pytest.mark.parametrize("name", LITERAL)
+def test_a_plain_step_is_ours_and_one_that_differs_is_noticed(peers: Any, paired: Any, name: str) -> None:
+    for made in peers._literal(name, "cpu"):
+        found = peers.same(made(True, torch.float64, True), small_noisy(paired))
+        assert max(found.loss, found.gradients, found.weights) <= 1e-9
+        pair = made(True, torch.float64, True)
+        wrong = replace(pair, other=lambda x, pair=pair: pair.other(x) * (1 + 1e-6))
+        with pytest.raises(paired.UnequalError, match=f"{name}, .*loss"):
+            peers.same(wrong, small_noisy(paired))
+        weak = replace(pair, optimizers=lambda pair=pair: (pair.optimizers()[0], torch.optim.SGD(pair.others, lr=1e-4)))
+        with pytest.raises(paired.UnequalError, match=f"{name}, .*weights"):
+            peers.same(weak, small_noisy(paired))
+
+
+@pytest.mark.parametrize(("ours", "scorers"), [("psnr", "PSNRS"), ("ssim", "SSIMS")])
+def test_measures_of_other_packages_are_ours(peers: Any, paired: Any, ours: str, scorers: str) -> None:
+    clean, noisy = (x.clamp(0, 1) for x in paired.picture(2, 40, 48, "cpu"))
+    for name, made in getattr(peers, scorers).items():
+        if peers.missing(name):
+            continue
+        for dtype in (torch.float64, torch.float32):
+            pair = noisy.to(dtype), clean.to(dtype)
+            peers.same_scores(ours, name, getattr(peers, ours)(*pair), made()(*pair))
+        with pytest.raises(paired.UnequalError, match=name):
+            peers.same_scores(ours, name, getattr(peers, ours)(noisy, clean) * 1.001, made()(noisy, clean))
+
+
+def test_steps_and_bm3d_of_deepinv_are_ours(peers: Any, paired: Any) -> None:
+    pytest.importorskip("deepinv")
+    found = peers.same(peers.deepinv_step(True, torch.float64, True, "cpu"), small_noisy(paired))
+    assert max(found.loss, found.gradients, found.weights) <= 1e-9
+    [row] = peers.bm3d_rows(replace(peers.TINY, gray=16))
+    assert row.against == "deepinv"
+
+
+def test_a_package_that_is_not_installed_is_left_out_and_named(peers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for name, packages in {
+        "deepinv": ["deepinv"],
+        "bm3d": ["bm3d", "deepinv"],
+        "psnr": ["skimage", "torchmetrics", "piq"],
+    }.items():
+        left = [found for found in peers.rows(name, peers.TINY, "cpu") if isinstance(found, peers.Left)]
+        assert [found.against for found in left] == packages
+        assert all("denoisebench[bench]" in found.why for found in left)
+
+
+def test_a_plain_step_is_timed(peers: Any, paired: Any) -> None:
+    [row] = peers.rows("zsn2n", peers.TINY, "cpu")
+    assert (row.method, row.what, row.against) == ("zsn2n", "training step", "plain PyTorch")
+    assert len(row.ratios) == paired.ROUNDS[0]
+    assert row.reference_ms > 0
+    assert row.ours_ms > 0
 
 
 class Float32Maps(TorchDispatchMode):

@@ -42,7 +42,10 @@ def denoise(
         int | None, typer.Option(min=1, max=100, help="Of JPEG outputs (default: the quantisation tables of the input).")
     ] = None,
     page: Annotated[
-        int | None, typer.Option(min=1, help="Of a TIFF with several pages, counted from 1 (default: the first).")
+        int | None, typer.Option(min=1, help="One page of a TIFF with several, counted from 1 (default: all of a stack).")
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(metavar="LETTERS", help="Of stacks that do not say them, e.g. TZYX (S: samples of RGB).")
     ] = None,
     white: Annotated[
         float | None,
@@ -63,9 +66,10 @@ def denoise(
       denoisebench denoise scans/ --method neighbor2neighbor    trains on the images first, about an hour
       denoisebench denoise scans/ --method neighbor2neighbor --checkpoint weights.safetensors
       denoisebench denoise scans/ --weights NAME                a named network: denoisebench weights list
+      denoisebench denoise embryo.ome.tif --white 4095          a stack, slice by slice, and back in one file
 
-    PNG and TIFF of 8 and 16 bit, TIFF of floats, JPEG. Bit depth, colour model, alpha channel, EXIF, ICC profile,
-    orientation, tags and compression stay as they are.
+    PNG and TIFF of 8 and 16 bit, TIFF of floats, JPEG; stacks in TIFF, ImageJ, OME-TIFF, .npy, MRC and OME-Zarr files. Bit
+    depth, colour model, alpha channel, EXIF, ICC profile, orientation, axes, tags and compression stay as they are.
 
     Ctrl-C ends it; the same command continues, and does nothing where all is done.
 
@@ -93,7 +97,7 @@ def denoise(
             raise ConfigError("--white and --memory are numbers above 0")
         name = method or (api.saved(checkpoint).get("method") if checkpoint else None) or DEFAULT
         limit = None if memory is None else int(memory * 2**30)
-        reading = Reading(quality, page, white)
+        reading = Reading(quality, page, white, axes)
         how = How(name, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force)
         for one in how.methods:
             how.chosen(3, one)

@@ -29,7 +29,8 @@ def diagnose(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md); the page only with --html.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Where the page goes (default: {PAGE}).")] = None,
-    page: Annotated[int | None, typer.Option(min=1, help="Of a TIFF with several pages, counted from 1.")] = None,
+    page: Annotated[int | None, typer.Option(min=1, help="One page of a TIFF with several, counted from 1.")] = None,
+    axes: Annotated[str | None, typer.Option(metavar="LETTERS", help="Of stacks that do not say them, e.g. TZYX.")] = None,
     white: Annotated[float | None, typer.Option(help="The value of white, e.g. 4095 for 12 bit in 16.")] = None,
 ) -> int:
     """Tell what noise photographs have: level, correlation, clipping, quantisation, JPEG blocks; and which methods can work.
@@ -38,6 +39,7 @@ def diagnose(
       denoisebench diagnose IMG_0001.jpg
       denoisebench diagnose holiday/ --html noise.html
       denoisebench diagnose scans/ --json
+      denoisebench diagnose embryo.ome.tif                some slices of a stack, evenly spaced
       denoisebench diagnose scans/ --rank auto            tries methods on some of the images, a minute or two
       denoisebench diagnose scans/ --rank nlm,bm3d,noise2fast
 
@@ -54,7 +56,7 @@ def diagnose(
         if white is not None and not 0 < white < float("inf"):
             raise ConfigError("--white is a number above 0")
         methods = methods_of(rank)
-    reading = Reading(page=page, white=white)
+    reading = Reading(page=page, white=white, axes=axes)
     sources = files.listed(paths, problems)
     drawn: list[Markup] = []
 

@@ -2,19 +2,28 @@
 
 import functools
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from denoisebench.datasets.folder_keys import (
+    check_chosen,
+    check_partners,
+    checked_range,
+    common_name,
+    scene_pattern,
+    without_suffix,
+)
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
 from denoisebench.datasets.looks import Look, look_at
-from denoisebench.datasets.reading import Reading, image_size, middle
+from denoisebench.datasets.reading import Reading, middle
+from denoisebench.datasets.slices import Place, Slice, expanded, file_of, repeated, said, size_of, together
 from denoisebench.progress import track
 from denoisebench.ranges import Count, Positive
+from denoisebench.stacks.opening import is_stack_path
 
 READERS = min(4, os.cpu_count() or 1)  # decoding leaves Python's lock to the others
 
@@ -31,6 +40,10 @@ class Folder(ImageSet):
     name of an image whose first group is the photograph that it was cut from; images of equal pixels are of one photograph
     anyway. white, black: see `Reading`. recursive: the folders below too, whose images are named `folder/stem`.
 
+    Of a stack (TIFF of several pages, ImageJ, OME-TIFF, .npy, MRC, OME-Zarr) each slice is an image named `stem/t03_z12`, and all
+    are of one scene. Stack files may be given in place of folders; one clean image goes with a stack of noisy repeats. axes: of
+    stacks that do not say them, as TZYX.
+
     Raises: FileNotFoundError or ValueError, naming the key or the file, where that does not hold.
     """
 
@@ -38,30 +51,41 @@ class Folder(ImageSet):
         self, clean: str | None = None, noisy: str | None = None, name: str | None = None, channels: int = 3,
         clean_suffix: str = "", noisy_suffix: str = "", first: Count | None = None, crop: Count | None = None,
         scene: str | None = None, white: Positive | None = None, black: float | None = None, recursive: bool = False,
-        second: str | None = None,
+        second: str | None = None, axes: str | None = None,
     ) -> None:  # fmt: skip
-        _check_selection(channels, first, crop)
+        check_chosen(channels, first, crop)
         if clean is None and noisy is None:
             raise ValueError("dataset=folder needs dataset.noisy=PATH, dataset.clean=PATH, or both")
         if second is not None and noisy is None:
             raise ValueError(f"dataset.second={second} goes with dataset.noisy=PATH: two noisy images of each scene")
-        self._how = Reading(channels, *_range(white, black), to_gray=channels == 1)
+        self._how = Reading(channels, *checked_range(white, black), to_gray=channels == 1)
         self.channels, self.crop = channels, crop
-        self._scene = _pattern(scene)
+        self._scene = scene_pattern(scene)
         given = (("clean", clean, clean_suffix), ("noisy", noisy, noisy_suffix), ("second", second, noisy_suffix))
         self._folders = [(side, Path(path).expanduser(), ending) for side, path, ending in given if path is not None]
         self._recursive = recursive
-        sides = {
-            side: list_images(folder, f"dataset.{side}", ending, recursive=recursive) for side, folder, ending in self._folders
-        }
-        _check_partners(sides, {"clean": clean, "noisy": noisy, "second": second})
+        sides = self._sides(axes)
+        if clean is not None and noisy is not None:
+            sides["clean"] = repeated(sides["clean"], sides["noisy"])
+        check_partners(sides, {"clean": clean, "noisy": noisy, "second": second})
         self._clean, self._noisy, self._second = (sides.get(side) for side in ("clean", "noisy", "second"))
         self._files = Files()
         every = tuple(self._noisy or self._clean or ())
         self.names = every[:first]
-        own = name or _common_name([folder.resolve() for side, folder, _ in reversed(self._folders) if side != "second"])
+        own = name or common_name([without_suffix(folder) for side, folder, _ in reversed(self._folders) if side != "second"])
         self.name = composed(own) + (f"-first{first}" if first and first < len(every) else "") + (f"-crop{crop}" if crop else "")
         self.has_clean, self.has_noisy, self.has_second = (side in sides for side in ("clean", "noisy", "second"))
+
+    def _sides(self, axes: str | None) -> dict[str, dict[str, Place]]:
+        """The images of each side that is given, by their names."""
+        paths = {side: path for side, path, _ in self._folders}
+        stem = shown(paths.get("noisy", self._folders[0][1]).stem)
+        if (alone := together([*paths.values()], stem, axes)) is not None:
+            return {side: own for (side, _, _), own in zip(self._folders, alone, strict=True)}
+        return {
+            side: expanded(list_images(folder, f"dataset.{side}", ending, recursive=self._recursive), axes)
+            for side, folder, ending in self._folders
+        }
 
     def clean(self, index: int) -> np.ndarray:
         assert self._clean is not None
@@ -85,24 +109,28 @@ class Folder(ImageSet):
     def files_of(self, index: int) -> tuple[Path | None, Path | None]:
         if self.crop or self._how.scales:
             return None, None
-        name = self.names[index]
-        return (self._noisy or {}).get(name), (self._clean or {}).get(name)
+        both = ((side or {}).get(self.names[index]) for side in (self._noisy, self._clean))
+        noisy, clean = (None if isinstance(place, Slice) else place for place in both)
+        return noisy, clean
 
-    def _read(self, path: Path) -> np.ndarray:
-        return middle(self._files.image(path, self._how), self.crop)
+    def _read(self, place: Place) -> np.ndarray:
+        return middle(self._files.image(place, self._how), self.crop)
 
-    def _same_size(self, index: int, image: np.ndarray, what: str, others: dict[str, Path]) -> None:
-        height, width = (min(side, self.crop or side) for side in image_size(others[self.names[index]]))
+    def _same_size(self, index: int, image: np.ndarray, what: str, others: dict[str, Place]) -> None:
+        height, width = (min(side, self.crop or side) for side in size_of(others[self.names[index]]))
         if (height, width) != image.shape[:2]:
             own = self._second if what == "first noisy image" else self._noisy
             assert own is not None
             raise ValueError(
-                f"{shown(own[self.names[index]])} is {image.shape[0]} x {image.shape[1]}, "
-                f"its {what} {shown(others[self.names[index]])} {height} x {width}"
+                f"{said(own[self.names[index]])} is {image.shape[0]} x {image.shape[1]}, "
+                f"its {what} {said(others[self.names[index]])} {height} x {width}"
             )
 
     def scene(self, index: int) -> str:
         name = self.names[self._first_equal[index]]
+        place = (self._noisy or self._clean or {})[name]
+        if isinstance(place, Slice) and place.stack.count > 1:
+            name = name.rpartition("/")[0]
         if self._scene is None:
             return name
         found = self._scene.fullmatch(name)
@@ -112,15 +140,27 @@ class Folder(ImageSet):
 
     @functools.cached_property
     def _first_equal(self) -> list[int]:
-        """For each image the first one of the same pixels: of its clean side, where there is one."""
+        """For each image the first one of the same pixels, or of the same stack: of its clean side, where there is one."""
         files = self._clean or self._noisy
         assert files is not None
         seen: dict[str, int] = {}
-        return [seen.setdefault(self._look(files[name]).pixels, index) for index, name in enumerate(self.names)]
+        return [seen.setdefault(source, index) for index, source in enumerate(map(self._source, map(files.get, self.names)))]
+
+    def _source(self, place: Place | None) -> str:
+        """Of an image its pixels, of a slice its stack."""
+        assert place is not None
+        return f"stack/{self._hash(place)}" if isinstance(place, Slice) else self._look(place).pixels
+
+    def _hash(self, place: Place) -> str:
+        return self._files.hash(file_of(place))
 
     @property
     def scene_is_said(self) -> bool:
         return self._scene is not None
+
+    @property
+    def holds_stacks(self) -> bool:
+        return any(isinstance(place, Slice) for side in (self._noisy, self._clean) for place in (side or {}).values())
 
     @property
     def scaled(self) -> bool:
@@ -135,22 +175,23 @@ class Folder(ImageSet):
         with ThreadPoolExecutor(READERS) as readers, track(f"looking at {self.name}", len(wanted)) as advance:
             seen = readers.map(self._look_or_reason, (path for *_, path in wanted))
             for number, ((side, name, path), look) in enumerate(zip(wanted, seen, strict=True), 1):
-                result.setdefault(side, {})[name] = path, look
+                result.setdefault(side, {})[name] = file_of(path), look
                 advance(number, name)
         return result
 
-    def _look_or_reason(self, path: Path) -> Look | str:
+    def _look_or_reason(self, path: Place) -> Look | str:
         try:
             return self._look(path)
         except (OSError, ValueError) as error:
             return str(error)
 
-    def _look(self, path: Path) -> Look:
+    def _look(self, path: Place) -> Look:
         return look_at(path, self._how)
 
     def passed_over(self) -> list[str]:
         """Files that look like images and are not read, each with the reason."""
-        return [line for _, folder, ending in self._folders for line in passed_over(folder, ending, recursive=self._recursive)]
+        folders = ((folder, ending) for _, folder, ending in self._folders if not (folder.is_file() or is_stack_path(folder)))
+        return [line for folder, ending in folders for line in passed_over(folder, ending, recursive=self._recursive)]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -160,14 +201,14 @@ class Folder(ImageSet):
         """By their headers, and of those whose header is right by all of their content."""
         sides = [{name: files[name] for name in self.names} for files in (self._clean, self._noisy, self._second) if files]
         by_header = damaged_files(sides, self._how)
-        known = {path for path, _ in by_header}
+        known = {file_of(place) for place, _ in by_header}
         looks = [seen for side in self.looks().values() for seen in side.values()]
         return [line for _, line in by_header] + [look for path, look in looks if isinstance(look, str) and path not in known]
 
     @property
     def fingerprint(self) -> str:
         sides = [self._clean or {}, self._noisy or {}, *([self._second] if self._second else [])]
-        hashed = [[(name, self._files.hash(side[name])) for name in self.names if side] for side in sides]
+        hashed = [[(name, self._hash(side[name])) for name in self.names if side] for side in sides]
         joined = [part for side in hashed for part in (*side, None)][:-1]  # None parts the sides
         scale = [("white", self._how.white, self._how.black)] if self._how.scales else []
         return fingerprint_of(self.channels, *joined, *scale, *([("crop", self.crop)] if self.crop else []))
@@ -175,49 +216,10 @@ class Folder(ImageSet):
     @property
     def sources(self) -> frozenset[str]:
         sides = (self._clean, self._noisy, self._second)
-        return frozenset(self._look(side[name]).pixels for side in sides if side for name in self.names)
+        return frozenset(self._source(side[name]) for side in sides if side for name in self.names)
 
     def size(self, index: int) -> tuple[int, int]:
         files = self._noisy or self._clean
         assert files is not None
-        height, width = image_size(files[self.names[index]])
+        height, width = size_of(files[self.names[index]])
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
-
-
-def _check_selection(channels: int, first: int | None, crop: int | None) -> None:
-    if channels not in (1, 3):
-        raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
-    check_selection(first=first, crop=crop)
-
-
-def _range(white: float | None, black: float | None) -> tuple[float | None, float | None]:
-    if white is not None and white <= (black or 0):
-        raise ValueError(f"dataset.white={white} must be above dataset.black={black or 0}: the stored values that mean 1 and 0")
-    return white, black
-
-
-def _pattern(scene: str | None) -> re.Pattern[str] | None:
-    try:
-        pattern = None if scene is None else re.compile(composed(scene))
-    except re.error as error:
-        raise ValueError(f"dataset.scene={scene} is not a regular expression: {error}") from error
-    if pattern is not None and not pattern.groups:
-        raise ValueError(f"dataset.scene={scene}: put what names the photograph into ( ), as '([^_]+)_.*'")
-    return pattern
-
-
-def _check_partners(sides: dict[str, dict[str, Path]], given: dict[str, str | None]) -> None:
-    """Check that both sides have the same images."""
-    (first, files), *others = sides.items()
-    for side, own in others:
-        if lonely := sorted(files.keys() ^ own.keys()):
-            keys = f"dataset.{first}={given[first]} and dataset.{side}={given[side]}"
-            more = f" and {len(lonely) - 5} more" if len(lonely) > 5 else ""
-            raise ValueError(f"{keys} pair by stem; without a partner: {', '.join(lonely[:5])}{more}")
-
-
-def _common_name(folders: list[Path]) -> str:
-    """The last part of a path; of the folder that holds both, where one path would only say `noisy`."""
-    first, last = folders[0], folders[-1]
-    name = first.parent.name if first.parent == last.parent and first != last and first.parent.name else first.name
-    return shown(name)

@@ -7,8 +7,8 @@ from pathlib import Path
 import tifffile
 from PIL import Image
 
-from denoisebench.datasets.listing import shown
-from denoisebench.datasets.reading import Reading, image_size
+from denoisebench.datasets.reading import Reading
+from denoisebench.datasets.slices import Slice, said, size_of
 from denoisebench.datasets.tiff import TIFF_MARKS
 
 GRAY_MODES = frozenset(("1", "L", "LA", "I;16", "I;16B", "I", "F"))
@@ -26,9 +26,10 @@ class Header:
     channels: int | None
 
 
-def header_of(path: Path) -> Header:
+def header_of(path: Path | Slice) -> Header:
     """Raises: ValueError, naming the file, for what is no image."""
-    return Header(*image_size(path), _channels(path))
+    channels = {1: 1, 2: 1}.get(path.stack.samples, 3) if isinstance(path, Slice) else _channels(path)
+    return Header(*size_of(path), channels)
 
 
 def _channels(path: Path) -> int | None:
@@ -42,13 +43,13 @@ def _channels(path: Path) -> int | None:
             return 1 if image.mode in GRAY_MODES else 3 if image.mode in COLOUR_MODES else None
 
 
-def damaged_files(sides: Sequence[Mapping[str, Path]], how: Reading) -> list[tuple[Path, str]]:
+def damaged_files(sides: Sequence[Mapping[str, Path | Slice]], how: Reading) -> list[tuple[Path | Slice, str]]:
     """Files, by the names of their images, that cannot be read so, or whose partner has another size: each with a line on it."""
     return list(_damaged(sides, how))
 
 
-def _damaged(sides: Sequence[Mapping[str, Path]], how: Reading) -> Iterator[tuple[Path, str]]:
-    first: dict[str, tuple[Path, Header]] = {}
+def _damaged(sides: Sequence[Mapping[str, Path | Slice]], how: Reading) -> Iterator[tuple[Path | Slice, str]]:
+    first: dict[str, tuple[Path | Slice, Header]] = {}
     readable = (None, 1, 3) if how.to_gray else (None, how.channels)
     for name, path in ((name, path) for side in sides for name, path in side.items()):
         try:
@@ -57,10 +58,10 @@ def _damaged(sides: Sequence[Mapping[str, Path]], how: Reading) -> Iterator[tupl
             yield path, str(error)
             continue
         if header.channels not in readable:
-            yield path, f"{shown(path)}: is {KINDS[header.channels or 0]}, and this data set is read as {KINDS[how.channels]}"
+            yield path, f"{said(path)}: is {KINDS[header.channels or 0]}, and this data set is read as {KINDS[how.channels]}"
         partner, other = first.setdefault(name, (path, header))
         if (header.height, header.width) != (other.height, other.width):
-            yield path, f"{shown(path)} is {_size(header)}, its partner {shown(partner)} {_size(other)}"
+            yield path, f"{said(path)} is {_size(header)}, its partner {said(partner)} {_size(other)}"
 
 
 def _size(header: Header) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from denoisebench.datasets.listing import shown
 from denoisebench.datasets.reading import Reading, read_image
+from denoisebench.datasets.slices import Slice, read_slice
 
 
 class ImageSet(ABC):
@@ -95,7 +96,10 @@ def fingerprint_of(*parts: object) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file; read once in a process as long as the file is not written."""
+    """SHA-256 of a file, or of the names and contents of a folder; read once in a process as long as it is not written."""
+    if path.is_dir():
+        inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
+        return hashlib.sha256(repr([(one.relative_to(path).as_posix(), file_hash(one)) for one in inside]).encode()).hexdigest()
     status = path.stat()
     return _hashed(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -125,8 +129,11 @@ class Files:
         self._known[path] = file_hash(path)
         return self._known[path]
 
-    def image(self, path: Path, how: Reading | int) -> np.ndarray:
-        """An image file, as `read_image` gives it. Raises: ChangedError, ValueError."""
+    def image(self, path: Path | Slice, how: Reading | int) -> np.ndarray:
+        """An image file, as `read_image` gives it, or a slice of a stack. Raises: ChangedError, ValueError."""
+        if isinstance(path, Slice):
+            self.check(path.file)
+            return read_slice(path, how)
         content = path.read_bytes()
         known = self._known.get(path)
         if known is not None and hashlib.sha256(content).hexdigest() != known:

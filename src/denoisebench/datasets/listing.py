@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from denoisebench.stacks.opening import SUFFIXES, is_stack_path
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 OTHER_IMAGE_SUFFIXES = (
     ".jfif", ".jpe", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".gif", ".dng", ".cr2",
@@ -32,7 +34,7 @@ def list_images(folder: Path, key: str, suffix: str = "", *, recursive: bool = F
     files: dict[str, Path] = {}
     ending = composed(suffix)
     for path in _files(folder, recursive=recursive):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        if not (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()) and not is_stack_path(path):
             continue
         stem = _named(path.relative_to(folder))
         name = stem.removesuffix(ending)
@@ -89,7 +91,7 @@ def _why_none(folder: Path, suffix: str, *, recursive: bool) -> str:
     ending = f" whose stem ends in {suffix}" if suffix else ""
     below = next((path for path in sorted(folder.iterdir()) if path.is_dir()), None) if not recursive else None
     deeper = f"; dataset.recursive=true looks in its folders too, as {shown(below.name)}" if below else ""
-    return f"{ending} ({', '.join(IMAGE_SUFFIXES)}){deeper}"
+    return f"{ending} ({', '.join((*IMAGE_SUFFIXES, *SUFFIXES, '.zarr'))}){deeper}"
 
 
 def looks_cut(stems: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.datasets.reading import Reading, read_image
+from denoisebench.datasets.slices import Slice, file_of, read_slice
 
 
 def pixel_hash(path: Path, how: Reading | int) -> str:
@@ -26,15 +27,15 @@ class Look:
     deep: bool
 
 
-def look_at(path: Path, how: Reading | int) -> Look:
+def look_at(path: Path | Slice, how: Reading | int) -> Look:
     """Reads an image file once in a process as long as the file is not written. Raises: ValueError, naming the file."""
-    status = path.stat()
+    status = file_of(path).stat()
     return _looked_at(path, how, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @functools.cache
-def _looked_at(path: Path, how: Reading | int, *_written: int) -> Look:
-    image = read_image(path, how)
+def _looked_at(path: Path | Slice, how: Reading | int, *_written: int) -> Look:
+    image = read_slice(path, how) if isinstance(path, Slice) else read_image(path, how)
     return Look(hash_of(image), float(image.min()), float(image.max()), image.dtype == np.uint16)
 
 

@@ -65,8 +65,16 @@ def read_image(path: Path, how: Reading | int, content: bytes | None = None) -> 
             image = _read_with_pillow(content)
     except Exception as error:  # whatever a decoder raises on a damaged file
         raise unreadable(path, error) from error
-    image = _with_channels(image, how, path)
-    return _in_range(image, how, path, content)
+    return as_asked(image, how, path, content)
+
+
+def as_asked(image: np.ndarray, how: Reading | int, path: Path, content: bytes = b"") -> np.ndarray:
+    """Stored values (H, W, 1 to 4) -> those that are read. path: for messages. content: of a TIFF file, whose tags may say more.
+
+    Raises: ValueError, as `read_image`.
+    """
+    how = Reading(how) if isinstance(how, int) else how
+    return _in_range(_with_channels(image, how, path), how, path, content)
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def _deep(images: Folder, looks: Looks) -> Iterator[str]:
     }  # fmt: skip
     if dark:
         first, highest = next(iter(dark)), max(dark.values())
-        said = range_said(first.read_bytes())
+        said = range_said(first)
         meant = said or f"dataset.white={2 ** max(int(highest).bit_length(), 8) - 1}, if that is the white that they mean"
         yield (
             f"{images.name}: 16-bit files whose values reach {highest:g} of 65535 at most: {listed([*map(_name, dark)])}: "
@@ -85,7 +85,7 @@ def _equal(images: Folder, looks: Looks) -> Iterator[str]:
 
 def _cut(images: Folder, looks: Looks) -> Iterator[str]:
     """Crops and frames that would count as independent samples."""
-    if images.scene_is_said:
+    if images.scene_is_said or images.holds_stacks:
         return
     counted = "and count as photographs of their own in every test and interval"
     if cut := looks_cut(images.names):

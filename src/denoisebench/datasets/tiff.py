@@ -3,6 +3,7 @@
 import math
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -50,10 +51,10 @@ def tiff_size(content: IO[bytes]) -> tuple[int, int]:
         return file.pages.first.imagelength, file.pages.first.imagewidth
 
 
-def range_said(content: bytes) -> str:
+def range_said(content: bytes | Path) -> str:
     """What the tags of a TIFF file say of its black and white, as settings; empty where they say nothing."""
     said: list[str] = []
-    with suppress(Exception), tifffile.TiffFile(BytesIO(content)) as file:
+    with suppress(Exception), tifffile.TiffFile(content if isinstance(content, Path) else BytesIO(content)) as file:
         tags, ours = file.pages.first.tags, (("white", WHITE_TAGS, "max"), ("black", BLACK_TAGS, "min"))
         own = file.imagej_metadata or {}
         for key, names, shown in ours:

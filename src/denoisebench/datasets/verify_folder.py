@@ -10,6 +10,7 @@ import numpy as np
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.listing import IMAGE_SUFFIXES, listed, looks_cut
 from denoisebench.datasets.reading import read_image, to_unit
+from denoisebench.datasets.slices import opened
 from denoisebench.datasets.verify import Verdict, read_all
 from denoisebench.progress import track
 
@@ -40,6 +41,8 @@ def verify_folder(folder: Path) -> Verdict:
 def _channels(folder: Path) -> int:
     """Those of the first image that can be read."""
     for path in sorted(folder.rglob("*")):
+        if (stack := opened(path, None)) is not None:
+            return 3 if stack.samples > 2 else 1
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             for channels in (3, 1):
                 try:
@@ -62,11 +65,13 @@ def _notes(images: Folder) -> Iterator[str]:
     equal = [name for name in images.names if len({str(side[name][1]) for side in looks.values()}) < len(looks)]
     if equal:
         yield f"noisy and clean are equal to the pixel: {listed(equal)}"
-    if cut := looks_cut(images.names):
+    if not images.holds_stacks and (cut := looks_cut(images.names)):
         yield f"{listed(cut)} look like cuts of one photograph; dataset.scene=PATTERN says so"
 
 
 def _starts(path: Path, mark: bytes) -> bool:
+    if path.is_dir():  # a Zarr folder
+        return False
     with path.open("rb") as file:
         return file.read(len(mark)) == mark
 

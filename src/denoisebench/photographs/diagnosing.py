@@ -13,40 +13,59 @@ from denoisebench.diagnosis.diagnosis import Diagnosis
 from denoisebench.diagnosis.families import advice, sentence
 from denoisebench.photographs.files import Problem
 from denoisebench.photographs.photo import Photo, PhotoError
-from denoisebench.photographs.reading import Reading, read_photo
+from denoisebench.photographs.reading import Reading
+from denoisebench.photographs.sources import Source, sources_of
 from denoisebench.progress import counted
 from denoisebench.ranking import Ranked, rank
 
 RANKED_ON = 3
+SLICES = 5  # of a stack that are looked at, evenly spaced
 Found = Callable[[Photo, Diagnosis], None]
 
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """path: of the file. kind: of file. diagnosis: of its pixels."""
+    """source: a file, or a slice of a stack. kind: of file. diagnosis: of its pixels."""
 
-    path: Path
+    source: Source
     kind: str
     diagnosis: Diagnosis
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} {self.source.place}".rstrip()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         families = [{"family": one.family.name, "fits": one.fits, "why": one.why} for one in advice(self.diagnosis)]
-        return {"file": str(self.path), "kind": self.kind, **self.diagnosis.as_dict(), "families": families}
+        place = {"slice": self.source.place} if self.source.place else {}
+        return {"file": str(self.path), **place, "kind": self.kind, **self.diagnosis.as_dict(), "families": families}
 
 
 def diagnosed_files(paths: Sequence[Path], how: Reading, problems: list[Problem], found: Found) -> list[Diagnosed]:
-    """Those that can be read; the others are added to the problems. found: called with each while its pixels are in memory."""
+    """Those that can be read, of a stack some of its slices; the others are added to the problems. found: called with each while
+    its pixels are in memory."""
     result = []
     for path in paths:
         try:
-            photo = read_photo(path, how)
-            diagnosis = api.diagnose(photo.unit)
-            found(photo, diagnosis)
-            result.append(Diagnosed(path, photo.kind, diagnosis))
+            for source in _some(sources_of(path, how)):
+                photo = source.photo(how)
+                diagnosis = api.diagnose(photo.unit)
+                found(photo, diagnosis)
+                result.append(Diagnosed(source, photo.kind, diagnosis))
         except (OSError, PhotoError, ValueError) as error:
             problems.append((path, str(error)))
     return result
+
+
+def _some(sources: Sequence[Source]) -> list[Source]:
+    """The first, the last, and those evenly between them."""
+    places = np.linspace(0, len(sources) - 1, min(SLICES, len(sources))).round().astype(int)
+    return [sources[place] for place in places]
 
 
 HEAD = ("image", "noise", "sigma", "law", "neighbours", "colours", "black", "white", "bits", "JPEG blocks", "what can work")
@@ -59,7 +78,7 @@ def line(of: Diagnosed) -> list[str]:
     colours = "gray" if storing.gray else f"{correlation.between_colours:.2f}"
     limit = "" if level.flat else "<= "
     return [
-        of.path.name, own.verdict, f"{limit}{level.sigma:.1f}", law(own), f"{correlation.neighbours:.2f}{_independence(own)}",
+        of.name, own.verdict, f"{limit}{level.sigma:.1f}", law(own), f"{correlation.neighbours:.2f}{_independence(own)}",
         colours, f"{storing.low:.1%}", f"{storing.high:.1%}", str(storing.bits or "continuous"),
         "yes" if storing.blocks else "no", sentence(own),
     ]  # fmt: skip
@@ -110,7 +129,7 @@ def ranked_files(
     by_level = sorted(found, key=lambda one: one.diagnosis.level.sigma)
     count = min(RANKED_ON, len(by_level))
     chosen = [by_level[round(i)] for i in np.linspace(0, len(by_level) - 1, count)]
-    tables = [rank(read_photo(one.path, how).unit, methods, on_method=on_method) for one in chosen]
+    tables = [rank(one.source.photo(how).unit, methods, on_method=on_method) for one in chosen]
     return mean_places(tables), [one.path for one in chosen]
 
 

@@ -67,7 +67,7 @@ def _section(of: Diagnosed, drawn: Markup) -> Markup:
         for one in advice(of.diagnosis)
     ]
     head = [element("th", text) for text in ("family", "can work", "why", "methods")]
-    return element("section", element("h2", of.path.name), drawn, table(head, rows))
+    return element("section", element("h2", of.name), drawn, table(head, rows))
 
 
 def _figure(picture: Markup, caption: str) -> Markup:

@@ -10,6 +10,8 @@ from denoisebench.photographs.photo import PhotoError
 from denoisebench.photographs.raw import SUFFIX as TIFF
 from denoisebench.photographs.reading import RAW
 from denoisebench.photographs.record import Record
+from denoisebench.stacks.opening import is_stack_path
+from denoisebench.stacks.zarrs import is_zarr
 
 LISTED = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif", ".jp2", ".jxl", *RAW)
 SUFFIX = "_denoised"
@@ -36,18 +38,21 @@ def listed(paths: Sequence[str], problems: list[Problem]) -> list[Path]:
 
 def _named(text: str, problems: list[Problem]) -> Iterator[Path]:
     path = Path(text).expanduser()
-    if path.is_dir():
+    if is_zarr(path):
+        yield path
+    elif path.is_dir():
         yield from (one for one in sorted(path.iterdir()) if _is_listed(one))
     elif path.exists():
         yield path
     elif matches := sorted(glob.glob(str(path), recursive=True)):
-        yield from (one for one in map(Path, matches) if one.is_file() and _is_listed(one))
+        yield from (one for one in map(Path, matches) if _is_listed(one))
     else:
         problems.append((path, "no such file or folder"))
 
 
 def _is_listed(path: Path) -> bool:
-    return path.suffix.lower() in LISTED and not path.name.startswith(".") and path.is_file()
+    known = (path.suffix.lower() in LISTED and path.is_file()) or is_stack_path(path)
+    return known and not path.name.startswith(".")
 
 
 def _is_output(path: Path) -> bool:
@@ -57,7 +62,7 @@ def _is_output(path: Path) -> bool:
 def placed(sources: Sequence[Path], out: Path | None, suffix: str | None, problems: list[Problem]) -> list[Item]:
     """Where each source goes: never over a source, never two into one file. Others are added to the problems."""
     ending = suffix if suffix is not None else "" if out else SUFFIX
-    items = [Item(source, (out or source.parent) / f"{source.stem}{ending}{_suffix(source)}") for source in sources]
+    items = [Item(source, (out or source.parent) / _output_name(source, ending)) for source in sources]
     inputs, targets = {source.resolve() for source in sources}, Counter(item.output.resolve() for item in items)
     good = []
     for item in items:
@@ -71,9 +76,12 @@ def placed(sources: Sequence[Path], out: Path | None, suffix: str | None, proble
     return good
 
 
-def _suffix(source: Path) -> str:
-    """Raw files are read, and TIFF files written in their place."""
-    return TIFF if source.suffix.lower() in RAW else source.suffix
+def _output_name(source: Path, ending: str) -> str:
+    """Raw files are read, and TIFF files written in their place. `.ome.tif` is one suffix."""
+    whole = source.with_suffix("")
+    ome = whole.suffix if whole.suffix.lower() == ".ome" else ""
+    suffix = TIFF if source.suffix.lower() in RAW else ome + source.suffix
+    return f"{source.name.removesuffix(ome + source.suffix)}{ending}{suffix}"
 
 
 def check_free(item: Item, record: Record, *, force: bool) -> None:

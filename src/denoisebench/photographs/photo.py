@@ -19,8 +19,8 @@ class Photo:
     """pixels: (H, W, C) without alpha, C of 1 or 3, uint8, uint16 or float, as stored: not turned, whatever the orientation.
 
     alpha: (H, W), or None. kind: of file, for people. encoded: denoised pixels -> the bytes of a file with everything else
-    as it was. notes: what a user must know of the choice of pixels, e.g. which page is taken. white: the value that is 1 for
-    a method.
+    as it was; of a slice, its samples. notes: what a user must know of the choice of pixels, e.g. which page is taken.
+    white: the value that is 1 for a method. place: of a slice in its stack, as `t03_z7`.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class Photo:
     encoded: Callable[[np.ndarray], bytes]
     notes: tuple[str, ...] = ()
     white_level: float | None = None
+    place: str = ""
 
     @property
     def channels(self) -> int:
@@ -54,8 +55,10 @@ class Photo:
         for start in range(0, len(unit), ROWS_AT_ONCE):  # in float64, a large photograph would take gigabytes
             rows = slice(start, start + ROWS_AT_ONCE)
             values = unit[rows].astype(np.float64) * self.white
-            whole = WHITES.get(result.dtype.name)
-            result[rows] = values if whole is None else np.clip(np.floor(values + 0.5), 0, whole)
+            if result.dtype.kind != "f":
+                limits = np.iinfo(result.dtype)
+                values = np.clip(np.floor(values + 0.5), limits.min, limits.max)
+            result[rows] = values
         return result
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, file_hash, fingerprint_of
 from denoisebench.datasets.reading import MAX_FLOAT
 from denoisebench.photographs import jpeg, png, raw, tiff
-from denoisebench.photographs.photo import Photo, PhotoError
+from denoisebench.photographs.photo import WHITES, Photo, PhotoError
+from denoisebench.stacks.segments import MARKS
 
 RAW = (".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".raf", ".rw2", ".pef", ".srw")
 OTHERS = {b"GIF8": "GIF", b"BM": "BMP", b"8BPS": "PSD", b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x0a": "JPEG XL"}
@@ -17,11 +17,12 @@ OTHERS = {b"GIF8": "GIF", b"BM": "BMP", b"8BPS": "PSD", b"\0\0\0\x0cjP  ": "JPEG
 @dataclass(frozen=True)
 class Reading:
     """quality: of JPEG output, 1 to 100, None for the input's own tables. page: of a TIFF, from 1, None for the first.
-    white: the value that is white, None for the largest of the type, and 1 for floats."""
+    white: the value that is white, None for the largest of the type, and 1 for floats. axes: of stacks that do not say them."""
 
     quality: int | None = None
     page: int | None = None
     white: float | None = None
+    axes: str | None = None
 
 
 def read_photo(path: Path, how: Reading = Reading()) -> Photo:
@@ -35,7 +36,7 @@ def read_photo(path: Path, how: Reading = Reading()) -> Photo:
         raise PhotoError("it is too large for the memory there is: cut it into parts") from error
     except Exception as error:  # whatever a decoder raises on a damaged file
         raise PhotoError(f"it cannot be read as an image ({error}): replace it") from error
-    _check_values(photo)
+    check_values(photo)
     return photo
 
 
@@ -48,7 +49,7 @@ def _decoded(path: Path, content: bytes, how: Reading) -> Photo:
         return png.read(path, content)
     if content.startswith(jpeg.MARK):
         return jpeg.read(path, content, how.quality)
-    if content.startswith(tiff.MARKS):
+    if content.startswith(MARKS):
         return tiff.read(path, content, how.page)
     raise PhotoError(f"it is {_kind(content)}: save it as PNG, TIFF or JPEG")
 
@@ -62,36 +63,14 @@ def _kind(content: bytes) -> str:
     return f"a {name} file" if name else "no image of a known kind"
 
 
-def _check_values(photo: Photo) -> None:
+def check_values(photo: Photo) -> None:
+    """Raises: PhotoError for values whose meaning is not known."""
     pixels = photo.pixels
     if pixels.dtype.kind != "f":
+        if photo.white_level is None and pixels.dtype.name not in WHITES:
+            raise PhotoError(f"its values are {pixels.dtype}, which have no white: give the value of white, e.g. --white 4095")
         return
     if wrong := np.count_nonzero(~np.isfinite(pixels)):
         raise PhotoError(f"{wrong} of its values are NaN or infinite: replace them first")
     if (reach := float(np.abs(pixels).max()) / photo.white) > MAX_FLOAT:
         raise PhotoError(f"its floats reach {reach * photo.white:g}, and white is {photo.white:g}: give the white level, --white")
-
-
-class Photographs(ImageSet):
-    """Files as a set of noisy images to train on, all gray or all RGB. Raises: PhotoError when one is read."""
-
-    name = "photographs"
-    has_clean, has_noisy = False, True
-
-    def __init__(self, paths: list[Path], channels: int, how: Reading) -> None:
-        self._paths, self.channels, self._how = paths, channels, how
-        self.names = tuple(map(str, paths))
-
-    def clean(self, index: int) -> np.ndarray:
-        raise ValueError("photographs have no ground truth")
-
-    def noisy(self, index: int) -> np.ndarray:
-        return read_photo(self._paths[index], self._how).unit
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint_of("photographs", self.channels, *map(file_hash, self._paths))
-
-    @property
-    def sources(self) -> frozenset[str]:
-        return frozenset(map(file_hash, self._paths))

@@ -1,22 +1,19 @@
 """What was written into a folder, and from what: so that a second start does nothing, and no other file is replaced."""
 
-import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
+from denoisebench.datasets.images import file_hash
 from denoisebench.store.files import write_atomic
 
 FOLDER = ".denoisebench"
 LEFT_OVER = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
-def content_hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 class Record:
-    """The outputs in a folder: for each name, the key of what it was made of, and the hash of its bytes."""
+    """The outputs in a folder: for each name, the key of what it was made of, and the hash of its bytes, or of a folder's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,17 +27,19 @@ class Record:
     def is_ours(self, name: str) -> bool:
         """Whether a file is there as this command left it."""
         path = self.folder / name
-        return name in self.entries and path.is_file() and content_hash(path.read_bytes()) == self.entries[name]["sha256"]
+        return name in self.entries and path.exists() and file_hash(path) == self.entries[name]["sha256"]
 
-    def add(self, name: str, key: str, content: bytes) -> None:
-        """Before the file takes its place: a kill between the two leaves no file that nobody knows."""
-        self.entries[name] = {"key": key, "sha256": content_hash(content)}
+    def add(self, name: str, key: str, part: Path) -> None:
+        """Before a file takes its place: a kill between the two leaves no file that nobody knows. part: where it is so far."""
+        self.entries[name] = {"key": key, "sha256": file_hash(part)}
         write_atomic(self.file, json.dumps(self.entries, indent=1, ensure_ascii=False))
 
     def remove_left_over(self) -> None:
         """Delete what killed processes left half-written here; only while no other process writes here."""
         for path in self.folder.iterdir():
-            if LEFT_OVER.fullmatch(path.name) and path.is_file():
+            if LEFT_OVER.fullmatch(path.name) and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif LEFT_OVER.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
 

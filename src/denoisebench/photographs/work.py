@@ -19,13 +19,14 @@ from denoisebench.config.choosing import Chosen, choose
 from denoisebench.datasets.images import file_hash, fingerprint_of
 from denoisebench.photographs.files import Item, Problem, check_free
 from denoisebench.photographs.memory import Rooms, ramp, windows
-from denoisebench.photographs.photo import Photo, PhotoError
-from denoisebench.photographs.reading import Photographs, Reading, read_photo
+from denoisebench.photographs.photo import Photo, PhotoError, with_alpha
+from denoisebench.photographs.reading import Reading
 from denoisebench.photographs.record import FOLDER, Record
+from denoisebench.photographs.sources import Photographs, Source, sources_of
 from denoisebench.progress import console, track
 from denoisebench.ranking import CANDIDATES, NETWORK, rank
 from denoisebench.store.cell import key_of
-from denoisebench.store.files import BusyError, held, whole_file
+from denoisebench.store.files import BusyError, held, whole_copy, whole_file
 from denoisebench.store.named import NamedWeights, every_name, named
 
 VERSION = 1  # of what is written: another one makes outputs anew
@@ -86,7 +87,7 @@ class Work:
         self._records: dict[Path, Record] = {}
         self._denoisers: dict[tuple[str, int], api.Denoiser] = {}
         self._told: set[str] = set()
-        self._groups: dict[int, list[Path]] = {}
+        self._groups: dict[int, list[Source]] = {}
 
     def run(self) -> Outcome:
         """Raises: ConfigError for settings that are not valid; KeyboardInterrupt, after which the same call continues."""
@@ -133,7 +134,8 @@ class Work:
         """Of everything that an output is made of."""
         how = self.how
         learned = self._learned_from if self._trains else file_hash(how.checkpoint) if how.checkpoint else None
-        made = [VERSION, file_hash(item.source), how.method, self._nodes, how.seed, vars(how.reading), learned]
+        reading = {name: value for name, value in vars(how.reading).items() if name != "axes" or value is not None}
+        made = [VERSION, file_hash(item.source), how.method, self._nodes, how.seed, reading, learned]
         return key_of({"made": json.loads(json.dumps(made, default=str))})
 
     @cached_property
@@ -158,8 +160,8 @@ class Work:
         bad = set()
         for item in self.items:
             try:
-                photo = read_photo(item.source, self.how.reading)
-                self._groups.setdefault(photo.channels, []).append(item.source)
+                for source in sources_of(item.source, self.how.reading):
+                    self._groups.setdefault(source.photo(self.how.reading).channels, []).append(source)
             except (OSError, PhotoError) as error:
                 bad.add(item.source)
                 if item in left:
@@ -189,18 +191,40 @@ class Work:
 
     def _one(self, item: Item, fraction: Fraction) -> None:
         try:
-            photo = read_photo(item.source, self.how.reading)
-            for note in photo.notes:
-                console.print(f"{item.source}: {note}", markup=False)
-            self._write(item, photo.encoded(photo.stored(self._denoised(photo, fraction))))
+            sources = sources_of(item.source, self.how.reading)
+            if sources[0].stack is None:
+                self._photo(item, sources[0].photo(self.how.reading), fraction)
+            else:
+                self._stack(item, sources, fraction)
             self.outcome.written += 1
         except Exception as error:  # one file must not stop the others
             self.outcome.failed(item.source, _said(error))
 
-    def _denoised(self, photo: Photo, fraction: Fraction) -> np.ndarray:
+    def _photo(self, item: Item, photo: Photo, fraction: Fraction) -> None:
+        for note in photo.notes:
+            console.print(f"{item.source}: {note}", markup=False)
+        content = photo.encoded(photo.stored(self._denoised(photo, self._method_for(photo), fraction)))
+        with whole_file(item.output) as part:
+            part.write_bytes(content)
+            self._finish(item, part)
+
+    def _stack(self, item: Item, sources: Sequence[Source], fraction: Fraction) -> None:
+        """Slice by slice into a copy, of which no more than a slice is in memory."""
+        stack, reading = sources[0].stack, self.how.reading
+        assert stack is not None
+        method = self._method_for(sources[len(sources) // 2].photo(reading))
+        with whole_copy(item.source, item.output) as part:
+            for number, source in enumerate(sources):
+                photo = source.photo(reading)
+                denoised = self._denoised(photo, method, lambda own, number=number: fraction((number + own) / len(sources)))
+                stack.write(part, number, with_alpha(photo.stored(denoised), photo.alpha))
+            stack.finish(part)
+            self._finish(item, part)
+
+    def _denoised(self, photo: Photo, method: str, fraction: Fraction) -> np.ndarray:
         """(H, W, C) float32."""
         image = photo.unit
-        denoiser = self._denoiser(self._method_for(photo.path, image), photo.channels)
+        denoiser = self._denoiser(method, photo.channels)
         part = self.rooms.part(denoiser, image)
         if (told := part.told) and told not in self._told:
             self._told.add(told)
@@ -209,10 +233,11 @@ class Work:
             return self._in_pieces(denoiser, image, part.piece, fraction)
         return denoiser(image, seed=self.how.seed, tile=part.tile, on_step=lambda step, total: fraction(0.99 * step / total))
 
-    def _method_for(self, path: Path, image: np.ndarray) -> str:
+    def _method_for(self, photo: Photo) -> str:
         """Raises: PhotoError where `auto` cannot choose."""
         if self.how.method != AUTO:
             return self.how.method
+        path, image = photo.path, photo.unit
         try:
             networks = [f"{NETWORK}{one.name}" for one in self.how.networks(image.shape[2])]
             best = rank(image, [*self.how.methods, *networks], seed=self.how.seed)[0]
@@ -240,11 +265,9 @@ class Work:
             fraction(0.99 * (number + 1) / len(pieces))
         return total / weights
 
-    def _write(self, item: Item, content: bytes) -> None:
-        with whole_file(item.output) as part:
-            part.write_bytes(content)
-            shutil.copymode(item.source, part)
-            self._records[item.output.parent].add(item.output.name, self._key(item), content)
+    def _finish(self, item: Item, part: Path) -> None:
+        shutil.copymode(item.source, part)
+        self._records[item.output.parent].add(item.output.name, self._key(item), part)
 
 
 def _hash_or_name(path: Path) -> str:

@@ -193,14 +193,32 @@ def legend(points: Sequence[Point]) -> Markup:
 
 
 def curve_plot(curve: Curve) -> Markup:
-    """A training's loss (logarithmic where it is positive) and, where it was validated, PSNR in a second panel."""
-    plots = [_line_plot(curve.loss, f"{curve.label}: loss", "loss", logarithmic=all(y > 0 for _, y in curve.loss))]
+    """A training's loss (logarithmic where it is positive), that of held-out images where they ended it, and PSNR where it was
+    validated: a panel each."""
+    plots = [_line_plot(curve.loss, f"{curve.label}: loss", "loss", logarithmic=_positive(curve.loss))]
+    if held_out := curve.held_out:
+        kept = min(held_out, key=lambda point: point[1])
+        title = f"{curve.label}: loss of held-out noisy images, lowest at step {kept[0]:,.0f}, whose weights were kept"
+        plots.append(_line_plot(held_out, title, "loss", logarithmic=_positive(held_out), marked=kept, of=" (held-out images)"))
     if curve.psnr_db:
         plots.append(_line_plot(curve.psnr_db, f"{curve.label}: PSNR on {curve.on}", "PSNR in dB", logarithmic=False))
     return joined(*plots)
 
 
-def _line_plot(points: Sequence[tuple[float, float]], title: str, axis: str, *, logarithmic: bool) -> Markup:
+def _positive(points: Sequence[tuple[float, float]]) -> bool:
+    return all(y > 0 for _, y in points)
+
+
+def _line_plot(
+    points: Sequence[tuple[float, float]],
+    title: str,
+    axis: str,
+    *,
+    logarithmic: bool,
+    marked: tuple[float, float] | None = None,
+    of: str = "",
+) -> Markup:
+    """marked: one of the points. of: added to the horizontal axis."""
     values = [math.log10(v) if logarithmic else v for _, v in points]
     bottom, top, ticks = _ticks(values, 4)
     last = max(step for step, _ in points) or 1
@@ -209,10 +227,11 @@ def _line_plot(points: Sequence[tuple[float, float]], title: str, axis: str, *, 
     grid = [_tick_y(y(tick), f"{10**tick:.3g}" if logarithmic else f"{tick:g}") for tick in ticks]
     grid += [_tick_x(x(last * part), f"{last * part:,.0f}") for part in (0, 0.5, 1)]
     line = " ".join(f"{x(step):.1f},{y(value):.1f}" for (step, _), value in zip(points, values, strict=True))
-    curve = element("polyline", points=line, class_="curve")
-    if len(points) == 1:  # a line of one point is not seen
-        curve = element("circle", cx=x(points[0][0]), cy=y(values[0]), r=3.5, class_="curve-point")
-    return _svg(title, *grid, _axes("step", axis), curve)
+    parts = [element("polyline", points=line, class_="curve")] if len(points) > 1 else []
+    if dot := points[0] if len(points) == 1 else marked:  # a line of one point is not seen
+        at = values[points.index(dot)]
+        parts.append(element("circle", cx=x(dot[0]), cy=y(at), r=3.5, class_="curve-point"))
+    return _svg(title, *grid, _axes(f"step{of}", axis), *parts)
 
 
 def all_seconds(result: Result) -> float:

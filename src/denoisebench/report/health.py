@@ -15,12 +15,14 @@ from denoisebench.store.rows import read_csv
 
 @dataclass(frozen=True)
 class Curve:
-    """A training's loss over its steps, and the PSNR of validation images where it was validated."""
+    """A training's loss over its steps, the PSNR of validation images where it was validated, and the loss of the noisy images
+    that were held out where they ended it."""
 
     label: str
     loss: list[tuple[float, float]]
     psnr_db: list[tuple[float, float]]
     on: str
+    held_out: Sequence[tuple[float, float]] = ()
 
 
 def recorded(path: Path) -> dict[str, Any]:
@@ -58,11 +60,16 @@ def curves(cells: Sequence[Cell]) -> list[Curve]:
 
 def _curve(cell: Cell) -> Curve:
     validation = _read(cell.training / "validation.csv", "step", "psnr_db")
-    loss = [(float(point["step"]), float(point["loss"])) for point in _read(cell.training / "curve.csv", "step", "loss")]
-    psnr_db = [(float(point["step"]), float(point["psnr_db"])) for point in validation]
+    loss, held_out = (_points(_read(cell.training / name, "step", "loss"), "loss") for name in ("curve.csv", "holdout.csv"))
     label = f"{cell.label}, {cell.dataset}, {cell.noise}, seed {cell.seed}"
-    finite = [[(x, y) for x, y in points if math.isfinite(y)] for points in (loss, psnr_db)]
-    return Curve(label, finite[0], finite[1], validation[0].get("on", "") if validation else "")
+    on = validation[0].get("on", "") if validation else ""
+    return Curve(label, loss, _points(validation, "psnr_db"), on, held_out)
+
+
+def _points(rows: Iterable[dict[str, str]], column: str) -> list[tuple[float, float]]:
+    """Step and value, where that is finite."""
+    points = ((float(row["step"]), float(row[column])) for row in rows)
+    return [(step, value) for step, value in points if math.isfinite(value)]
 
 
 def _read(path: Path, *columns: str) -> list[dict[str, str]]:

@@ -63,6 +63,19 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_copy(source: Path, path: Path) -> Iterator[Path]:
+    """Yields a copy of a file or folder beside `path`, to be changed; on leaving without an error it takes that place."""
+    if source.is_dir():
+        with whole_folder(path) as part:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+            yield part
+    else:
+        with whole_file(path) as part:
+            shutil.copyfile(source, part)
+            yield part
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file that is there whole or not at all."""
     with whole_file(path) as part:
@@ -77,7 +90,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        for file in part.iterdir():
+        for file in (one for one in part.rglob("*") if one.is_file()):
             with file.open("rb+") as written:
                 os.fsync(written.fileno())
         if path.is_dir():

@@ -1,0 +1,180 @@
+"""Stacks: recognised, read and written by the slice, as a set and on the command line."""
+
+import shutil
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from denoisebench.cli import main
+from denoisebench.datasets.folder import Folder
+from denoisebench.stacks.opening import stack_of
+from denoisebench.stacks.stack import Stack, StackError
+
+VALUES = np.random.default_rng(0).integers(0, 60000, (2, 3, 40, 36)).astype(np.uint16)
+
+
+def opened(path: Path, axes: str | None = None) -> Stack:
+    stack = stack_of(path, axes)
+    assert stack is not None
+    return stack
+
+
+def imagej(path: Path) -> None:
+    tifffile.imwrite(path, VALUES, imagej=True, metadata={"axes": "TZYX", "spacing": 0.3, "unit": "um"}, resolution=(10, 10))
+
+
+def virtual(path: Path) -> None:
+    tifffile.imwrite(path, VALUES, imagej=True, truncate=True, metadata={"axes": "TZYX"})
+
+
+def ome(path: Path) -> None:
+    tifffile.imwrite(path, VALUES, ome=True, metadata={"axes": "TZYX", "PhysicalSizeX": 0.1}, compression="zlib")
+
+
+def pages(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for image in VALUES[0]:
+            file.write(image, metadata=None, contiguous=False)
+
+
+def numpy(path: Path) -> None:
+    np.save(path, np.asfortranarray(VALUES[0].astype(">f4") / 65535))
+
+
+def mrc(path: Path) -> None:
+    mrcfile = pytest.importorskip("mrcfile", reason="the extra stacks is not installed")
+    with mrcfile.new(path) as file:
+        file.set_data(VALUES[0].astype(np.float32) / 65535)
+        file.voxel_size = 1.5
+
+
+def zarr(path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    group = library.open_group(str(path), mode="w", zarr_format=2)
+    for name, values in (("0", VALUES), ("1", VALUES[..., ::2, ::2])):
+        array = group.create_array(name, shape=values.shape, chunks=(1, 1, 16, 16), dtype=values.dtype)
+        array[...] = values
+    levels = [{"path": "0"}, {"path": "1"}]
+    group.attrs.update({"multiscales": [{"axes": [{"name": name} for name in "tzyx"], "datasets": levels}]})
+
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "a.tif": (imagej, "TZYX"), "b.tif": (virtual, "TZYX"), "c.ome.tif": (ome, "TZYX"), "d.tif": (pages, "IYX"),
+    "e.npy": (numpy, "IYX"), "f.mrc": (mrc, "ZYX"), "g.ome.zarr": (zarr, "TZYX"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_slice_is_read_and_written_and_the_others_stay(tmp_path: Path, name: str) -> None:
+    write, axes = KINDS[name]
+    write(tmp_path / name)
+    stack = opened(tmp_path / name)
+    assert stack.axes == axes
+    assert stack.count == (6 if len(axes) == 4 else 3)
+    expected = VALUES.reshape(-1, 40, 36)
+    scale = 65535 if stack.dtype.kind == "f" else 1
+    for number in range(stack.count):
+        assert np.allclose(stack.read(number)[..., 0] * scale, expected[number], atol=0.01)
+    copy = tmp_path / f"copy_{name}"
+    (shutil.copytree if stack.path.is_dir() else shutil.copyfile)(stack.path, copy)
+    other = stack.read(0)[::-1]
+    stack.write(copy, 1, other)
+    stack.finish(copy)
+    again = opened(copy)
+    assert np.array_equal(again.read(1), other)
+    for number in {*range(stack.count)} - {1}:
+        assert np.array_equal(again.read(number), stack.read(number))
+
+
+def test_denoise_gives_stacks_back_as_they_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.tif", "c.ome.tif", "e.npy"):
+        KINDS[name][0](tmp_path / name)
+    out = tmp_path / "out"
+    assert main(["denoise", str(tmp_path), "--out", str(out), "--method", "tv"]) == 0
+    assert main(["denoise", str(tmp_path), "--out", str(out), "--method", "tv"]) == 0
+    assert "3 done before" in capsys.readouterr().out
+    for name in ("a.tif", "c.ome.tif"):
+        with tifffile.TiffFile(tmp_path / name) as before, tifffile.TiffFile(out / name) as after:
+            assert before.series[0].axes == after.series[0].axes
+            assert before.imagej_metadata == after.imagej_metadata
+            assert before.ome_metadata == after.ome_metadata
+            tags = [{tag.name: tag.value for tag in file.pages.first.tags if "Strip" not in tag.name} for file in (before, after)]
+            assert tags[0] == tags[1]
+            values = after.asarray()
+        assert values.dtype == np.uint16
+        assert (values.reshape(6, -1).std(1) < VALUES.reshape(6, -1).std(1)).all()
+    assert np.array_equal(tifffile.imread(out / "a.tif"), tifffile.imread(out / "c.ome.tif"))
+    assert not list(out.glob(".*.part"))
+
+
+def test_slices_are_images_and_a_stack_is_a_scene(tmp_path: Path) -> None:
+    for side in ("clean", "noisy"):
+        (tmp_path / side).mkdir()
+        tifffile.imwrite(tmp_path / side / "s.tif", VALUES[0], photometric="minisblack", metadata={"axes": "TYX"})
+        tifffile.imwrite(tmp_path / side / "plain.tif", VALUES[1, 0])
+    images = Folder(str(tmp_path / "clean"), str(tmp_path / "noisy"), channels=1)
+    assert images.names == ("plain", "s/t0", "s/t1", "s/t2")
+    assert [images.scene(index) for index in range(4)] == ["plain", "s", "s", "s"]
+    assert np.array_equal(images.noisy(2)[..., 0], VALUES[0, 1])
+    alone = Folder(str(tmp_path / "clean" / "plain.tif"), str(tmp_path / "noisy" / "s.tif"), channels=1)
+    assert alone.names == ("s/t0", "s/t1", "s/t2")
+    assert np.array_equal(alone.clean(2)[..., 0], VALUES[1, 0])
+
+
+def test_a_stack_is_never_whole_in_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 128, 128), np.float32))
+    images = Folder(noisy=str(tmp_path / "a.npy"), channels=1)
+    tracemalloc.start()
+    for index in range(len(images.names)):
+        images.noisy(index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 128 * 128 * 4  # of 64 slices
+
+
+def ragged(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for side in (40, 30):
+            file.write(VALUES[0, 0, :side], metadata=None)
+
+
+def cut(path: Path) -> None:
+    imagej(path)
+    path.write_bytes(path.read_bytes()[:-9000])
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("a.tif", ragged, "slices of different sizes"),
+        ("a.tif", cut, "cut off"),
+        ("a.npy", lambda path: np.save(path, VALUES), "does not say which they are.*--axes TZYX"),
+        ("a.npy", lambda path: np.save(path, VALUES[0].astype(complex)), "complex.*float32"),
+        ("a.npy", lambda path: np.save(path, VALUES[0].astype(np.int64)), "64-bit integers.*uint16"),
+        ("a.npy", lambda path: np.save(path, VALUES[0, :0]), "no image"),
+        ("a.npy", lambda path: path.write_bytes(b""), "empty"),
+    ],
+)
+def test_what_is_no_stack_is_refused_with_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, write: Any, said: str
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(StackError, match=said):
+        stack_of(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name}: .*{said}"):
+        Folder(noisy=str(tmp_path), channels=1)
+    assert main(["denoise", str(tmp_path / name), "--method", "tv"]) == 1
+    assert name in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [name]
+
+
+def test_axes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VALUES)
+    assert opened(tmp_path / "a.npy", "TZYX").label(4) == "t1_z1"
+    for axes in ("TYX", "THYX", "TTYX", "TZCY"):
+        with pytest.raises(StackError, match="axes"):
+            stack_of(tmp_path / "a.npy", axes)
