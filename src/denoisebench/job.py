@@ -43,9 +43,8 @@ class Part(Generic[Facts, Thing]):
 class MethodFacts:
     """What planning asks of a method's class, as `Denoiser` declares it.
 
-    by_noisy: whether its loss is of noisy images alone. own_test: whether its test is not that of every method. asks_nothing:
-    whether `lacking` is that of every method. identity: what of its settings identifies a cell; label: what tables call it,
-    None for its name and what differs from it.
+    by_noisy: whether its loss is of noisy images alone. own_test: whether its test is not that of every method. identity:
+    what of its settings identifies a cell; label: what tables call it, None for its name and what differs from it.
     """
 
     learns: Literal["nothing", "dataset", "image"]
@@ -55,7 +54,6 @@ class MethodFacts:
     staged: bool
     by_noisy: bool
     own_test: bool
-    asks_nothing: bool
     identity: Mapping[str, Any]
     label: str | None
 

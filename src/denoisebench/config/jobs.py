@@ -203,7 +203,7 @@ def _method_facts(cls: "type[Denoiser]", node: Mapping[str, Any]) -> MethodFacts
     by_noisy = issubclass(cls, DatasetDenoiser)
     return MethodFacts(
         cls.learns, cls.target, cls.smallest, cls.tiles, by_noisy and cls.staged, by_noisy,
-        cls.test_step is not Denoiser.test_step, cls.lacking is Denoiser.lacking, identity, cls.labelled(settings),
+        cls.test_step is not Denoiser.test_step, identity, cls.labelled(settings),
     )  # fmt: skip
 
 

@@ -33,12 +33,13 @@ class Here:
         )
 
     def _method(self, job: Job) -> str | None:
-        """That nothing lacks is remembered, of methods that say no more than by being made what they need."""
+        """That nothing lacks is remembered until a package is installed or removed. Weights that a library fetched and somebody
+        removed are found missing by the cell."""
         node, of = job.plain["method"], ["lacks nothing", job.plain["method"]]
         if (job.checkpoint or job.init) is None and self.memo.get(of):
             return None
         reason = _method_lacks(job)
-        if reason is None and is_function_of(node) and job.method.facts.asks_nothing:
+        if reason is None and is_function_of(node):
             self.memo.put(of, value=True)
         return reason
 
