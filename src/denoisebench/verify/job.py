@@ -60,8 +60,15 @@ def _differing(job: Job, config: Path) -> Iterator[str]:
         raise ValueError("config.yaml is no mapping")
     ours: Any = without_machine(job.plain)
     for name in IDENTITY:
-        if name in ours and packed.get(name) != ours[name]:
+        if name in ours and _set(packed.get(name)) != _set(ours[name]):
             yield name
+
+
+def _set(value: Any) -> Any:
+    """Without what is null: a later version may know keys that an earlier one did without."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _set(inner) for key, inner in value.items() if inner is not None}
 
 
 def check_claims(job: Job, rows: Sequence[Row], finding: Finding) -> None:
