@@ -1,8 +1,8 @@
-"""What the framework costs beside the work: until the first training step, for each cell, image, finished cell and step.
+"""What the framework costs beside the work: until the first training step, for each plan, cell, image, finished cell and step.
 
 .venv/bin/python benchmarks/overhead.py                        # minutes
 .venv/bin/python benchmarks/overhead.py --quick                # few cells and steps: does it run?
-.venv/bin/python benchmarks/overhead.py start cells images blocks finished step      # some of it only
+.venv/bin/python benchmarks/overhead.py start plans cells images blocks finished step      # some of it only
 """
 
 import argparse
@@ -85,6 +85,25 @@ def start(quick: bool) -> None:
         raise RuntimeError("no training step began")
     for what, seconds in moments.items():
         print(f"  {statistics.median(seconds):6.2f}  {what}")
+
+
+# --- What computes nothing -------------------------------------------------------------------------------------------
+
+
+def plans(quick: bool) -> None:
+    """Plans of 24 cells, the first that this installation's cache folder sees and those after it, and a mistyped key."""
+    methods = "noisy,nlm" if quick else "noisy,nlm,wavelet,tv,neighbor2neighbor,self2self_plus"
+    sweep = ["-m", f"method={methods}", "noise=gaussian15,gaussian25,gaussian50,poisson30", "budget=smoke", "--plan"]
+    print("\nseconds of the whole command, and of the processor in it")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        for what, settings in (("a first plan", sweep), ("the same plan", sweep), ("again", sweep), ("a mistake", ["methd=nlm"])):
+            before, began = os.times(), time.perf_counter()
+            subprocess.run([sys.executable, "-c", SWEEP, "run", *settings], cwd=folder, capture_output=True, check=False)
+            seconds, after = time.perf_counter() - began, os.times()
+            used = after.children_user + after.children_system - before.children_user - before.children_system
+            print(f"  {seconds:6.2f} {used:6.2f}  {what}")
+        del os.environ["XDG_CACHE_HOME"]
 
 
 # --- Cells -----------------------------------------------------------------------------------------------------------
@@ -262,6 +281,7 @@ def _in_lightning(steps: int) -> float:
 
 PARTS: Mapping[str, Callable[[bool], None]] = {
     "start": start,
+    "plans": plans,
     "cells": cells,
     "images": images,
     "blocks": blocks,
