@@ -10,10 +10,11 @@ from denoisebench.datasets.sidd import SIDDMedium
 from denoisebench.datasets.standard import SETS
 from dnd_fixture import make_dnd
 from sidd_fixture import make_blocks, make_frames
+from sidd_raw_fixture import make_raw_blocks, make_raw_frames
 
 
 def make_sets(root: Path) -> Path:
-    """The standard sets, SIDD's validation blocks and prepared patches, and DND, below `root`; a second's work."""
+    """The standard sets, SIDD's validation blocks, prepared patches and raw frames, and DND, below `root`; a second's work."""
     rng = np.random.default_rng(0)
     for which, own in SETS.items():
         for part, folders in own.folders.items():
@@ -26,4 +27,5 @@ def make_sets(root: Path) -> Path:
     make_blocks(root)
     make_dnd(root)
     prepare(SIDDMedium(root=str(make_frames(root))), root / "SIDD" / "sidd_medium.h5", patch=32)
+    make_raw_frames(make_raw_blocks(root), scenes=1, height=512, width=512)
     return root
