@@ -597,7 +597,7 @@ def test_list_images_maps_stems_to_paths_in_order(tmp_path: Path) -> None:
 def test_list_images_ignores_what_is_no_image(tmp_path: Path) -> None:
     write_pillow(tmp_path / "a.png", pixels(2, 2, 3))
     # "._a.png" is what macOS leaves beside a.png on foreign disks.
-    for other in (".hidden.png", "._a.png", ".DS_Store", "notes.txt", "a.npy", "README.md", "Thumbs.db", "b.png.part", "png"):
+    for other in (".hidden.png", "._a.png", ".DS_Store", "notes.txt", "a.npz", "README.md", "Thumbs.db", "b.png.part", "png"):
         (tmp_path / other).write_bytes(b"x")
     (tmp_path / "inner").mkdir()
     shutil.copy(tmp_path / "a.png", tmp_path / "inner" / "c.png")

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from denoisebench.datasets.fitting import NoiseFacts
-from denoisebench.datasets.training import Holdout, Training
 from denoisebench.store.cell import Cell
 from denoisebench.store.code import Code
 
 if TYPE_CHECKING:
+    from denoisebench.datasets.fitting import NoiseFacts
     from denoisebench.datasets.images import ImageSet
+    from denoisebench.datasets.training import Holdout, Training
     from denoisebench.denoiser import Denoiser
     from denoisebench.noise import NoiseModel
     from denoisebench.scoring.further import Further
@@ -108,9 +108,9 @@ class Learning:
 
     images: "ImageSet"
     noise_part: "Part[NoiseFacts, NoiseModel]"
-    training: Training
+    training: "Training"
     validation: Validation
-    holdout: Holdout | None = None
+    holdout: "Holdout | None" = None
 
     @property
     def noise(self) -> "NoiseModel":

@@ -7,7 +7,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from denoisebench.config.compose import compose
 from denoisebench.config.errors import ConfigError
-from denoisebench.config.parts import TARGET
 from denoisebench.config.places import own_overrides
 from denoisebench.config.quoting import quoted, settings
 from denoisebench.store.named import NamedWeights, named
@@ -45,7 +44,9 @@ def settings_of(overrides: Sequence[str], method: str) -> dict[str, Any]:
     """What a recipe and overrides set of a method; without what its YAML takes from elsewhere, e.g. from the noise."""
     given = _method([line for line in overrides if not line.startswith("shard=")])
     bare = _method([*own_overrides(overrides), f"method={quoted(method)}", "recipe=none"])
-    return {name: value for name, value in given.items() if name != TARGET and (name not in bare or bare[name] != value)}
+    return {
+        name: value for name, value in given.items() if not name.startswith("_") and (name not in bare or bare[name] != value)
+    }
 
 
 def _method(overrides: Sequence[str]) -> Mapping[str, Any]:

@@ -28,8 +28,9 @@ class Header:
 
 def header_of(path: Path | Slice) -> Header:
     """Raises: ValueError, naming the file, for what is no image."""
+    height, width = size_of(path)  # first: it says what is wrong with a file that is no image
     channels = {1: 1, 2: 1}.get(path.stack.samples, 3) if isinstance(path, Slice) else _channels(path)
-    return Header(*size_of(path), channels)
+    return Header(height, width, channels)
 
 
 def _channels(path: Path) -> int | None:

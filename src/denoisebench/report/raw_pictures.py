@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 
 from denoisebench.report.viewer import Group, View, output_of
-from denoisebench.scoring.developed import pictures_of
 from denoisebench.store.cell import key_of
 from denoisebench.store.pictures import read_png, write_png
 from denoisebench.store.rows import Row
@@ -50,6 +49,8 @@ def _shown(view: View, place: Path) -> View:
     pairs = [(view.noisy, shown.noisy), *([(view.clean, clean)] if view.clean and clean else [])]
     pairs += [(output_of(row), output_of(new)) for row, new in zip(view.rows, rows, strict=True) if row and new]
     if lacking := [pair for pair in pairs if pair[0].is_file() and not _is_newer(pair[1], pair[0])]:
+        from denoisebench.scoring.developed import pictures_of  # PyTorch: reports of other images do without
+
         reference: np.ndarray = read_png(view.clean or view.noisy)
         for (_, target), picture in zip(
             lacking, pictures_of([read_png(source) for source, _ in lacking], reference), strict=True

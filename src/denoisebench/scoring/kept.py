@@ -26,7 +26,7 @@ def as_stored(clean: Tensor) -> Tensor:
     """Images of 8 or 16 bit exactly, without the rounding of their float32; other images as they are; in float64."""
     stored = in_16_bit(clean)
     same = (stored.float() == clean).flatten(1).all(1)
-    if not same.is_cuda and bool(same.all()):  # on a GPU, asking would wait for it
+    if same.device.type == "cpu" and bool(same.all()):  # on a GPU, asking would wait for it
         return stored
     return torch.where(same.view(-1, 1, 1, 1), stored, clean.double())
 
