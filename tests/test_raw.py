@@ -351,7 +351,7 @@ def test_other_methods_train_on_raw_frames(runs: Path, method: str) -> None:
     own = ["dataset=sidd_raw_validation", "dataset.first=1", "noise=real", "protocol=[sidd_raw]", "train_set.side=16"]
     short = ["training.steps=2", "training.batch=2", "training.patch=16", "method.features=4", "trainer=cpu"]
     assert main(["run", f"study={method}", "budget=smoke", f"method={method}", *own, *short]) == 0
-    [row] = read_study(runs / "runs" / method)
+    [row] = read_study(Path("runs") / method)
     assert float(row["psnr_db"]) > 3
 
 
