@@ -4,7 +4,8 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SCOPED, SETTINGS, compose, composed, known_keys, user_errors
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, UnknownKeyError, nearest
 from denoisebench.config.grids import expand
+from denoisebench.config.known import Known
 from denoisebench.config.places import brought, groups, own_folders, own_overrides
 from denoisebench.config.quoting import quoted
 
 LABELLED = ("method", "training", "precision")
 # Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
 RECIPE_KEYS = frozenset({"features", "modules", "init", "init_gain", "lr", "lr_decay", "steps", "passes"})
+
+
+TEXTS = ("overrides", "changed", "launch")  # of a `Composed`
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,12 @@ def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
     Raises: ConfigError, whose text names the nearest valid choices.
     """
     jobs = expand(overrides, multirun=multirun)
+    known = Known()
     try:
-        result = [compose_one(own) for own in jobs]
+        result = [compose_one(own, known) for own in jobs]
     except UnknownKeyError as error:
         raise ConfigError(f"{error}{_who_has(error.key, jobs)}") from error
+    known.keep()
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
     if multirun and any(one.plain["trainer"]["devices"] != 1 for one in result):
@@ -74,14 +81,24 @@ def _who_has(key: str, jobs: Sequence[Sequence[str]]) -> str:
     return f"; {' and '.join(having)} of this sweep can be given it: {part}.{having[0]}.{rest}=VALUE" if having else ""
 
 
-def compose_one(overrides: Sequence[str]) -> Composed:
-    """The configuration of one cell. Raises: ConfigError."""
+def compose_one(overrides: Sequence[str], known: Known | None = None) -> Composed:
+    """The configuration of one cell, which may be known. Raises: ConfigError."""
     settings = tuple(o for o in overrides if _setting(o))
     shards = [o.partition("=")[2] for o in settings if _setting(o) == "shard"]
     with user_errors(overrides):
-        one = _compose([o for o in overrides if o not in settings])
+        own = [o for o in overrides if o not in settings]
+        one = _known_or_composed(own, known) if known else _compose(own)
         launch = tuple(o for o in settings if _setting(o) != "shard")
         return replace(one, launch=launch, shard=_shard(shards[-1]) if shards else None)
+
+
+def _known_or_composed(overrides: Sequence[str], known: Known) -> Composed:
+    with suppress(TypeError):  # it is not known, or what is kept does not fit
+        kept = known.get(overrides)
+        return Composed(**{**kept, **{name: tuple(kept[name]) for name in TEXTS}})
+    one = _compose(overrides)
+    known.put(overrides, {**asdict(one), **{name: list(getattr(one, name)) for name in TEXTS}})
+    return one
 
 
 def _setting(override: str) -> str | None:

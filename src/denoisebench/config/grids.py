@@ -56,13 +56,14 @@ def expand(overrides: Sequence[str], *, multirun: bool) -> list[list[str]]:
         if not multirun:
             if any(line.startswith("experiment=") for line in named) and _grid_of(named):
                 raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
-            jobs = [list(_of_its_own(overrides))]
+            jobs = [list(_of_its_own(overrides, groups(overrides)))]
             _check_meant(parsed, jobs)
             return jobs
         given = {o.get_key_element() for o in parsed}
         grid = [o for o in hydra_internals.parse(_grid_of(named)) if o.get_key_element() not in given]
         every = itertools.product(*(_values(override) for override in [*grid, *parsed]))
-        jobs = [list(job) for job in dict.fromkeys(_of_its_own(job) for job in every)]
+        names = groups(overrides)
+        jobs = [list(job) for job in dict.fromkeys(_of_its_own(job, names) for job in every)]
         _check_meant(parsed, jobs)
         return jobs
 
@@ -79,10 +80,9 @@ def _check_meant(given: Sequence[Override], jobs: Sequence[Sequence[str]]) -> No
             )
 
 
-def _of_its_own(job: Sequence[str]) -> tuple[str, ...]:
+def _of_its_own(job: Sequence[str], names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The overrides of a job with `method.nlm.strength=1` as `method.strength=1` where its method is nlm, and without it
-    elsewhere; the same of noises and data sets."""
-    names = groups(job)
+    elsewhere; the same of noises and data sets. names: the choices of each group."""
     scoped = {line: _scope(line, names) for line in job}
     if not any(scoped.values()):
         return tuple(job)

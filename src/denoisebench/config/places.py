@@ -12,6 +12,7 @@ NO_GROUPS = ("hydra", "recipe")
 SEARCH_PATH = ("hydra.searchpath=['file://", "']")
 
 
+@functools.cache
 def conf_dir() -> str:
     """The folder of the configuration: a checkout's own first, else the one in the installed wheel.
 

@@ -1,4 +1,4 @@
-"""What was found out of this package's own classes, kept in the user's cache folder: planning asks it before it imports PyTorch.
+"""What was found out of this package's own classes and files, kept in the user's cache folder: planning asks it first.
 
 What is kept holds for one state of this package's files and of the installed packages, which are told apart as Python tells
 byte code that is out of date: by times and sizes of files. Whatever cannot be read counts as not known.
@@ -15,13 +15,18 @@ from typing import Any
 from denoisebench.store.files import write_atomic
 
 INSTALLED = ("site-packages", "dist-packages")
+CLASSES = "classes"
 
 
 class Memo:
-    """Values that JSON holds, by what they are of. `keep` writes those that are new."""
+    """Values that JSON holds, by what they are of. `keep` writes those that are new.
 
-    def __init__(self) -> None:
-        self._known = _read()
+    name: of its file. most: values that it holds; the oldest are forgotten.
+    """
+
+    def __init__(self, name: str = CLASSES, most: int = 100_000) -> None:
+        self._name, self._most = name, most
+        self._known = _read(name)
         self._new: dict[str, Any] = {}
 
     def get(self, of: object) -> Any:
@@ -35,9 +40,10 @@ class Memo:
         """Beside what other processes have kept meanwhile. Keeps nothing if the home folder is not writable."""
         if not self._new:
             return
+        known = list({**_read(self._name), **self._new}.items())[-self._most :]
         try:
-            file().parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file(), json.dumps({"state": _state(), "known": {**_read(), **self._new}}))
+            file(self._name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file(self._name), json.dumps({"state": _state(), "known": dict(known)}))
         except OSError:
             return
         self._new = {}
@@ -47,15 +53,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoisebench"
 
 
-def file() -> Path:
+def file(name: str = CLASSES) -> Path:
     """Of this installation: several on one machine do not forget for each other."""
     place = hashlib.sha256(f"{sys.prefix} {_package()}".encode()).hexdigest()[:8]
-    return cache_folder() / f"classes-{place}.json"
+    return cache_folder() / f"{name}-{place}.json"
 
 
-def _read() -> dict[str, Any]:
+def _read(name: str) -> dict[str, Any]:
     try:
-        kept = json.loads(file().read_text(encoding="utf-8"))
+        kept = json.loads(file(name).read_text(encoding="utf-8"))
         return dict(kept["known"]) if kept["state"] == _state() else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
