@@ -108,7 +108,9 @@ def _is_choice(line: str, names: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _grid_of(named: Sequence[str]) -> list[str]:
-    """The sweep that a named experiment brings (`hydra.sweeper.params`)."""
+    """The sweep that a named experiment brings (`hydra.sweeper.params`); nothing else brings one."""
+    if all(own_overrides([line]) for line in named):
+        return []
     params = composed(named)[1].sweeper.get("params") or {}
     return [f"{name}={value}" for name, value in params.items()]
 

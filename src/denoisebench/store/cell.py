@@ -4,6 +4,7 @@ The folder is absent, resumable or done at any instant: `rows.csv` and then `sta
 atomic step; what is finished of a test is kept in `rows.part.jsonl` until then.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.store.files import write_atomic
-from denoisebench.store.finished import damage
+from denoisebench.store.finished import damage_of_done
 from denoisebench.store.status import STATES, State, read_status
 
 LONGEST_NAME = 80
@@ -55,7 +56,7 @@ class Cell:
     train_key: str | None = None
     overrides: tuple[str, ...] = field(default=())
 
-    @property
+    @functools.cached_property
     def folder(self) -> Path:
         parts = map(file_name, (self.study, self.label, self.dataset, self.noise, f"seed{self.seed}-{self.key}"))
         return Path(self.root).joinpath(*parts)
@@ -85,7 +86,7 @@ class Cell:
     @property
     def state(self) -> State:
         state = self.status()["state"]
-        return "planned" if state == "done" and damage(self.folder) else state
+        return "planned" if state == "done" and damage_of_done(self.folder) else state
 
     @property
     def plain(self) -> dict[str, Any]:

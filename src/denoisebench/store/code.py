@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.store.files import read_json, write_atomic
+from denoisebench.store.memo import Memo
 
 OURS = "denoisebench"
 COUNTED = (
@@ -93,7 +94,21 @@ def changed_since(folder: Path) -> list[str] | None:
 
 @functools.cache
 def digest(target: str, root: str) -> str | None:
-    """Of a class's module and all its own imports; None where there is no source. Read once: a process runs what it imported."""
+    """Of a class's module and all its own imports; None where there is no source. Read once: a process runs what it imported.
+
+    Of this package's own classes it is remembered as long as no source file changes.
+    """
+    if root:
+        return _read_digest(target, root)
+    memo, of = Memo(), ["code", target]
+    found = memo.get(of)
+    if not isinstance(found, str) and (found := _read_digest(target, root)):
+        memo.put(of, found)
+        memo.keep()
+    return found
+
+
+def _read_digest(target: str, root: str) -> str | None:
     sources = _Sources(target, root)
     module, _, name = target.rpartition(".")
     first = sources.defining(module, name)

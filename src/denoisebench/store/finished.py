@@ -50,7 +50,12 @@ def damage(folder: Path) -> str | None:
         return f"{status} is missing; {AGAIN}" if rows.is_file() else None
     except (OSError, DamagedError) as error:
         return f"{error}; {AGAIN}"
-    return _damage(folder, _version(status), _version(rows)) if said == "done" else None
+    return damage_of_done(folder) if said == "done" else None
+
+
+def damage_of_done(folder: Path) -> str | None:
+    """The same of a cell whose `status.json` was read, and says that it is done."""
+    return _damage(folder, _version(folder / "status.json"), _version(folder / "rows.csv"))
 
 
 def _version(path: Path) -> tuple[int, ...]:

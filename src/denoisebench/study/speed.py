@@ -1,5 +1,6 @@
 """How fast this machine is with a method: a short measurement, kept for the next time."""
 
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -51,9 +52,15 @@ def _key(job: Job) -> str:
     return key_of(
         {
             "method": job.plain["method"], "batch": batch, "precision": job.precision, "device": _device(job.trainer),
-            "channels": job.test_set.channels, "torch": version("torch"), "measured": MEASURED,
+            "channels": job.test_set.channels, "torch": _torch(), "measured": MEASURED,
         }
     )  # fmt: skip
+
+
+@functools.cache
+def _torch() -> str:
+    """The version of PyTorch, which is not imported for it."""
+    return version("torch")
 
 
 def _device(trainer: Trainer) -> str:
