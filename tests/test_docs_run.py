@@ -66,6 +66,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     for study in STUDIES:
         assert main(["run", "-m", "method=noisy,nlm", f"study={study}", *SMALL]) == 0
     assert main(["pack", "demo", "--lab", "Other", "--to", "other-lab.pack.zip"]) == 0
+    exec(next(iter(fenced((ROOT / "docs" / "stacks.md").read_text(encoding="utf-8"), "python"))), {})  # writes its stacks
     Path("experiments").symlink_to(ROOT / "experiments")
 
 
@@ -78,7 +79,7 @@ def filled(command: str) -> str:
     cell = next(Path("runs/default").rglob("rows.csv"), Path("CELL/rows.csv")).parent
     places = {"CELL": str(cell), "KEY": cell.name.rpartition("-")[2], "STUDY": "default", "method=NAME": "method=noisy"}
     command = command.replace("--weights NAME", "--weights desk_lamp")  # which docs/methods.md has added
-    command = re.sub(r"runs/(\w+)/\S+/seed0-\w+", lambda found: str(next(Path("runs", found[1]).rglob("rows.csv")).parent), command)
+    command = re.sub(r"runs/(\w+)/\S+/seed0-\w+", lambda found: str(next(Path("runs").glob(f"{found[1]}/*/*/*/*"))), command)
     return re.sub(r"\b(CELL|KEY|STUDY|method=NAME)\b", lambda found: places[found[1]], command)
 
 
