@@ -4,8 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,6 @@ from denoisebench.config.quoting import quoted
 LABELLED = ("method", "training", "precision")
 # Settings of a method that a recipe (a budget) may choose without another label: length, width, depth, rate, first weights.
 RECIPE_KEYS = frozenset({"features", "modules", "init", "init_gain", "lr", "lr_decay", "steps", "passes"})
-
-
-TEXTS = ("overrides", "changed", "launch")  # of a `Composed`
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,17 @@ class Composed:
     shard: str | None = None
 
 
+FIELDS = {one.name for one in fields(Composed)}
+TEXTS = ("overrides", "changed", "launch")  # fields that are tuples
+
+
 def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
     """Each cell's configuration; nothing heavy is imported.
 
     Raises: ConfigError, whose text names the nearest valid choices.
     """
-    jobs = expand(overrides, multirun=multirun)
     known = Known()
+    jobs = expand(overrides, known, multirun=multirun)
     try:
         result = [compose_one(own, known) for own in jobs]
     except UnknownKeyError as error:
@@ -93,11 +93,12 @@ def compose_one(overrides: Sequence[str], known: Known | None = None) -> Compose
 
 
 def _known_or_composed(overrides: Sequence[str], known: Known) -> Composed:
-    with suppress(TypeError):  # it is not known, or what is kept does not fit
-        kept = known.get(overrides)
+    kept = known.get("job", overrides)
+    if isinstance(kept, dict) and kept.keys() == FIELDS:
         return Composed(**{**kept, **{name: tuple(kept[name]) for name in TEXTS}})
     one = _compose(overrides)
-    known.put(overrides, {**asdict(one), **{name: list(getattr(one, name)) for name in TEXTS}})
+    if one.plain["weights"] is None:  # whose card says more
+        known.put("job", overrides, {**asdict(one), **{name: list(getattr(one, name)) for name in TEXTS}})
     return one
 
 

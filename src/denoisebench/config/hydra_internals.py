@@ -49,8 +49,8 @@ class _ReadOnce(ConfigRepository):
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         super().initialize_sources(config_search_path)
-        self._folders = tuple(str(part.path) for part in config_search_path.get_path())
-        self._read = _read_below(self._folders)
+        self.folders = tuple(str(part.path) for part in config_search_path.get_path())
+        self._read = _read_below(self.folders)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
@@ -65,7 +65,7 @@ class _ReadOnce(ConfigRepository):
     def _file(self, config_path: str) -> str:
         """Where a file of the configuration lies, for what is said of it."""
         name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
-        places = (Path(folder.removeprefix("file://")) / name for folder in self._folders)
+        places = (Path(folder.removeprefix("file://")) / name for folder in self.folders)
         return str(next((place for place in places if place.is_file()), name))
 
 
@@ -90,6 +90,11 @@ def composed(folder: str, overrides: tuple[str, ...]) -> tuple[DictConfig, DictC
     with flag_override(config, "struct", False):
         own = config.pop("hydra")
     return config, own
+
+
+def searches_only(folder: str) -> bool:
+    """Whether what was composed of a folder was searched in it and in Hydra's own files, not in folders that a plugin adds."""
+    return _files(folder).folders == ("pkg://hydra.conf", folder, "structured://")
 
 
 def forget_files() -> None:

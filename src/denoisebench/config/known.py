@@ -1,59 +1,95 @@
-"""Configurations that were composed before, kept in the user's cache folder: a sweep that was planned once is read, not composed.
+"""What was composed before, kept in the user's cache folder: a sweep that was planned once is read, not composed.
 
-What Hydra and OmegaConf make of overrides follows from the overrides, the files of `conf/`, the environment variables that
-these name, the working folder and the home folder, to which paths are relative, and the installed packages. Files of other
-folders, named weights and interpolations in overrides may depend on more: what they are part of is composed each time.
+What Hydra and OmegaConf make of overrides follows from the overrides, the files of `conf/`, the environment variables that these
+name, the working folder and the home folder, to which paths are relative, the number of cores, the versions of both, and all
+that `store.memo` goes by. Files of other folders and interpolations in overrides may depend on more: with them everything is
+composed each time, and so it is where a file of `conf/` asks for anything that is not listed here.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import hydra
+import omegaconf
+
+from denoisebench.config import hydra_internals
 from denoisebench.config.places import conf_dir, search_path
-from denoisebench.store.memo import Memo
+from denoisebench.config.resolvers import threads_each
+from denoisebench.store.memo import Memo, written_since
 
 NAME = "composed"
-MOST = 2000  # about 4 MB
-RESOLVER = re.compile(r"\$\{\s*(oc\.env:\w+|[\w.]+:|\$)")  # of an interpolation: its name, of oc.env with that of the variable
-VARIABLE = re.compile(r"oc\.env:(\w+)")
-# Whose results follow from their arguments; and threads_each, which only launchers use.
-FUNCTIONS = frozenset({"oc.select:", "choose:", "true_sigma:", "threads_each:"})
+MOST = 3000  # about 8 MB
+What = Literal["job", "grid"]
+# Interpolations whose values follow from their arguments, other keys, an environment variable or the number of cores.
+INTERPOLATION = re.compile(r"\$\{(?:[\w.]*\}|(?:oc\.select|choose|true_sigma|threads_each):|oc\.env:(\w+)[,}])")
+# In an override: an interpolation, another user's home folder, folders that are not ours.
+FURTHER = re.compile(r"\$|~\w|searchpath")
 
 
 class Known:
-    """The configurations of jobs by their overrides, as plain values, for one command. `keep` writes those that are new."""
+    """What overrides gave, as plain values, for one command. `keep` writes what is new."""
 
     def __init__(self) -> None:
         self._memo = Memo(NAME, MOST)
         self._surroundings = _surroundings()
 
-    def get(self, overrides: Sequence[str]) -> Any:
+    def get(self, what: What, overrides: Sequence[str]) -> Any:
         """None if it is not known."""
-        return self._memo.get([self._surroundings, overrides]) if self._follows_from(overrides) else None
+        text = self._memo.get(self._key(what, overrides)) if self._follows_from(overrides) else None
+        with suppress(TypeError, ValueError):
+            return json.loads(text)
+        return None
 
-    def put(self, overrides: Sequence[str], composed: Mapping[str, Any]) -> None:
-        """Not what JSON would change."""
-        if self._follows_from(overrides) and composed["plain"]["weights"] is None and json.loads(json.dumps(composed)) == composed:
-            self._memo.put([self._surroundings, overrides], composed)
+    def put(self, what: What, overrides: Sequence[str], value: Any) -> None:
+        """Nothing that JSON would change."""
+        if self._follows_from(overrides) and hydra_internals.searches_only(conf_dir()) and (text := _text(value)):
+            self._memo.put(self._key(what, overrides), text)
 
     def keep(self) -> None:
-        self._memo.keep()
+        """Keeps nothing where a file was written since this process may have read it."""
+        if not written_since([Path(conf_dir()), *_below(Path(conf_dir()))]):
+            self._memo.keep()
+
+    def _key(self, what: What, overrides: Sequence[str]) -> list[Any]:
+        return [what, self._surroundings, *overrides]
 
     def _follows_from(self, overrides: Sequence[str]) -> bool:
-        return self._surroundings is not None and not search_path(overrides) and not any("$" in line for line in overrides)
+        return self._surroundings is not None and not search_path(overrides) and not any(map(FURTHER.search, overrides))
+
+
+def _text(value: Any) -> str | None:
+    try:
+        text = json.dumps(value)
+        return text if json.loads(text) == value else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _surroundings() -> str | None:
-    """A hash of all that a configuration follows from beside its overrides; None if the files ask for more than that."""
+    """A hash of all that a configuration follows from beside its overrides; None where it cannot be told."""
     root = Path(conf_dir())
-    texts = {str(file.relative_to(root)): file.read_bytes().decode("latin-1") for file in sorted(root.rglob("*.yaml"))}
-    asked = {found for text in texts.values() for found in RESOLVER.findall(text)} - FUNCTIONS
-    if not all(map(VARIABLE.fullmatch, asked)):
+    try:
+        files = {str(file.relative_to(root)): file.read_bytes().decode("latin-1") for file in _below(root) if file.is_file()}
+        places = os.getcwd(), os.path.expanduser("~")
+    except OSError:
         return None
-    variables = {name: os.environ.get(name.partition(":")[2]) for name in sorted(asked)}
-    told = [texts, variables, os.getcwd(), os.path.expanduser("~")]
+    asked = [INTERPOLATION.findall(text) for text in files.values()]
+    if sum(map(len, asked)) != sum(text.count("${") for text in files.values()):
+        return None
+    variables = {name: os.environ.get(name) for name in sorted({name for found in asked for name in found if name})}
+    if any(FURTHER.search(value) for value in variables.values() if value):
+        return None
+    told = [files, variables, places, threads_each(1), hydra.__version__, omegaconf.__version__]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """All files and folders in a folder, also those that links lead to."""
+    for folder, folders, files in os.walk(root, followlinks=True):
+        yield from (Path(folder, name) for name in (*folders, *sorted(files)))

@@ -24,13 +24,13 @@ def _choose(name: str, choices: Mapping[str, Any]) -> Any:
     return choices[name]
 
 
-def _threads_each(processes: int) -> int:
+def threads_each(processes: int) -> int:
     """`${threads_each:N}`: processes share the cores; two of two threads on two cores run many times slower."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // processes) if processes > 0 else 1
 
 
 def register() -> None:
-    OmegaConf.register_new_resolver("threads_each", _threads_each, replace=True)
+    OmegaConf.register_new_resolver("threads_each", threads_each, replace=True)
     OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
     OmegaConf.register_new_resolver("choose", _choose, replace=True)

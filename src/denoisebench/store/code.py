@@ -96,7 +96,7 @@ def changed_since(folder: Path) -> list[str] | None:
 def digest(target: str, root: str) -> str | None:
     """Of a class's module and all its own imports; None where there is no source. Read once: a process runs what it imported.
 
-    Of this package's own classes it is remembered as long as no source file changes.
+    Of this package's own classes it is remembered as long as no source of it changes.
     """
     if root:
         return _read_digest(target, root)

@@ -1,14 +1,19 @@
 """What was found out of this package's own classes and files, kept in the user's cache folder: planning asks it first.
 
-What is kept holds for one state of this package's files and of the installed packages, which are told apart as Python tells
-byte code that is out of date: by times and sizes of files. Whatever cannot be read counts as not known.
+What is kept holds for one Python, for this package's sources with their content and times (Python itself tells by times whether
+it runs older byte code), and for one state of the folders of installed packages, which changes when a package is installed or
+removed. Whatever cannot be read counts as not known. A process that began before a source was last written may have imported the
+older one: for it nothing is known, and it keeps nothing.
 """
 
 import functools
 import hashlib
 import json
+import math
 import os
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from denoisebench.store.files import write_atomic
 
 INSTALLED = ("site-packages", "dist-packages")
 CLASSES = "classes"
+BEGAN = time.time()
 
 
 class Memo:
@@ -38,7 +44,7 @@ class Memo:
 
     def keep(self) -> None:
         """Beside what other processes have kept meanwhile. Keeps nothing if the home folder is not writable."""
-        if not self._new:
+        if not self._new or _state() is None or written_since(_sources()):
             return
         known = list({**_read(self._name), **self._new}.items())[-self._most :]
         try:
@@ -62,7 +68,7 @@ def file(name: str = CLASSES) -> Path:
 def _read(name: str) -> dict[str, Any]:
     try:
         kept = json.loads(file(name).read_text(encoding="utf-8"))
-        return dict(kept["known"]) if kept["state"] == _state() else {}
+        return dict(kept["known"]) if _state() and kept["state"] == _state() else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
@@ -75,12 +81,36 @@ def _package() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def written_since(files: Iterable[Path]) -> bool:
+    """Whether a file was written, moved here or removed since this process began."""
+    return any(_written(path) >= BEGAN for path in files)
+
+
+def _written(path: Path) -> float:
+    """The later of two times: moving a file changes one of them, and whoever sets the other changes that one too."""
+    try:
+        found = path.stat()
+    except OSError:
+        return math.inf
+    return max(found.st_mtime, found.st_ctime)
+
+
 @functools.cache
-def _state() -> str:
-    """Of this package's sources and what is installed beside it. Read once: a process runs what it imported."""
-    sources = [(str(path), *_stamp(path)) for path in sorted(_package().rglob("*.py"))]
+def _state() -> str | None:
+    """Of Python, this package's sources and what is installed beside it; None where they are newer than this process.
+
+    Read once: a process runs what it imported.
+    """
+    files = _sources()
+    if written_since(files):
+        return None
+    content = [(str(path), *_stamp(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
     installed = [(path, *_stamp(Path(path))) for path in sys.path if Path(path).name in INSTALLED]
-    return hashlib.sha256(repr((sys.version, sources, installed)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((sys.version, content, installed)).encode()).hexdigest()[:16]
+
+
+def _sources() -> list[Path]:
+    return sorted(_package().rglob("*.py"))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
