@@ -58,6 +58,11 @@ def damage_of_done(folder: Path) -> str | None:
     return _damage(folder, _version(folder / "status.json"), _version(folder / "rows.csv"))
 
 
+def protocols_of(folder: Path) -> frozenset[str]:
+    """Under which a finished cell was scored. Raises: as `read_finished`."""
+    return _protocols(folder, _version(folder / "status.json"), _version(folder / "rows.csv"))
+
+
 def _version(path: Path) -> tuple[int, ...]:
     """Differs where a file was written again."""
     try:
@@ -68,9 +73,14 @@ def _version(path: Path) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=16384)
-def _damage(folder: Path, _status: tuple[int, ...], _rows: tuple[int, ...]) -> str | None:
+def _protocols(folder: Path, _status: tuple[int, ...], _rows: tuple[int, ...]) -> frozenset[str]:
+    return frozenset(row["protocol"] for row in read_finished(folder))
+
+
+@functools.lru_cache(maxsize=16384)
+def _damage(folder: Path, status: tuple[int, ...], rows: tuple[int, ...]) -> str | None:
     try:
-        read_finished(folder)
+        _protocols(folder, status, rows)
     except (OSError, DamagedError) as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from denoisebench.progress import console
 from denoisebench.scoring.further import Further, keep, kept
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
-from denoisebench.store.finished import read_finished
+from denoisebench.store.finished import protocols_of, read_finished
 from denoisebench.store.rows import Row, write_rows
 from denoisebench.study import again
 from denoisebench.tracking.about import About, about_cell, metrics
@@ -31,7 +31,7 @@ def is_left(job: Job) -> bool:
 def lacks_protocols(job: Job) -> bool:
     """Whether a finished cell was not scored under a protocol that its job asks for."""
     asked = set(job.protocol_names)
-    return job.cell.state == "done" and bool(asked - {row["protocol"] for row in read_finished(job.cell.folder)})
+    return job.cell.state == "done" and bool(asked - protocols_of(job.cell.folder))
 
 
 def lacking_measures(cell: Cell, wanted: Sequence[Further]) -> list[Further]:
