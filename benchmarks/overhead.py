@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import chdir
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,22 @@ import torch
 START = """
 import sys, time
 began = float(sys.argv[1])
-def tell(what): print(f"{time.time() - began:.2f} {what}", flush=True)
+def tell(what): print(f"{time.time() - began:.2f} {time.process_time():.2f} {what}", flush=True)
 tell("Python started")
 from denoisebench import config
 tell("Hydra imported")
 composed = config.compose_all(sys.argv[2:], multirun=False)
 tell("configuration composed")
+from denoisebench import cli
+from denoisebench.config.jobs import made_or_not
+from denoisebench.study import planning, sweep
+planned = planning.plan(made_or_not(composed)[0])
+tell("planned")
 import torch
 tell("PyTorch imported")
 import pytorch_lightning
 tell("Lightning imported")
-from denoisebench import cli
-from denoisebench.config.jobs import made_of
-from denoisebench.config.parts import Made
-from denoisebench.study import planning, sweep
 from denoisebench.training import callbacks as training
-tell("the rest imported")
-made = Made()
-planned = planning.plan([made_of(one, made) for one in composed])
-tell("planned")
 def first(*_): tell("first training step begins"); raise KeyboardInterrupt
 training.SeededSteps.on_train_batch_start = first
 sweep.launcher(planned)()
@@ -53,8 +50,8 @@ FOLDER = ("method=noisy", "dataset=folder", "noise=real", "trainer=cpu", "traine
 ROWS = ("astronaut", "chelsea", "rocket")
 
 
-def timed(command: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds of a process that ends well, and the MiB it held at most."""
+def timed(command: list[str], folder: Path) -> tuple[float, float, float]:
+    """Seconds of a process that ends well, those of the processor in it, and the MiB it held at most."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
@@ -64,46 +61,63 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
         if process.returncode:
             said.seek(0)
             raise RuntimeError(said.read().decode(errors="replace"))
-    return seconds, used.ru_maxrss / 1024
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+@contextmanager
+def own_cache(folder: Path) -> Iterator[None]:
+    """An empty cache folder: the first command within it knows nothing of earlier ones."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    try:
+        yield
+    finally:
+        del os.environ["XDG_CACHE_HOME"]
+        if before is not None:
+            os.environ["XDG_CACHE_HOME"] = before
 
 
 # --- From the command to the first training step -------------------------------------------------------------------
 
 
 def start(quick: bool) -> None:
-    """The moments of a run of Neighbor2Neighbor; of several runs the median of each."""
-    print("\nfrom the command to the first training step, seconds since the command")
-    moments: dict[str, list[float]] = {}
-    for _ in range(1 if quick else 5):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-c", START, repr(time.time()), "method=neighbor2neighbor", "budget=quick", "trainer=cpu"]
-            printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
-        for line in printed.splitlines():
-            seconds, _, what = line.partition(" ")
-            moments.setdefault(what, []).append(float(seconds))
+    """The moments of a run of Neighbor2Neighbor, which was planned once before; of several runs the median of each."""
+    print("\nfrom the command to the first training step: seconds since the command, and of the processor")
+    moments: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as cache, own_cache(Path(cache)):
+        for number in range(2 if quick else 6):
+            with tempfile.TemporaryDirectory() as folder:
+                settings = ["method=neighbor2neighbor", "budget=quick", "trainer=cpu", "trainer.threads=1"]
+                command = [sys.executable, "-c", START, repr(time.time()), *settings]
+                printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+            for line in printed.splitlines() if number else ():
+                seconds, used, what = line.split(" ", 2)
+                moments.setdefault(what, []).append((float(seconds), float(used)))
     if "first training step begins" not in moments:
         raise RuntimeError("no training step began")
-    for what, seconds in moments.items():
-        print(f"  {statistics.median(seconds):6.2f}  {what}")
+    for what, each in moments.items():
+        print(f"  {statistics.median(s for s, _ in each):6.2f} {statistics.median(u for _, u in each):6.2f}  {what}")
 
 
 # --- What computes nothing -------------------------------------------------------------------------------------------
 
 
 def plans(quick: bool) -> None:
-    """Plans of 24 cells, the first that this installation's cache folder sees and those after it, and a mistyped key."""
+    """Plans of 24 cells, the first that this installation's cache folder sees and those after it, another, and a mistyped key."""
     methods = "noisy,nlm" if quick else "noisy,nlm,wavelet,tv,neighbor2neighbor,self2self_plus"
     sweep = ["-m", f"method={methods}", "noise=gaussian15,gaussian25,gaussian50,poisson30", "budget=smoke", "--plan"]
+    commands = {
+        "a first plan": sweep, "the same plan": sweep, "again": sweep, "the same with another seed": [*sweep, "seed=1"],
+        "that one again": [*sweep, "seed=1"], "a mistake": ["methd=nlm"],
+    }  # fmt: skip
     print("\nseconds of the whole command, and of the processor in it")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
-        for what, settings in (("a first plan", sweep), ("the same plan", sweep), ("again", sweep), ("a mistake", ["methd=nlm"])):
+    with tempfile.TemporaryDirectory() as folder, own_cache(Path(folder)):
+        for what, settings in commands.items():
             before, began = os.times(), time.perf_counter()
             subprocess.run([sys.executable, "-c", SWEEP, "run", *settings], cwd=folder, capture_output=True, check=False)
             seconds, after = time.perf_counter() - began, os.times()
             used = after.children_user + after.children_system - before.children_user - before.children_system
             print(f"  {seconds:6.2f} {used:6.2f}  {what}")
-        del os.environ["XDG_CACHE_HOME"]
 
 
 # --- Cells -----------------------------------------------------------------------------------------------------------
@@ -149,7 +163,7 @@ def images(quick: bool) -> None:
                     cv2.imwrite(str(pairs / f"{index:05}.png"), draw.integers(0, 256, (side, side, 3), dtype=np.uint8))
             options = [f"dataset.{name}={count}/{name}" for name in ("clean", "noisy")]
             command = [sys.executable, "-c", SWEEP, "run", *FOLDER, *options, f"study=of{count}"]
-            seconds, mib = timed(command, Path(folder))
+            seconds, _, mib = timed(command, Path(folder))
             print(f"  {count:5} images {seconds:7.1f} s {mib:7.0f} MiB at most")
 
 
@@ -198,28 +212,29 @@ def finished(quick: bool) -> None:
         "method=noisy,nlm,wavelet,tv,neighbor2neighbor", "noise=gaussian15,gaussian25,gaussian50,poisson30",
         f"seed=range(0,{seeds})", "budget=smoke",
     ]  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        composed, composing = _measured(lambda: jobs(grid, multirun=True))
-        planned, planning = _measured(lambda: plan(composed))
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), own_cache(Path(folder)):
+        planned = plan(jobs(grid, multirun=True))
         for job in planned:
-            _write_as_done(job.cell)
-        print(f"\na sweep of {len(planned)} finished cells, started again")
-        seconds, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
-        few, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid[:2], "seed=0", "budget=smoke"], Path(folder))
-    print(f"  {seconds:7.1f} s the command; {few:.1f} s the one for {len(planned) // seeds} of them")
-    print(f"  {1000 * composing / len(planned):7.1f} ms a cell composing, {1000 * planning / len(planned):.1f} ms planning")
+            _write_as_done(job)
+        print(f"\na sweep of {len(planned)} finished cells, started again: seconds of the command, and of the processor in it")
+        for what in ("the first time", "again", "and again"):
+            seconds, used, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
+            print(f"  {seconds:6.2f} {used:6.2f}  {what}")
 
 
-def _write_as_done(cell: Any) -> None:
+def _write_as_done(job: Any) -> None:
     """A finished cell's folder."""
+    from denoisebench.store.code import keep_code
     from denoisebench.store.rows import COLUMNS, write_csv
 
+    cell = job.cell
     same: Mapping[str, Any] = dict.fromkeys(COLUMNS, "") | {
         "study": cell.study, "method": cell.label, "dataset": cell.dataset, "noise": cell.noise, "seed": cell.seed, "repeat": 0,
         "protocol": "default", "psnr_db": 20.0, "ssim": 0.5, "seconds": 0.1, "peak_mib": 1.0, "key": cell.key,
         "setup": cell.setup, "status": "done", "scored_by": "local",
     }  # fmt: skip
     write_csv(cell.folder / "rows.csv", COLUMNS, [{**same, "image": image} for image in ROWS])
+    keep_code(cell.folder, job.code)
     cell.set_status("done", images=len(ROWS))
 
 

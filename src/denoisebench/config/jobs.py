@@ -18,6 +18,7 @@ from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
 from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.image_sets import Steps, image_set
+from denoisebench.config.known import Known
 from denoisebench.config.parts import TARGET, Made, Way, arguments_of, class_of, instantiate
 from denoisebench.datasets.fitting import NoiseFacts, facts_of
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -56,9 +57,9 @@ def made_or_not(composed: Sequence[Composed]) -> tuple[list[Job], list[Unmade]]:
     return found, not_made
 
 
-def job_of(overrides: Sequence[str], made: Made | None = None) -> Job:
-    """The job of one cell. Raises: ConfigError or FileNotFoundError."""
-    return made_of(compose_one(overrides), made or Made())
+def job_of(overrides: Sequence[str], made: Made | None = None, known: Known | None = None) -> Job:
+    """The job of one cell, whose configuration may be known. Raises: ConfigError or FileNotFoundError."""
+    return made_of(compose_one(overrides, known), made or Made())
 
 
 def made_of(one: Composed, made: Made) -> Job:
