@@ -7,6 +7,7 @@
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -84,12 +85,12 @@ def start(quick: bool) -> None:
     """The moments of a run of Neighbor2Neighbor, which was planned once before; of several runs the median of each."""
     print("\nfrom the command to the first training step: seconds since the command, and of the processor")
     moments: dict[str, list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as cache, own_cache(Path(cache)):
+    settings = ["method=neighbor2neighbor", "budget=quick", "trainer=cpu", "trainer.threads=1"]
+    with tempfile.TemporaryDirectory() as folder, own_cache(Path(folder)):
         for number in range(2 if quick else 6):
-            with tempfile.TemporaryDirectory() as folder:
-                settings = ["method=neighbor2neighbor", "budget=quick", "trainer=cpu", "trainer.threads=1"]
-                command = [sys.executable, "-c", START, repr(time.time()), *settings]
-                printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+            shutil.rmtree(Path(folder, "runs"), ignore_errors=True)
+            command = [sys.executable, "-c", START, repr(time.time()), *settings]
+            printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
             for line in printed.splitlines() if number else ():
                 seconds, used, what = line.split(" ", 2)
                 moments.setdefault(what, []).append((float(seconds), float(used)))
