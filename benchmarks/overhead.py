@@ -87,7 +87,7 @@ def start(quick: bool) -> None:
     moments: dict[str, list[tuple[float, float]]] = {}
     settings = ["method=neighbor2neighbor", "budget=quick", "trainer=cpu", "trainer.threads=1"]
     with tempfile.TemporaryDirectory() as folder, own_cache(Path(folder)):
-        for number in range(2 if quick else 6):
+        for number in range(2 if quick else 4):
             shutil.rmtree(Path(folder, "runs"), ignore_errors=True)
             command = [sys.executable, "-c", START, repr(time.time()), *settings]
             printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
@@ -218,7 +218,7 @@ def finished(quick: bool) -> None:
         for job in planned:
             _write_as_done(job)
         print(f"\na sweep of {len(planned)} finished cells, started again: seconds of the command, and of the processor in it")
-        for what in ("the first time", "again", "and again"):
+        for what in ("the first time", "again"):
             seconds, used, _ = timed([sys.executable, "-c", SWEEP, "run", "-m", *grid], Path(folder))
             print(f"  {seconds:6.2f} {used:6.2f}  {what}")
 
