@@ -63,7 +63,7 @@ def memory(name: str, folder: Path, tile: int | None) -> None:
         f"tile={'null' if tile is None else tile}", f"root={folder / 'runs'}", f"study=tile{tile}",
     ]  # fmt: skip
     try:
-        seconds, mib = overhead.timed(command, folder)
+        seconds, _, mib = overhead.timed(command, folder)
     except RuntimeError as error:
         print(f"{name:18} tile={tile}: failed, {str(error).strip().splitlines()[-1:]}")
         return

@@ -42,8 +42,8 @@ class Known:
     def get(self, what: What, overrides: Sequence[str]) -> Any:
         """None if it is not known."""
         text = self._memo.get(self._key(what, overrides)) if self._follows_from(overrides) else None
-        with suppress(TypeError, ValueError):
-            return json.loads(text)
+        with suppress(ValueError):
+            return json.loads(text) if isinstance(text, str) else None
         return None
 
     def put(self, what: What, overrides: Sequence[str], value: Any) -> None:
