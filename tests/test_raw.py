@@ -374,6 +374,8 @@ def test_the_raw_bundle_is_that_of_the_server(runs: Path, capsys: pytest.Capture
     cell = next((runs / "runs/bench/noisy/sidd_raw_benchmark/real").iterdir())
     assert main(["submit", "sidd-raw", str(cell), "--authors", "A and B"]) == 0
     assert "12 pieces in float32" in capsys.readouterr().out
+    assert main(["verify-submission", str(cell / "submission" / "SubmitRaw.mat")]) == 0
+    assert "sidd-raw, 12 pieces of 16 x 16 in float32" in capsys.readouterr().out
     with h5py.File(cell / "submission" / "SubmitRaw.mat") as file:
         blocks: Any = file["DenoisedBlocksRaw"]
         assert blocks.shape == SHAPE[1::-1]
