@@ -31,6 +31,7 @@ from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
 from denoisebench.study.making import method_and_data
 from denoisebench.study.ownership import gate
+from denoisebench.study.slices import one_network_for_slices
 from denoisebench.tracking.about import about_training
 from denoisebench.tracking.log import Log, Shared
 from denoisebench.training.engine import Engine
@@ -123,9 +124,9 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
         if isinstance(made.method, ImageDenoiser):
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
         if len(made.data.test_views):
-            engine = replace(made.engine, devices=1)
+            engine, callbacks = replace(made.engine, devices=1), [reads, evaluator, *one_network_for_slices(job)]
             with quiet(), sheltered(), engine.exact():
-                trainer_for(engine, [reads, evaluator], cell.folder).test(made.method, made.data, verbose=False)
+                trainer_for(engine, callbacks, cell.folder).test(made.method, made.data, verbose=False)
     return reads
 
 
