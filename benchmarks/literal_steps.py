@@ -85,12 +85,14 @@ class Blind2Unblind:
         return F.conv2d(x, (kernel / kernel.sum()).expand(channels, 1, 3, 3), padding=1, groups=channels)
 
 
-class ATBSN:
-    """The teacher sees four turned images as one batch; for a student it runs once for each hole."""
+class Distilled:
+    """A blind teacher, one for each hole, and the student that learns from all of them."""
+
+    value_range = 1
 
     def __init__(self, trunk: nn.Module, head: nn.Module, student: nn.Module, hole: int, holes: Sequence[int]) -> None:
         self.trunk, self.head, self.student = plain(trunk), plain(head), plain(student)
-        self.hole, self.holes, self.value_range = hole, holes, 255
+        self.hole, self.holes = hole, holes
         self.turned: Callable[[Tensor], Tensor] = turn_each
 
     def of_teacher(self) -> list[nn.Parameter]:
@@ -100,15 +102,24 @@ class ATBSN:
         return list(self.student.parameters())
 
     def teacher(self, x: Tensor, hole: int) -> Tensor:
+        raise NotImplementedError
+
+    def teacher_loss(self, noisy: Tensor) -> Tensor:
+        x = self.value_range * self.turned(noisy)
+        return F.l1_loss(self.teacher(x, self.hole), x)
+
+
+class ATBSN(Distilled):
+    """The teacher sees four turned images as one batch; for a student it runs once for each hole."""
+
+    value_range = 255
+
+    def teacher(self, x: Tensor, hole: int) -> Tensor:
         features = self.trunk(torch.cat([torch.rot90(x, turn, (2, 3)) for turn in range(4)]))
         rows = (hole + 1) // 2
         shifted = F.pad(features, (0, 0, rows, 0))[:, :, : features.shape[2]]
         back = [torch.rot90(part, -turn, (2, 3)) for turn, part in enumerate(shifted.chunk(4))]
         return self.head(torch.cat(back, dim=1))
-
-    def teacher_loss(self, noisy: Tensor) -> Tensor:
-        x = self.value_range * self.turned(noisy)
-        return F.l1_loss(self.teacher(x, self.hole), x)
 
     def student_loss(self, noisy: Tensor) -> Tensor:
         x = self.value_range * self.turned(noisy)
@@ -118,19 +129,12 @@ class ATBSN:
         return sum((F.l1_loss(output, target) for target in targets), x.new_zeros(()))
 
 
-class TMBSN:
+class TMBSN(Distilled):
     """As `ATBSN`, blind to a diamond; each noisy pixel is put back into one of the targets, drawn at random."""
 
     def __init__(self, trunk: nn.Module, head: nn.Module, student: nn.Module, hole: int, holes: Sequence[int], pad: int) -> None:
-        self.trunk, self.head, self.student = plain(trunk), plain(head), plain(student)
-        self.hole, self.holes, self.pad = hole, holes, pad
-        self.turned: Callable[[Tensor], Tensor] = turn_each
-
-    def of_teacher(self) -> list[nn.Parameter]:
-        return [*self.trunk.parameters(), *self.head.parameters()]
-
-    def of_student(self) -> list[nn.Parameter]:
-        return list(self.student.parameters())
+        super().__init__(trunk, head, student, hole, holes)
+        self.pad = pad
 
     def teacher(self, x: Tensor, hole: int) -> Tensor:
         features = self.trunk(torch.cat([torch.rot90(x, -turn, (2, 3)) for turn in range(4)]))
@@ -139,10 +143,6 @@ class TMBSN:
         left = F.pad(features, (0, hole, 0, 0))[:, :, :, hole:]
         both = torch.cat([down, left], dim=1).chunk(4)
         return self.head(torch.cat([torch.rot90(part, turn, (2, 3)) for turn, part in enumerate(both)], dim=1))
-
-    def teacher_loss(self, noisy: Tensor) -> Tensor:
-        x = self.turned(noisy)
-        return F.l1_loss(self.teacher(x, self.hole), x)
 
     def student_loss(self, noisy: Tensor) -> Tensor:
         x = self.turned(noisy)

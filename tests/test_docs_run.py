@@ -53,11 +53,12 @@ def small(words: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def prepared() -> None:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the pages take for granted: photographs, trained weights, studies and another lab's pack."""
+    monkeypatch.setenv("DENOISEBENCH_NETWORKS", str(Path("networks").absolute()))
     image = np.random.default_rng(0).random((72, 68, 3))
-    for place in ("my_photos/a.png", "holiday/a.png", "scans/a.png"):
-        Path(place).parent.mkdir(exist_ok=True)
+    for place in ("my_photos/a.png", "holiday/a.png", "scans/a.png", "lamp/noisy/a.png", "lamp/clean/a.png"):
+        Path(place).parent.mkdir(exist_ok=True, parents=True)
         write_png(Path(place), image, bits=8)
     photo("IMG_0001.jpg", image)
     photo("scans/page.tif", image)
@@ -65,6 +66,7 @@ def prepared() -> None:
     for study in STUDIES:
         assert main(["run", "-m", "method=noisy,nlm", f"study={study}", *SMALL]) == 0
     assert main(["pack", "demo", "--lab", "Other", "--to", "other-lab.pack.zip"]) == 0
+    exec(next(iter(fenced((ROOT / "docs" / "stacks.md").read_text(encoding="utf-8"), "python"))), {})  # writes its stacks
     Path("experiments").symlink_to(ROOT / "experiments")
 
 
@@ -73,9 +75,11 @@ def photo(path: str, image: np.ndarray) -> None:
 
 
 def filled(command: str) -> str:
-    """A command with a cell's folder, key and study for what its page leaves open."""
+    """A command with a cell's folder, key and study for what its page leaves open or shows by an example."""
     cell = next(Path("runs/default").rglob("rows.csv"), Path("CELL/rows.csv")).parent
     places = {"CELL": str(cell), "KEY": cell.name.rpartition("-")[2], "STUDY": "default", "method=NAME": "method=noisy"}
+    command = command.replace("--weights NAME", "--weights desk_lamp")  # which docs/methods.md has added
+    command = re.sub(r"runs/(\w+)/\S+/seed0-\w+", lambda found: str(next(Path("runs").glob(f"{found[1]}/*/*/*/*"))), command)
     return re.sub(r"\b(CELL|KEY|STUDY|method=NAME)\b", lambda found: places[found[1]], command)
 
 

@@ -179,6 +179,7 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_it_learns_under_correlated_noise() -> None:
     noisy, learned = compute("method=noisy,sasl", "budget=quick", "noise=camera", "noise.lam=15", "dataset.crop=128")

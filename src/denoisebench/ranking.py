@@ -14,6 +14,7 @@ from denoisebench.datasets.arrays import given
 from denoisebench.datasets.reading import middle
 from denoisebench.diagnosis.diagnosis import diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Denoise, Subject
+from denoisebench.store.named import NamedWeights
 
 CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n")
 NETWORK = "weights="  # before the name of a named network
@@ -94,15 +95,19 @@ def check_methods(methods: Sequence[str]) -> None:
     if not methods:
         raise ValueError("no methods to rank: give at least one")
     for name in methods:
-        if name.startswith(NETWORK):
-            whole(name.removeprefix(NETWORK))
-        elif choose(name, 3).cls.learns == "dataset":
+        if named_network(name) is None and choose(name, 3).cls.learns == "dataset":
             raise ValueError(f"method={name} learns from a set of images: rank methods that learn nothing or from one image")
+
+
+def named_network(name: str) -> NamedWeights | None:
+    """Of `weights=NAME`; None for the name of a method. Raises: ConfigError for unknown or damaged ones."""
+    return whole(name.removeprefix(NETWORK)) if name.startswith(NETWORK) else None
 
 
 def _denoise(name: str, seed: int, budget: str) -> Denoise:
     settings: dict[str, Any] = {"seed": seed, "budget": budget}
-    network = api.load(whole(name.removeprefix(NETWORK)).file) if name.startswith(NETWORK) else None
+    weights = named_network(name)
+    network = api.load(weights.file) if weights else None
 
     def denoise(planes: np.ndarray) -> np.ndarray:
         image = np.ascontiguousarray(planes.transpose(1, 2, 0), np.float32)

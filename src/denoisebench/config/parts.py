@@ -115,10 +115,7 @@ class Made:
 
     def part(self, node: Mapping[str, Any], key: str, way: Way[Facts, Thing]) -> Part[Facts, Thing]:
         """What is made when it is asked for; right away if its facts are not known yet. Raises: as `way.make`."""
-        identity = f"{key} {json.dumps(node, sort_keys=True)}"
-        if identity not in self._objects:
-            self._objects[identity] = self._part(node, key, way)
-        return self._objects[identity]
+        return self.once(f"{key} {json.dumps(node, sort_keys=True)}", lambda: self._part(node, key, way))
 
     def _part(self, node: Mapping[str, Any], key: str, way: Way[Facts, Thing]) -> Part[Facts, Thing]:
         of = [way.facts.__name__, node]

@@ -14,6 +14,7 @@ from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.matlab73 import Stored
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import middle
+from denoisebench.datasets.sidd_frames import MediumFrames
 from denoisebench.ranges import Count
 
 PAGE = "https://abdokamel.github.io/sidd/"
@@ -154,7 +155,7 @@ def _pixel_hashes(file: Path, _content: str, mend: str) -> list[list[str]]:
     return [[hash_of(block) for block in np.ascontiguousarray(frame)] for frame in frames]
 
 
-class SIDDMedium(ImageSet):
+class SIDDMedium(MediumFrames):
     """The 320 frames of SIDD-Medium and their clean partners, tens of megapixels each; `Prepared` trains faster.
 
     root: folder of data sets; `data` is searched after it. first: so many frames, in the order of their names.
@@ -163,45 +164,21 @@ class SIDDMedium(ImageSet):
     Raises: FileNotFoundError or ValueError that name the file and the command that mends it.
     """
 
-    has_clean = has_noisy = True
-
     def __init__(
         self, which: Literal["sidd"] = "sidd", root: str = "data", first: Count | None = None, channels: Literal[3] = 3,
         crop: Count | None = None,
     ) -> None:  # fmt: skip
         check_selection(first=first, crop=crop)
         self.which, self.channels, self.crop = which, channels, crop
-        data = find("sidd_medium", root, MEDIUM_FOLDERS, ["Data"]) / "Data"
-        frames = sorted(data.glob(f"*/{NOISY_FRAMES}"), key=lambda path: path.name)
-        if not frames:
-            raise FileNotFoundError(
-                f"{data}: no */{NOISY_FRAMES} in it; `denoisebench data download sidd_medium` says how to get them"
-            )
-        self._frames, self._known = frames[:first], Files()
+        chosen = self._find("sidd_medium", root, MEDIUM_FOLDERS, NOISY_FRAMES, first)
         self.names = tuple(path.stem for path in self._frames)
-        if len(set(self.names)) != len(self.names):
-            twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise ValueError(f"{data}: frames of one name in several scenes: {', '.join(twice[:5])}")
-        self.name = "sidd_medium_frames" + (f"-first{first}" if first and first < len(frames) else "")
-        self.name += f"-crop{crop}" if crop else ""
-
-    @staticmethod
-    def partner(noisy: Path) -> Path:
-        """The clean frame of a noisy one."""
-        return noisy.with_name(noisy.name.replace("_NOISY_", "_GT_"))
-
-    @property
-    def frames(self) -> Sequence[Path]:
-        return self._frames
+        self.name = f"sidd_medium_frames{chosen}" + (f"-crop{crop}" if crop else "")
 
     def noisy(self, index: int) -> np.ndarray:
         return middle(self._known.image(self._frames[index], 3), self.crop)
 
     def clean(self, index: int) -> np.ndarray:
-        path = self.partner(self._frames[index])
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: the clean partner of {self._frames[index].name} is missing")
-        return middle(self._known.image(path, 3), self.crop)
+        return middle(self._known.image(self._partner_of(self._frames[index]), 3), self.crop)
 
     def scene(self, index: int) -> str:
         return self._frames[index].parent.name
@@ -217,14 +194,5 @@ class SIDDMedium(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        files = [file for path in self._frames for file in (path, self.partner(path)) if file.is_file()]
-        crop = [("crop", self.crop)] if self.crop else []
-        return fingerprint_of(*((path.stem, path.stat().st_size, self._known.hash(path)) for path in files), *crop)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return self._known.paths
-
-    @property
-    def sources(self) -> frozenset[str]:
-        return frozenset(f"sidd_medium/{path.parent.name}" for path in self._frames)
+        files = ((path.stem, path.stat().st_size, self._known.hash(path)) for path in self._with_partners())
+        return fingerprint_of(*files, *([("crop", self.crop)] if self.crop else []))

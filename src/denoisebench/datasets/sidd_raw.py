@@ -1,16 +1,16 @@
 """SIDD before its development: one Bayer plane of each image, of cameras with different orders of colours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
+from denoisebench.datasets.images import check_selection, fingerprint_of
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.matlab73 import Stored, is_v73, read_v73
-from denoisebench.datasets.places import find
 from denoisebench.datasets.sidd import SIDDBlocks
+from denoisebench.datasets.sidd_frames import MediumFrames
 from denoisebench.ranges import Count
 
 MEDIUM_FOLDERS = ("SIDD", "SIDD/SIDD_Medium_Raw", "SIDD_Medium_Raw", "")
@@ -62,7 +62,7 @@ class SIDDRawBlocks(SIDDBlocks):
         return frozenset(f"sidd_{self.part}/{frame:04d}" for frame, _ in self._index)
 
 
-class SIDDRawMedium(ImageSet):
+class SIDDRawMedium(MediumFrames):
     """Patches of the 320 raw frames of SIDD-Medium and of their clean partners: a training set.
 
     Patches of `side` pixels, `step` apart, both even; the last of a row or column ends at the border, or one pixel before it
@@ -75,7 +75,7 @@ class SIDDRawMedium(ImageSet):
     Raises: FileNotFoundError or ValueError that name the file and the command that mends it.
     """
 
-    has_clean = has_noisy = mosaic = True
+    mosaic = True
 
     def __init__(
         self, which: Literal["sidd"] = "sidd", root: str = "data", side: Count = 512, step: Count = 256,
@@ -89,21 +89,12 @@ class SIDDRawMedium(ImageSet):
                 f"dataset.side={side} and dataset.step={step}: even numbers keep the 2 x 2 cells of the sensor whole"
             )
         self.which, self.channels, self._mend = which, 1, "denoisebench data download sidd_raw_medium"
-        data = find("sidd_raw_medium", root, MEDIUM_FOLDERS, ["Data"]) / "Data"
-        frames = sorted(data.glob(f"*/{RAW_FRAMES}"), key=lambda path: path.name)
-        if not frames:
-            raise FileNotFoundError(f"{data}: no */{RAW_FRAMES} in it; `{self._mend}` says how to get them")
-        self._frames, self._known, self._side = frames[:first], Files(), side
+        chosen = self._find("sidd_raw_medium", root, MEDIUM_FOLDERS, RAW_FRAMES, first)
+        self._side = side
         self._places = [(file, *place) for file in self._frames for place in self._cut(file, step)]
         self.names = tuple(f"{file.stem}_{top:04d}_{left:04d}" for file, top, left in self._places)
-        if len(set(self.names)) != len(self.names):
-            raise ValueError(f"{data}: frames of one name in several scenes, which rows could not tell apart")
-        self.name = (
-            "sidd_raw_medium"
-            + (f"-side{side}" if side != 512 else "")
-            + (f"-step{step}" if step != 256 else "")
-            + (f"-first{first}" if first and first < len(frames) else "")
-        )
+        marks = (f"-side{side}" if side != 512 else "") + (f"-step{step}" if step != 256 else "")
+        self.name = f"sidd_raw_medium{marks}{chosen}"
 
     def _cut(self, file: Path, step: int) -> Iterator[tuple[int, int]]:
         height, width = self._shape(file)
@@ -118,23 +109,12 @@ class SIDDRawMedium(ImageSet):
             raise ValueError(f"{file}: {VARIABLE} is {shape}, expected one plane (H, W); fetch it again: {self._mend}")
         return shape
 
-    @property
-    def frames(self) -> Sequence[Path]:
-        return self._frames
-
-    @staticmethod
-    def partner(noisy: Path) -> Path:
-        """The clean frame of a noisy one."""
-        return noisy.with_name(noisy.name.replace("_NOISY_", "_GT_"))
-
     def noisy(self, index: int) -> np.ndarray:
         return self._patch(self._places[index][0], index)
 
     def clean(self, index: int) -> np.ndarray:
         noisy = self._places[index][0]
-        path = self.partner(noisy)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: the clean partner of {noisy.name} is missing")
+        path = self._partner_of(noisy)
         if self._shape(path) != self._shape(noisy):
             raise ValueError(f"{path}: {self._shape(path)}, and {noisy.name} is {self._shape(noisy)}; fetch both again")
         return self._patch(path, index)
@@ -153,16 +133,7 @@ class SIDDRawMedium(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        files = [file for path in self._frames for file in (path, self.partner(path)) if file.is_file()]
-        return fingerprint_of("sidd_raw_medium", self.names, *map(self._known.hash, files))
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return self._known.paths
-
-    @property
-    def sources(self) -> frozenset[str]:
-        return frozenset(f"sidd_medium/{path.parent.name}" for path in self._frames)
+        return fingerprint_of("sidd_raw_medium", self.names, *map(self._known.hash, self._with_partners()))
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:

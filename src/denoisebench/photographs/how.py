@@ -9,7 +9,6 @@ from denoisebench.config.choosing import Chosen, choose
 from denoisebench.photographs.reading import Reading
 from denoisebench.ranking import CANDIDATES
 from denoisebench.stack_learning import can_learn_from_slices
-from denoisebench.store.named import NamedWeights, every_name, named
 
 AUTO = "auto"  # the method that ranks best on each image
 
@@ -34,11 +33,6 @@ class How:
     def methods(self) -> tuple[str, ...]:
         """Those that may be used."""
         return CANDIDATES if self.method == AUTO else (self.method,)
-
-    def networks(self, channels: int) -> list[NamedWeights]:
-        """The named networks that may be used beside them, for images of so many channels."""
-        every = [named(name) for name in every_name()] if self.method == AUTO else []
-        return [one for one in every if one.card["channels"] == channels and not one.damage()]
 
     def chosen(self, channels: int, method: str) -> Chosen:
         """Raises: ConfigError."""

@@ -23,12 +23,12 @@ from denoisebench.photographs.photo import Photo, PhotoError, with_alpha
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.photographs.sources import Photographs, Source, sources_of
 from denoisebench.progress import console, track
-from denoisebench.ranking import NETWORK, rank
+from denoisebench.ranking import NETWORK, named_network, rank
 from denoisebench.seeding import seed_from
 from denoisebench.stack_learning import Slices, StackLearner
 from denoisebench.store.cell import key_of
 from denoisebench.store.files import BusyError, held, whole_copy, whole_file
-from denoisebench.store.named import named
+from denoisebench.store.named import NamedWeights, every_name, named
 
 VERSION = 1  # of what is written: another one makes outputs anew
 Fraction = Callable[[float], None]
@@ -109,8 +109,14 @@ class Work:
     @cached_property
     def _nodes(self) -> list[Any]:
         chosen = [self.how.chosen(channels, method) for method in self.how.methods for channels in (1, 3)]
-        networks = [one.card["sha256"] for channels in (1, 3) for one in self.how.networks(channels)]
+        networks = [one.card["sha256"] for channels in (1, 3) for one in self._networks if one.card["channels"] == channels]
         return [*({**own.node, "training": own.training} for own in chosen), *networks]
+
+    @cached_property
+    def _networks(self) -> list[NamedWeights]:
+        """The named networks that may be used beside the methods."""
+        every = [named(name) for name in every_name()] if self.how.method == AUTO else []
+        return [one for one in every if not one.damage()]
 
     @cached_property
     def _trains(self) -> bool:
@@ -143,8 +149,8 @@ class Work:
 
     def _made(self, method: str, channels: int) -> api.Denoiser:
         how = self.how
-        if method.startswith(NETWORK):
-            return api.load(named(method.removeprefix(NETWORK)).file)
+        if network := named_network(method):
+            return api.load(network.file)
         chosen = how.chosen(channels, method)
         if how.checkpoint is not None:
             return api.load(how.checkpoint, method, channels=channels, **how.settings)
@@ -229,7 +235,7 @@ class Work:
             return self.how.method
         path, image = photo.path, photo.unit
         try:
-            networks = [f"{NETWORK}{one.name}" for one in self.how.networks(image.shape[2])]
+            networks = [f"{NETWORK}{one.name}" for one in self._networks if one.card["channels"] == image.shape[2]]
             best = rank(image, [*self.how.methods, *networks], seed=self.how.seed)[0]
         except ValueError as error:
             raise PhotoError(f"{error}: name a method in place of auto") from error
