@@ -10,7 +10,6 @@ import tifffile
 import torch
 from torch import Tensor
 
-from denoisebench import stack_learning
 from denoisebench.cli import main
 from denoisebench.config import ConfigError
 from denoisebench.datasets.views import NoisyViews
@@ -147,6 +146,17 @@ def test_those_that_keep_one_image_while_they_learn_are_refused() -> None:
         StackLearner(method, slices)(torch.rand(1, 1, 32, 32))
 
 
+def test_those_that_change_what_they_built_from_an_image_are_refused() -> None:
+    class Changing(ZSN2N):
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            self._pair.mul_(0.9)
+            return super().loss(noisy, progress)
+
+    method = Changing(channels=1, features=3, steps=3)
+    with pytest.raises(ValueError, match="Changing keeps _pair of one image from step to step"):
+        StackLearner(method, Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0))(torch.rand(1, 1, 32, 32))
+
+
 ABLE = [name for name in METHODS if can_learn_from_slices(CLASSES[name])]
 
 
@@ -178,7 +188,7 @@ def test_a_method_that_can_denoises_each_slice_by_the_same_weights(name: str) ->
         assert torch.equal(method.denoise(images[0]), outputs[0])
 
 
-def test_of_many_slices_those_that_fit_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_slices_those_that_fit_are_learned_from() -> None:
     read: list[int] = []
 
     def slice_of(number: int) -> Tensor:
@@ -186,8 +196,7 @@ def test_of_many_slices_those_that_fit_are_learned_from(monkeypatch: pytest.Monk
         return torch.rand(1, 1, 16, 16)
 
     each = 4 * (16 * 16 + 2 * 8 * 8)  # an image, and its pair of halves
-    monkeypatch.setattr(stack_learning, "HELD_BYTES", 3 * each + 10)
-    StackLearner(ZSN2N(channels=1, features=4, steps=2), Slices(101, slice_of, 0))(torch.rand(1, 1, 16, 16))
+    StackLearner(ZSN2N(channels=1, features=4, steps=2), Slices(101, slice_of, 0, 3 * each + 10))(torch.rand(1, 1, 16, 16))
     assert read == [0, 50, 100]
 
 

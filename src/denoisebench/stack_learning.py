@@ -23,18 +23,20 @@ def can_learn_from_slices(cls: type) -> bool:
 
 @dataclass(frozen=True)
 class Slices:
-    """The slices of one stack, all of one size. read: number -> the noisy slice (1, C, H, W). seed: of what is drawn."""
+    """The slices of one stack, all of one size. read: number -> the noisy slice (1, C, H, W). seed: of what is drawn. held: bytes
+    of those that are held in memory, at most."""
 
     count: int
     read: Callable[[int], Tensor]
     seed: int
+    held: int = HELD_BYTES
 
 
 class StackLearner:
     """Denoises the slices of one stack, having learned from all of them before the first.
 
     Each of the method's steps is of one slice; all are seen in turn, each once in a pass. They are held in memory with what
-    the method builds from them: as many as fit into `HELD_BYTES`, evenly spaced.
+    the method builds from them: as many as fit, evenly spaced.
     """
 
     def __init__(self, method: ImageDenoiser, slices: Slices) -> None:
@@ -61,10 +63,9 @@ class StackLearner:
 
         def loss(progress: float) -> Tensor:
             view, image = held[next(turns)]
-            before = dict(vars(view))
+            before = _tensors(view)
             found = view.loss(image, progress)
-            now = {name: value for name, value in vars(view).items() if isinstance(value, Tensor)}
-            if kept := [name for name, value in now.items() if before.get(name) is not value]:
+            if kept := [name for name, state in _tensors(view).items() if before.get(name) != state]:
                 raise ValueError(
                     f"learn=stack: {type(view).__name__} keeps {', '.join(kept)} of one image from step to step: use learn=null, "
                     "or settings with which it does not"
@@ -78,7 +79,7 @@ class StackLearner:
         """The slices that are learned from, each with the method as it is set up for it."""
         first = self._slice(0)
         count = self._slices.count
-        fitting = max(1, HELD_BYTES // _held_bytes(*first))
+        fitting = max(1, self._slices.held // _held_bytes(*first))
         numbers = np.linspace(0, count - 1, min(count, fitting)).round().astype(int)
         return [first, *(self._slice(int(number)) for number in numbers[1:])]
 
@@ -91,6 +92,11 @@ class StackLearner:
         view = copy.copy(self._method)
         view.reset(image)
         return view
+
+
+def _tensors(view: ImageDenoiser) -> dict[str, tuple[int, int]]:
+    """Those that it has built from an image: which tensor, and how often it was changed in place."""
+    return {name: (id(value), value._version) for name, value in vars(view).items() if isinstance(value, Tensor)}
 
 
 def _held_bytes(view: ImageDenoiser, image: Tensor) -> int:

@@ -25,7 +25,7 @@ from denoisebench.photographs.sources import Photographs, Source, sources_of
 from denoisebench.progress import console, track
 from denoisebench.ranking import NETWORK, named_network, rank
 from denoisebench.seeding import seed_from
-from denoisebench.stack_learning import Slices, StackLearner
+from denoisebench.stack_learning import HELD_BYTES, Slices, StackLearner
 from denoisebench.store.cell import key_of
 from denoisebench.store.files import BusyError, held, whole_copy, whole_file
 from denoisebench.store.named import NamedWeights, every_name, named
@@ -211,7 +211,8 @@ class Work:
         def read(number: int) -> torch.Tensor:
             return torch.from_numpy(sources[number].photo(self.how.reading).unit).permute(2, 0, 1)[None]
 
-        network.stack = StackLearner(network, Slices(len(sources), read, seed_from(self.how.seed, "stack")))
+        held = min(HELD_BYTES, (self.rooms.limit or 4 * HELD_BYTES) // 4)
+        network.stack = StackLearner(network, Slices(len(sources), read, seed_from(self.how.seed, "stack"), held))
         try:
             yield
         finally:
