@@ -226,7 +226,7 @@ def _in_double(boxes: np.ndarray) -> np.ndarray:
 WRONG_BUNDLE: dict[str, Any] = {
     "number 0: not the pixels": lambda path: _swap(path / "0001.mat", path / "0002.mat"),
     "number 20: not the pixels": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: boxes[:, ::-1]),
-    "is not image 1 of an sRGB bundle": lambda path: _change(path / "0001.mat", israw=lambda _: True),
+    "0001.mat is not of an sRGB bundle": lambda path: _change(path / "0001.mat", israw=lambda _: True),
     "expected .16, 16, 3. in float32": lambda path: _change(path / "0001.mat", Idenoised=_in_double),
     "got the end": lambda path: (path / "0002.mat").unlink(),
     r"is \(1, 19\)": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: boxes[:, 1:]),
@@ -411,7 +411,7 @@ def test_what_submit_writes_is_complete_and_cut_short_is_not(
     assert main(["submit", kind, str(cell(own)), "--out", str(tmp_path / "out")]) == 0
     path = tmp_path / "out" / name
     code, said = verdict(capsys, path)
-    assert code == 0
+    assert code == 0, said
     assert f"{path}: {kind}, {pieces}" in said
     code, said = verdict(capsys, path.rename(path.with_name(f"mine{path.suffix}")))
     assert (code, f"rename it {name} before" in said) == (0, True)
@@ -501,7 +501,7 @@ def test_a_wrong_raw_file_is_named_with_the_piece(tmp_path: Path, capsys: pytest
 @pytest.mark.usefixtures("made")
 def test_files_as_matlab_writes_them_are_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = verdict(capsys, a_mat(tmp_path / "SubmitRaw.mat"))
-    assert code == 0
+    assert code == 0, said
     assert "sidd-raw, 12 pieces of 32 x 32 in float32, values 0 to 0.5; complete\n" in said
     assert verdict(capsys, a_mat(tmp_path / "SubmitSrgb.mat", "Srgb"))[0] == 0
 
@@ -515,6 +515,72 @@ def test_a_transposed_cell_array_is_told(tmp_path: Path, capsys: pytest.CaptureF
         file.create_dataset("DenoisedBlocksRaw", data=cells, dtype=h5py.ref_dtype)
     code, said = verdict(capsys, path)
     assert (code, "has 4 x 3 cells, expected 3 x 4" in said) == (1, True)
+
+
+@pytest.mark.usefixtures("made")
+def test_an_empty_cell_and_one_without_a_plane_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_mat(tmp_path / "SubmitRaw.mat", change=_set((2, 1), lambda block: np.zeros(2, np.uint64)))  # as MATLAB saves []
+    assert r"number 9: expected (32, 32) in float32, got (2,) in uint64" in verdict(capsys, path)[1]
+    with h5py.File(path, "r+") as file:
+        cells: Any = file["DenoisedBlocksRaw"]
+        cells[3, 1] = h5py.Reference()
+    code, said = verdict(capsys, path)
+    assert (code, f"{path}: cut off or damaged (the cell of number 7 is empty)" in said) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["Raw", "Srgb"])
+@pytest.mark.usefixtures("made")
+def test_a_mat_file_cut_off_anywhere_or_with_a_torn_piece_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    path = a_mat(tmp_path / f"Submit{kind}.mat", kind)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, len(whole) // 23):
+        path.write_bytes(whole[:length])
+        code, said = verdict(capsys, path)
+        assert code > 0
+        assert str(path) in said
+    for start in range(512, 8000, 600):
+        path.write_bytes(whole[:start] + b"\xff" * 64 + whole[start + 64 :])
+        assert str(path) in verdict(capsys, path)[1]
+    last = np.full(16, 0.5, np.float32).tobytes()
+    path.write_bytes(whole.replace(last, b"\xff" * 64, 1))
+    assert "number 11: 16 values are not finite" in verdict(capsys, path)[1]
+
+
+def _hole(boxes: np.ndarray) -> np.ndarray:
+    boxes[0, 3][2, 2, 0] = np.nan
+    return boxes
+
+
+def _brighter(boxes: np.ndarray) -> np.ndarray:
+    boxes[0, 19] = boxes[0, 19] + np.float32(1)
+    return boxes
+
+
+WRONG_FOLDERS: dict[str, Any] = {
+    "number 23: 1 values are not finite": lambda path: _change(path / "0002.mat", Idenoised=_hole),
+    r"number 39: values from 1.* to .*, expected \[0, 1\]": lambda path: _change(path / "0002.mat", Idenoised=_brighter),
+    r"number 0: expected \(16, 16, 3\) in float32, got .* in float64": lambda path: _change(
+        path / "0001.mat", Idenoised=_in_double
+    ),
+    "number 20: expected .* got ": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: np.zeros((1, 20))),
+    "readme.txt stands at the place of 0003.mat": lambda path: (path / "readme.txt").touch(),
+    "0002.mat stands at the place of 0001.mat": lambda path: (path / "0001.mat").unlink(),
+    "number 20, got the end: 20 of 40": lambda path: (path / "0002.mat").unlink(),
+    "0002.mat cannot be read: .*v7.3": lambda path: a_mat(path / "0002.mat"),
+    "0001.mat is without Idenoised, israw, eval_version": lambda path: savemat(path / "0001.mat", {"x": 1}),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_FOLDERS)
+def test_a_wrong_folder_of_dnd_is_named_with_the_piece(cell: Any, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    assert main(["submit", "dnd", str(cell("whole"))]) == 0
+    path = cell("whole") / "submission" / "bundled"
+    WRONG_FOLDERS[said](path)
+    code, text = verdict(capsys, path)
+    assert code == 1
+    assert re.search(rf"bundled.*{said}", text)
 
 
 def _foreign_mat(path: Path) -> None:

@@ -78,6 +78,8 @@ class Mat:
         with h5py.File(path, "r") as file:
             references = np.asarray(file[self.blocks])
             for number, reference in enumerate(references.T.ravel()):
+                if not reference:
+                    raise ValueError(f"the cell of number {number} is empty")
                 yield number, np.asarray(file[reference]).T
 
     def check_head(self, file: h5py.File, path: Path, frames_and_blocks: tuple[int, int]) -> None:
