@@ -22,8 +22,8 @@ from denoisebench.streams import steady_output
 from denoisebench.study import cell as study_cell
 
 COMMANDS = [
-    "run", "denoise", "report", "explain", "status", "retry", "check", "dashboard", "submit", "import-weights", "completion",
-    "data",
+    "run", "denoise", "report", "explain", "status", "retry", "check", "dashboard", "submit", "verify-submission",
+    "import-weights", "completion", "data",
 ]  # fmt: skip
 SMALL = ("dataset.crop=48", "trainer=cpu")
 

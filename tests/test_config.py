@@ -127,7 +127,7 @@ EXPERIMENTS = {
     "ablation_apbsn": 4, "ablation_cbsn": 6, "ablation_neighbor2neighbor": 12, "ablation_sdap": 6, "ablation_self2self_plus": 8,
     "awgn": 80, "camera_noise": 10, "classical": 30, "demo": 4, "demo_camera": 6, "gpu_camera": 4, "gpu_gaussian": 4,
     "gpu_polyu": 4, "gpu_self2self_plus": 2, "gray": 9, "neighbor2neighbor": 48, "poisson": 40, "raw": 6, "real_noise": 15,
-    "sidd_raw": 4,
+    "sidd_raw": 5,
 }  # fmt: skip
 
 

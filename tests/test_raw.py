@@ -17,7 +17,7 @@ from torch import Generator
 
 from denoisebench.bayer import pack, unpack
 from denoisebench.cli import main
-from denoisebench.config import ConfigError
+from denoisebench.config import ConfigError, compose_one
 from denoisebench.config.errors import DataError
 from denoisebench.config.jobs import job_of
 from denoisebench.datasets import sidd
@@ -26,7 +26,7 @@ from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.sidd_raw import SIDDRawBlocks, SIDDRawMedium
 from denoisebench.datasets.unprocessing import GAMMA, Camera, unprocessed
 from denoisebench.datasets.verify import verify
-from denoisebench.datasets.views import Training, TrainSteps
+from denoisebench.datasets.views import Training, TrainSteps, fixed_view
 from denoisebench.noise import Gaussian, Raw, Real
 from denoisebench.report.rows import read_study
 from denoisebench.scoring.developed import Developed, develop, gray_world, order_of
@@ -323,7 +323,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert main(["run", "-m", "study=sidd", "budget=smoke", "method=noisy,neighbor2neighbor",
                      "method.neighbor2neighbor.features=4",
                      *sidd_own, *short]) == 0  # fmt: skip
-        assert main(["run", "-m", "study=made", "method=noisy,zsn2n,bm3d", "method.zsn2n.steps=2", *made]) == 0
+        assert main(["run", "-m", "study=made", "method=noisy,zsn2n,bm3d", "method.zsn2n.steps=2", "repeats=2", *made]) == 0
         assert main(["run", "study=made", "budget=smoke", "method=noise2noise", "method.features=4", *made, *other, *short]) == 0
         assert main(["run", "study=bench", "method=noisy", "dataset=sidd_raw_benchmark", "noise=real"]) == 0
         yield place
@@ -370,10 +370,36 @@ def test_outputs_are_kept_as_planes_and_cameras_are_recorded(runs: Path) -> None
     ).camera(0)
 
 
+def test_levels_of_noise_are_recorded_for_each_repeat(runs: Path) -> None:
+    """With those that are recorded the noise is what it was."""
+    cell = next((runs / "runs/made/noisy/pictures-first1-raw/raw").iterdir())
+    images = Unprocessed(Folder(clean=str(runs / "pictures"), first=1), 0)
+    levels = json.loads((cell / "manifest.json").read_text())["noise_levels"]
+    assert set(levels) == {"0"}
+    assert len(levels["0"]) == 2
+    assert levels["0"][0] != levels["0"][1]
+    rows = [row for row in read_study(runs / "runs" / "made") if row["method"] == "noisy" and row["protocol"] == "sidd_raw"]
+    for row in rows:
+        own = levels["0"][int(row["repeat"])]
+        assert 1e-4 <= own["shot"] <= 1.2e-2
+        told = fixed_view(images, Raw(**own), 0, 0, int(row["repeat"]))[0]
+        seen, clean = fixed_view(images, Raw(), 0, 0, int(row["repeat"]))
+        assert row["noisy_sha"] == image_hash(seen[0])
+        assert torch.allclose(told, seen, rtol=0, atol=1e-6)
+        assert clean is not None
+        variance = own["shot"] * clean.mean().item() + own["read"]
+        assert (seen - clean).var().item() == pytest.approx(variance, rel=0.3)  # of 864 values
+    assert len(rows) == 2
+    real = json.loads(next((runs / "runs/bench").rglob("manifest.json")).read_text())
+    assert not {"cameras", "noise_levels"} & set(real)
+
+
 def test_the_raw_bundle_is_that_of_the_server(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cell = next((runs / "runs/bench/noisy/sidd_raw_benchmark/real").iterdir())
     assert main(["submit", "sidd-raw", str(cell), "--authors", "A and B"]) == 0
     assert "12 pieces in float32" in capsys.readouterr().out
+    assert main(["verify-submission", str(cell / "submission" / "SubmitRaw.mat")]) == 0
+    assert "sidd-raw, 12 pieces of 16 x 16 in float32" in capsys.readouterr().out
     with h5py.File(cell / "submission" / "SubmitRaw.mat") as file:
         blocks: Any = file["DenoisedBlocksRaw"]
         assert blocks.shape == SHAPE[1::-1]
@@ -381,6 +407,29 @@ def test_the_raw_bundle_is_that_of_the_server(runs: Path, capsys: pytest.Capture
         block: Any = file[blocks[2, 1]]
         assert (block.dtype, block.attrs["MATLAB_class"]) == (np.float32, b"single")
         np.testing.assert_allclose(np.asarray(block).T, planes("BenchmarkNoisyBlocksRaw")[1, 2], atol=0.6 / 65535)
+
+
+@pytest.mark.parametrize(
+    ("method", "sides", "others"),
+    [
+        ("neighbor2neighbor", (256, 256), {"regularizer": (1.0, 2.0)}),
+        ("blind2unblind", (256, 128), {"ramp_start": (0.4, 0.8)}),
+        ("noise2noise", (256, 256), {}),
+        ("noise2clean", (256, 256), {}),
+    ],
+)
+def test_raw_planes_have_recipes_of_their_own(
+    method: str, sides: tuple[int, int], others: dict[str, tuple[float, float]]
+) -> None:
+    kinds = [("dataset=sidd_raw_validation", "noise=real"), ("dataset=kodak", "dataset.unprocess=0", "noise=raw")]
+    for number, own in enumerate([*kinds, ("dataset=kodak",), ("dataset=set12",)]):
+        place = 0 if number < len(kinds) else 1
+        found = compose_one((f"method={method}", *own))
+        assert found.plain["training"]["patch"] == sides[place]
+        expected = {"lr": (1e-4, 3e-4)[place], **{key: values[place] for key, values in others.items()}}
+        assert {key: found.plain["method"][key] for key in expected} == expected
+        assert found.changed == ()  # they are this method as published
+        assert compose_one((f"method={method}", *own, "budget=quick")).plain["method"]["lr"] == 1e-3
 
 
 def test_raw_noise_needs_raw_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

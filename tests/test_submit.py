@@ -226,7 +226,7 @@ def _in_double(boxes: np.ndarray) -> np.ndarray:
 WRONG_BUNDLE: dict[str, Any] = {
     "number 0: not the pixels": lambda path: _swap(path / "0001.mat", path / "0002.mat"),
     "number 20: not the pixels": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: boxes[:, ::-1]),
-    "is not image 1 of an sRGB bundle": lambda path: _change(path / "0001.mat", israw=lambda _: True),
+    "0001.mat is not of an sRGB bundle": lambda path: _change(path / "0001.mat", israw=lambda _: True),
     "expected .16, 16, 3. in float32": lambda path: _change(path / "0001.mat", Idenoised=_in_double),
     "got the end": lambda path: (path / "0002.mat").unlink(),
     r"is \(1, 19\)": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: boxes[:, 1:]),
@@ -385,3 +385,231 @@ def test_answers_survive_other_protocols_and_new_computations(cell: Any) -> None
 def test_answers_that_cannot_be_are_refused(words: list[str]) -> None:
     with pytest.raises(ValueError, match="--result"):
         scores_of(words)
+
+
+# -------------------------------------------------------------------------------- files before they are sent, on their own
+
+
+def verdict(capsys: pytest.CaptureFixture[str], path: Path) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(["verify-submission", str(path)])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "name", "pieces"),
+    [
+        ("sidd-kaggle", "benchmark", "SubmitSrgb.csv", "12 pieces of 32 x 32 x 3 in uint8"),
+        ("sidd-mat", "benchmark", "SubmitSrgb.mat", "12 pieces of 32 x 32 x 3 in float32"),
+        ("dnd", "whole", "bundled", "40 pieces of 16 x 16 x 3 in float32"),
+    ],
+)
+def test_what_submit_writes_is_complete_and_cut_short_is_not(
+    cell: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, own: str, name: str, pieces: str
+) -> None:
+    assert main(["submit", kind, str(cell(own)), "--out", str(tmp_path / "out")]) == 0
+    path = tmp_path / "out" / name
+    code, said = verdict(capsys, path)
+    assert code == 0, said
+    assert f"{path}: {kind}, {pieces}" in said
+    code, said = verdict(capsys, path.rename(path.with_name(f"mine{path.suffix}")))
+    assert (code, f"rename it {name} before" in said) == (0, True)
+    path = path.with_name(f"mine{path.suffix}")
+    cut = path / "0002.mat" if path.is_dir() else path
+    cut.write_bytes(cut.read_bytes()[:-2])  # a last line may lack its end
+    code, said = verdict(capsys, path)
+    assert code > 0
+    assert f"{path}: cut off or damaged" in said or f"{path}, number 11: " in said
+    assert "denoisebench submit" in said
+
+
+@pytest.mark.parametrize("said", ["expected number 4, got number 5", "expected number 11, got the end: 11 of 12", "more than 12"])
+def test_a_csv_with_other_lines_is_told(cell: Any, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    changes = {
+        "number 4": _swapped_lines,
+        "number 11": lambda lines: lines.pop(),
+        "than 12": lambda lines: lines.append(lines[0]),
+    }
+    path = Path(submit("sidd-kaggle", cell("benchmark")).split()[1].rstrip(":"))
+    _lines(path, next(change for part, change in changes.items() if part in said))
+    code, text = verdict(capsys, path)
+    assert (code, said in text) == (1, True)
+
+
+def a_mat(path: Path, kind: str = "Raw", change: Any = None, **variables: Any) -> Path:
+    """As MATLAB saves one with -v7.3. change: of the blocks, {(frame, block): values}."""
+    shape = (SIDE, SIDE) if kind == "Raw" else (3, SIDE, SIDE)
+    blocks = {(f, b): np.full(shape, (f + b) / 10, np.float32) for f in range(FRAMES) for b in range(BLOCKS)}
+    if change:
+        change(blocks)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        cells = file.create_dataset(f"DenoisedBlocks{kind}", (BLOCKS, FRAMES), h5py.ref_dtype)
+        for (frame, block), values in blocks.items():
+            cells[block, frame] = file.create_dataset(f"#refs#/{frame}_{block}", data=values).ref
+        file[f"TimeMP{kind}"] = [[0.5]]
+        file.create_group("OptionalData")
+        for name, value in variables.items():
+            del file[name]
+            if value is not None:
+                file[name] = value
+    with path.open("rb+") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(116) + bytes(8) + b"\x00\x02IM")
+    return path
+
+
+def _set(place: tuple[int, int], value: Any) -> Any:
+    return lambda blocks: blocks.update({place: value(blocks[place])})
+
+
+def _holes(block: np.ndarray) -> np.ndarray:
+    block[0, :2] = np.nan, np.inf
+    return block
+
+
+def _in_grey_levels(block: np.ndarray) -> np.ndarray:
+    return np.arange(block.size, dtype=np.float32).reshape(block.shape) % 256
+
+
+WRONG_MAT: dict[str, tuple[Any, dict[str, Any]]] = {
+    r"number 6: expected \(32, 32\) in float32, got \(32, 32\) in float64": (_set((1, 2), lambda b: b.astype(float)), {}),
+    r"number 6: expected \(32, 32\) in float32, got \(31, 32\)": (_set((1, 2), lambda b: b[:, 1:]), {}),
+    "number 4: 2 values are not finite": (_set((1, 0), _holes), {}),
+    r"number 11: values from 0 to 255, expected \[0, 1\]": (_set((2, 3), _in_grey_levels), {}),
+    r"number 0: values from -0\.01 to": (_set((0, 0), lambda b: b - np.float32(0.01)), {}),
+    "without TimeMPRaw; the server expects DenoisedBlocksRaw, TimeMPRaw and OptionalData": (None, {"TimeMPRaw": None}),
+    "without TimeMPRaw, OptionalData": (None, {"TimeMPRaw": None, "OptionalData": None}),
+    "TimeMPRaw is not one number": (None, {"TimeMPRaw": [[1.0, 2.0]]}),
+    "TimeMPRaw is not one number of seconds, 0 or above": (None, {"TimeMPRaw": [[np.nan]]}),
+    "OptionalData is not a struct": (None, {"OptionalData": [[1.0]]}),
+    r"is an array \(3, 4, 32, 32\) of float32, expected a cell array": (
+        None, {"DenoisedBlocksRaw": np.zeros((32, 32, 4, 3), np.float32)}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", WRONG_MAT)
+@pytest.mark.usefixtures("made")
+def test_a_wrong_raw_file_is_named_with_the_piece(tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    change, variables = WRONG_MAT[said]
+    path = a_mat(tmp_path / "SubmitRaw.mat", change=change, **variables)
+    code, text = verdict(capsys, path)
+    assert code == 1
+    assert re.search(rf"{re.escape(str(path))}.*{said}", text)
+
+
+@pytest.mark.usefixtures("made")
+def test_files_as_matlab_writes_them_are_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = verdict(capsys, a_mat(tmp_path / "SubmitRaw.mat"))
+    assert code == 0, said
+    assert "sidd-raw, 12 pieces of 32 x 32 in float32, values 0 to 0.5; complete\n" in said
+    assert verdict(capsys, a_mat(tmp_path / "SubmitSrgb.mat", "Srgb"))[0] == 0
+
+
+@pytest.mark.usefixtures("made")
+def test_a_transposed_cell_array_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_mat(tmp_path / "SubmitRaw.mat")
+    with h5py.File(path, "r+") as file:
+        cells = np.asarray(file["DenoisedBlocksRaw"]).T
+        del file["DenoisedBlocksRaw"]
+        file.create_dataset("DenoisedBlocksRaw", data=cells, dtype=h5py.ref_dtype)
+    code, said = verdict(capsys, path)
+    assert (code, "has 4 x 3 cells, expected 3 x 4" in said) == (1, True)
+
+
+@pytest.mark.usefixtures("made")
+def test_an_empty_cell_and_one_without_a_plane_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_mat(tmp_path / "SubmitRaw.mat", change=_set((2, 1), lambda block: np.zeros(2, np.uint64)))  # as MATLAB saves []
+    assert r"number 9: expected (32, 32) in float32, got (2,) in uint64" in verdict(capsys, path)[1]
+    with h5py.File(path, "r+") as file:
+        cells: Any = file["DenoisedBlocksRaw"]
+        cells[3, 1] = h5py.Reference()
+    code, said = verdict(capsys, path)
+    assert (code, f"{path}: cut off or damaged (the cell of number 7 is empty)" in said) == (1, True)
+
+
+@pytest.mark.parametrize("kind", ["Raw", "Srgb"])
+@pytest.mark.usefixtures("made")
+def test_a_mat_file_cut_off_anywhere_or_with_a_torn_piece_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    path = a_mat(tmp_path / f"Submit{kind}.mat", kind)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, len(whole) // 23):
+        path.write_bytes(whole[:length])
+        code, said = verdict(capsys, path)
+        assert code > 0
+        assert str(path) in said
+    for start in range(512, 8000, 600):
+        path.write_bytes(whole[:start] + b"\xff" * 64 + whole[start + 64 :])
+        assert str(path) in verdict(capsys, path)[1]
+    last = np.full(16, 0.5, np.float32).tobytes()
+    path.write_bytes(whole.replace(last, b"\xff" * 64, 1))
+    assert "number 11: 16 values are not finite" in verdict(capsys, path)[1]
+
+
+def _hole(boxes: np.ndarray) -> np.ndarray:
+    boxes[0, 3][2, 2, 0] = np.nan
+    return boxes
+
+
+def _brighter(boxes: np.ndarray) -> np.ndarray:
+    boxes[0, 19] = boxes[0, 19] + np.float32(1)
+    return boxes
+
+
+WRONG_FOLDERS: dict[str, Any] = {
+    "number 23: 1 values are not finite": lambda path: _change(path / "0002.mat", Idenoised=_hole),
+    r"number 39: values from 1.* to .*, expected \[0, 1\]": lambda path: _change(path / "0002.mat", Idenoised=_brighter),
+    r"number 0: expected \(16, 16, 3\) in float32, got .* in float64": lambda path: _change(
+        path / "0001.mat", Idenoised=_in_double
+    ),
+    "number 20: expected .* got ": lambda path: _change(path / "0002.mat", Idenoised=lambda boxes: np.zeros((1, 20))),
+    "readme.txt stands at the place of 0003.mat": lambda path: (path / "readme.txt").touch(),
+    "0002.mat stands at the place of 0001.mat": lambda path: (path / "0001.mat").unlink(),
+    "number 20, got the end: 20 of 40": lambda path: (path / "0002.mat").unlink(),
+    "0002.mat cannot be read: .*v7.3": lambda path: a_mat(path / "0002.mat"),
+    "0001.mat is without Idenoised, israw, eval_version": lambda path: savemat(path / "0001.mat", {"x": 1}),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_FOLDERS)
+def test_a_wrong_folder_of_dnd_is_named_with_the_piece(cell: Any, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    assert main(["submit", "dnd", str(cell("whole"))]) == 0
+    path = cell("whole") / "submission" / "bundled"
+    WRONG_FOLDERS[said](path)
+    code, text = verdict(capsys, path)
+    assert code == 1
+    assert re.search(rf"bundled.*{said}", text)
+
+
+def _foreign_mat(path: Path) -> None:
+    a_mat(path)
+    with h5py.File(path, "r+") as file:
+        file.move("DenoisedBlocksRaw", "x")
+
+
+def _inside(path: Path) -> None:
+    path.mkdir()
+    (path / "SubmitRaw.mat").touch()
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: None, "no such file or folder"),
+        (lambda path: path.touch(), "empty. Known are SubmitSrgb.csv, SubmitSrgb.mat, SubmitRaw.mat, bundled"),
+        (lambda path: path.write_text("image,psnr\n"), "not a submission. Known are"),
+        (lambda path: path.write_bytes(a_mat(path).read_bytes()[:5000]), "cut off or damaged"),
+        (lambda path: savemat(path, {"DenoisedBlocksRaw": np.zeros(3)}, appendmat=False), "MATLAB v5 file.*v7.3"),
+        (_foreign_mat, "it holds OptionalData, TimeMPRaw, x, expected one of DenoisedBlocksSrgb, DenoisedBlocksRaw"),
+        (lambda path: path.mkdir(), "a folder without 0001.mat"),
+        (_inside, r"Give .*SubmitRaw\.mat"),
+    ],
+)
+def test_what_is_no_submission_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], write: Any, said: str) -> None:
+    path = tmp_path / "what"
+    write(path)
+    code, text = verdict(capsys, path)
+    assert code == 2
+    assert re.search(rf"denoisebench: {re.escape(str(path))}: .*{said}", text)

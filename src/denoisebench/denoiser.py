@@ -23,7 +23,7 @@ from torch import Tensor
 from denoisebench.batch import Batch
 from denoisebench.described import Described
 from denoisebench.ensemble import dihedral_mean
-from denoisebench.replay import ReplayedSteps, Steps
+from denoisebench.replay import ReplayedSteps, Steps, checked_mean
 from denoisebench.seeding import isolated_rng
 
 Learns = Literal["nothing", "dataset", "image"]
@@ -178,8 +178,11 @@ class ImageDenoiser(_Learner):
     def predict(self, noisy: Tensor) -> Tensor:
         """The denoised image once trained: (1, C, H, W) -> the same shape."""
 
+    stack: Callable[[Tensor], Tensor] | None = None
+    """Denoises a slice (1, C, H, W) of a stack by a network that learned from all its slices; None: of each image alone."""
+
     def denoise(self, noisy: Tensor) -> Tensor:
-        return torch.cat([self._denoise_one(image) for image in noisy.split(1)])
+        return torch.cat([(self.stack or self._denoise_one)(image) for image in noisy.split(1)])
 
     def _denoise_one(self, noisy: Tensor) -> Tensor:
         # Lightning tests in inference mode, whose tensors cannot be trained on: leave it and take a copy.
@@ -194,13 +197,21 @@ class ImageDenoiser(_Learner):
 
     def _learn(self, image: Tensor) -> None:
         self.train()
-        steps = self._steps(image)
+        self.learn(self._steps(image))
+
+    def learn(self, steps: Steps) -> None:
+        """Take the steps of a training, until it is `finished` at the latest after `num_steps`.
+
+        The losses are read every 50 steps: reading each one would stall the device. Raises: FloatingPointError.
+        """
         losses: list[Tensor] = []
         for done in range(1, self.num_steps + 1):
             progress = (done - 1) / self.num_steps
             losses.append(steps(progress, self.learning_rate(progress)))
             if done % STEPS_BETWEEN_READINGS == 0 or done == self.num_steps:
-                self._read(done, torch.stack(losses).float())
+                mean = checked_mean(torch.stack(losses).float(), done)
+                if self.on_image_step is not None:
+                    self.on_image_step(done, mean)
                 losses.clear()
                 if self.finished():
                     break
@@ -210,15 +221,3 @@ class ImageDenoiser(_Learner):
         if self.replayed and image.is_cuda and not torch.is_autocast_enabled("cuda"):
             return ReplayedSteps(optimizer, lambda progress: self.loss(image, progress), self.phase)
         return Steps(optimizer, lambda progress: self.loss(image, progress))
-
-    def _read(self, done: int, losses: Tensor) -> None:
-        """Check the losses since the last reading and report their mean; reading each one would stall the device."""
-        mean = losses.mean().item()
-        if not torch.isfinite(losses).all():
-            wrong = int((~torch.isfinite(losses)).nonzero()[0])
-            raise FloatingPointError(
-                f"the loss of this image was {losses[wrong].item()} at step {done - len(losses) + wrong + 1}: "
-                "lower method.lr, or use precision=32"
-            )
-        if self.on_image_step is not None:
-            self.on_image_step(done, mean)

@@ -43,8 +43,9 @@ class Part(Generic[Facts, Thing]):
 class MethodFacts:
     """What planning asks of a method's class, as `Denoiser` declares it.
 
-    by_noisy: whether its loss is of noisy images alone. own_test: whether its test is not that of every method. identity:
-    what of its settings identifies a cell; label: what tables call it, None for its name and what differs from it.
+    by_noisy: whether its loss is of noisy images alone. by_slices: whether it may learn from several images. own_test: whether
+    its test is not that of every method. identity: what of its settings identifies a cell; label: what tables call it, None for
+    its name and what differs from it.
     """
 
     learns: Literal["nothing", "dataset", "image"]
@@ -53,6 +54,7 @@ class MethodFacts:
     tiles: bool
     staged: bool
     by_noisy: bool
+    by_slices: bool
     own_test: bool
     identity: Mapping[str, Any]
     label: str | None
@@ -144,7 +146,8 @@ class Job:
     launched, which change no result. tile: None where the method takes what it needs of any image. checkpoint: weights to
     test instead of training; init: weights to train on from. code: of the classes that compute it. shard: `i/n`, the part of
     its images that is computed. lacks: what is missing here for it, as planning found: it is not computed then.
-    measures: scored beside PSNR and SSIM. ensemble: over flips and turns of each test image.
+    measures: scored beside PSNR and SSIM. ensemble: over flips and turns of each test image. learn: whether one network learns
+    from all slices of a stack.
     """
 
     overrides: tuple[str, ...]
@@ -172,6 +175,7 @@ class Job:
     lacks: str | None = None
     measures: "tuple[Further, ...]" = ()
     ensemble: Literal["dihedral"] | None = None
+    learn: Literal["stack"] | None = None
 
     def at(self, root: str, study: str) -> "Job":
         """The same job, at the present place of its study."""

@@ -85,3 +85,15 @@ class ReplayedSteps(Steps):
             loss.backward()
             self.optimizer.step()
             self._loss = loss.detach()
+
+
+def checked_mean(losses: Tensor, done: int) -> float:
+    """The mean of the losses of the last steps, of which `done` have been made in all. Raises: FloatingPointError."""
+    mean = losses.mean().item()
+    if not torch.isfinite(losses).all():
+        wrong = int((~torch.isfinite(losses)).nonzero()[0])
+        raise FloatingPointError(
+            f"the loss of this image was {losses[wrong].item()} at step {done - len(losses) + wrong + 1}: "
+            "lower method.lr, or use precision=32"
+        )
+    return mean

@@ -1,7 +1,7 @@
 """`denoisebench denoise`: people's own photographs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -47,6 +47,10 @@ def denoise(
     axes: Annotated[
         str | None, typer.Option(metavar="LETTERS", help="Of stacks that do not say them, e.g. TZYX (S: samples of RGB).")
     ] = None,
+    learn: Annotated[
+        Literal["stack"] | None,
+        typer.Option(metavar="stack", help="One network from all slices of a stack, for methods that learn from one image."),
+    ] = None,
     white: Annotated[
         float | None,
         typer.Option(help="The value of white, e.g. 4095 for 12 bit in 16 (default: the largest of its type)."),
@@ -83,8 +87,9 @@ def denoise(
         from denoisebench.config.choosing import from_text
         from denoisebench.config.named_weights import whole
         from denoisebench.photographs import files
+        from denoisebench.photographs.how import AUTO, How
         from denoisebench.photographs.reading import Reading
-        from denoisebench.photographs.work import AUTO, How, Outcome, Work
+        from denoisebench.photographs.work import Outcome, Work
         from denoisebench.ranking import trust
     with refused():
         if weights is not None:
@@ -98,7 +103,7 @@ def denoise(
         name = method or (api.saved(checkpoint).get("method") if checkpoint else None) or DEFAULT
         limit = None if memory is None else int(memory * 2**30)
         reading = Reading(quality, page, white, axes)
-        how = How(name, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force)
+        how = How(name, from_text(settings or ()), budget, checkpoint, seed, reading, limit, force, learn)
         for one in how.methods:
             how.chosen(3, one)
     items = files.placed(files.listed(paths, problems), out, suffix, problems)

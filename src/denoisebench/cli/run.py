@@ -70,6 +70,7 @@ def run(
       precision=32          or tf32 (on a GPU), bf16-mixed
       tile=512              networks see a tile of this many pixels at a time: for images that need too much memory
       ensemble=dihedral     the mean over eight flips and turns of each image, for any method: eight times the time
+      learn=stack           one network from all slices of a stack, for methods that learn from one image: docs/stacks.md
       pictures=4            side-by-side pictures kept of each cell
       force=true            compute finished cells again, and train their networks again
       logger=wandb          also csv, tensorboard, mlflow, trackio, [wandb,tensorboard]; results do not depend on a logger

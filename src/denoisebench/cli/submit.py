@@ -1,11 +1,12 @@
-"""`denoisebench submit`: outputs as the online benchmarks of SIDD and DND want them."""
+"""`denoisebench submit` and `verify-submission`: outputs as the online benchmarks of SIDD and DND want them."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from denoisebench.cli.messages import refused
+from denoisebench.cli.messages import in_words, loading, refused
 
 
 def submit(
@@ -49,4 +50,30 @@ def submit(
             print(send.dry_run(kind, cell, out))
         else:
             print(send.submit(kind, cell, out, {key: text for key, text in about.items() if text}))
+    return 0
+
+
+def verify_submission(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="SubmitSrgb.csv, SubmitSrgb.mat, SubmitRaw.mat or bundled/.")],
+) -> int:
+    """Check a file for an online benchmark before it is sent: variables, number, order, shape, type and range of its images.
+
+    \b
+      denoisebench verify-submission SubmitRaw.mat        40 x 32 planes of 256 x 256 in single, finite, from 0 to 1
+      denoisebench verify-submission SubmitSrgb.csv       or SubmitSrgb.mat
+      denoisebench verify-submission bundled/             of DND
+
+    It needs neither the cell nor the data set, and also checks files that another program wrote.
+
+    Exit code: 0 if it is complete, 1 if something is wrong, 2 if it is no such file.
+    """
+    with loading("NumPy"):
+        from denoisebench.submit.verifying import recognised, verified
+    with refused():
+        kind = recognised(file)
+    try:
+        print(verified(kind, file))
+    except (OSError, ValueError) as error:
+        print(f"denoisebench: {in_words(error)}", file=sys.stderr)
+        return 1
     return 0

@@ -36,6 +36,7 @@ class _Settings(typing.TypedDict):
     precision: Literal[32, "tf32", "bf16-mixed"]
     tile: Count | None
     ensemble: Literal["dihedral"] | None
+    learn: Literal["stack"] | None
     stop: Literal["holdout"] | None
     pictures: Number
     repeats: Count

@@ -79,7 +79,7 @@ def made_of(one: Composed, made: Made) -> Job:
         init=_file_of(plain, "init"), budget=plain["budget"],
         pictures=plain["pictures"], force=plain["force"], shard=one.shard,
         code=code_of(dict(_targets(plain, trained=learning is not None))), measures=measures_of(plain["measures"]),
-        ensemble=plain["ensemble"],
+        ensemble=plain["ensemble"], learn=plain["learn"],
     )  # fmt: skip
     return replace(job, cell=_cell_of(job, one, made))
 
@@ -195,6 +195,7 @@ def _method_class(node: Mapping[str, Any], key: str) -> "type[Denoiser]":
 
 def _method_facts(cls: "type[Denoiser]", node: Mapping[str, Any]) -> MethodFacts:
     from denoisebench.denoiser import DatasetDenoiser, Denoiser
+    from denoisebench.stack_learning import can_learn_from_slices
 
     settings = arguments_of(node)
     try:
@@ -204,7 +205,7 @@ def _method_facts(cls: "type[Denoiser]", node: Mapping[str, Any]) -> MethodFacts
     by_noisy = issubclass(cls, DatasetDenoiser)
     return MethodFacts(
         cls.learns, cls.target, cls.smallest, cls.tiles, by_noisy and cls.staged, by_noisy,
-        cls.test_step is not Denoiser.test_step, identity, cls.labelled(settings),
+        can_learn_from_slices(cls), cls.test_step is not Denoiser.test_step, identity, cls.labelled(settings),
     )  # fmt: skip
 
 
@@ -222,10 +223,10 @@ def _cell_of(job: Job, one: Composed, made: Made) -> Cell:
     given = {} if job.checkpoint is None else {"checkpoint": file_hash(job.checkpoint)}
     budget = {"budget": job.budget} if job.method.learns == "image" else {}
     tile = {"tile": job.tile} if job.tile else {}
-    ensemble = {"ensemble": job.ensemble} if job.ensemble else {}
+    shared = {key: value for key, value in (("ensemble", job.ensemble), ("learn", job.learn)) if value}
     test = {"set": job.test_set.name, "images": made.fingerprint(job.test_set), "noise": job.plain["noise"]}
     setup = {
-        **given, **budget, **tile, **ensemble,
+        **given, **budget, **tile, **shared,
         "method": _method_identity(job),
         "training": training and {**training, "budget": job.budget},
         "test": test,
@@ -282,6 +283,8 @@ def _label_of(job: Job, one: Composed) -> str:
         changed.append(f"tile={job.tile}")
     if job.ensemble:
         changed.append(f"ensemble={job.ensemble}")
+    if job.learn:
+        changed.append(f"learn={job.learn}")
     if job.learning and one.own_train_set:
         changed.append(f"train_set={job.learning.images.name}")
     if job.learning and (name := job.learning.noise_part.facts.name) != job.noise_part.facts.name:

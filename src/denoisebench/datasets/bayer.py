@@ -26,6 +26,9 @@ class _Planes(ImageSet):
     def scene(self, index: int) -> str:
         return self.images.scene(index)
 
+    def stack(self, index: int) -> str | None:
+        return self.images.stack(index)
+
     def damaged(self) -> list[str]:
         return self.images.damaged()
 

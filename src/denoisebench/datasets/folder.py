@@ -127,16 +127,19 @@ class Folder(ImageSet):
             )
 
     def scene(self, index: int) -> str:
-        name = self.names[self._first_equal[index]]
-        place = (self._noisy or self._clean or {})[name]
-        if isinstance(place, Slice) and place.stack.count > 1:
-            name = name.rpartition("/")[0]
+        first = self._first_equal[index]
+        name = self.stack(first) or self.names[first]
         if self._scene is None:
             return name
         found = self._scene.fullmatch(name)
         if found is None:
             raise ValueError(f"dataset.scene={self._scene.pattern} does not fit the whole of {name}, which names an image")
         return found[1]
+
+    def stack(self, index: int) -> str | None:
+        name = self.names[index]
+        place = (self._noisy or self._clean or {})[name]
+        return name.rpartition("/")[0] if isinstance(place, Slice) and place.stack.count > 1 else None
 
     @functools.cached_property
     def _first_equal(self) -> list[int]:

@@ -63,6 +63,10 @@ class ImageSet(ABC):
         samples."""
         return self.names[index]
 
+    def stack(self, index: int) -> str | None:
+        """The stack that an image is a slice of, if it is one of several."""
+        return None
+
     @property
     def scenes(self) -> frozenset[str]:
         return frozenset(map(self.scene, range(len(self.names))))

@@ -31,6 +31,9 @@ class Part(ImageSet):
     def scene(self, index: int) -> str:
         return self._whole.scene(self._indices[index])
 
+    def stack(self, index: int) -> str | None:
+        return self._whole.stack(self._indices[index])
+
     def size(self, index: int) -> tuple[int, int]:
         return self._whole.size(self._indices[index])
 

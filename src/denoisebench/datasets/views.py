@@ -48,9 +48,13 @@ def fixed_view(images: ImageSet, noise: NoiseModel, index: int, seed: int, repea
         noisy = torch.from_numpy(_planes(images.noisy(index), np.float32))[None]
     else:
         assert clean is not None
-        generator = Generator().manual_seed(seed_from(seed, "noise", images.name, images.names[index], repeat))
-        noisy = noise(clean, generator).float()
+        noisy = noise(clean, generator_of(images, index, seed, repeat)).float()
     return noisy, None if clean is None else clean.float()
+
+
+def generator_of(images: ImageSet, index: int, seed: int, repeat: int) -> Generator:
+    """What the noise of one view of one image is drawn by."""
+    return Generator().manual_seed(seed_from(seed, "noise", images.name, images.names[index], repeat))
 
 
 class NoisyViews(Dataset[Batch]):

@@ -127,7 +127,7 @@ def without_place(text: str) -> str:
 
 IDENTITY = (
     "method", "dataset", "noise", "protocols", "training", "train_set", "train_noise", "validation", "seed", "repeats",
-    "precision", "budget", "tile", "ensemble", "stop", "holdout", "checkpoint", "weights", "init",
+    "precision", "budget", "tile", "ensemble", "learn", "stop", "holdout", "checkpoint", "weights", "init",
 )  # fmt: skip
 """What of a configuration is packed: the rest says where and how it ran."""
 GROUPS = (*IDENTITY, "protocol", "recipe", "experiment")

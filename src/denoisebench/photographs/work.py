@@ -3,8 +3,8 @@
 import errno
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,52 +14,24 @@ import numpy as np
 import torch
 
 from denoisebench import api
-from denoisebench.config import ConfigError
-from denoisebench.config.choosing import Chosen, choose
 from denoisebench.datasets.images import file_hash, fingerprint_of
+from denoisebench.denoiser import ImageDenoiser
 from denoisebench.photographs.files import Item, Problem, check_free
+from denoisebench.photographs.how import AUTO, How
 from denoisebench.photographs.memory import Rooms, ramp, windows
 from denoisebench.photographs.photo import Photo, PhotoError, with_alpha
-from denoisebench.photographs.reading import Reading
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.photographs.sources import Photographs, Source, sources_of
 from denoisebench.progress import console, track
-from denoisebench.ranking import CANDIDATES, NETWORK, named_network, rank
+from denoisebench.ranking import NETWORK, named_network, rank
+from denoisebench.seeding import seed_from
+from denoisebench.stack_learning import HELD_BYTES, Slices, StackLearner
 from denoisebench.store.cell import key_of
 from denoisebench.store.files import BusyError, held, whole_copy, whole_file
 from denoisebench.store.named import NamedWeights, every_name, named
 
 VERSION = 1  # of what is written: another one makes outputs anew
-AUTO = "auto"  # the method that ranks best on each image
 Fraction = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class How:
-    """By which method, and how its outputs are written. budget: None for `hour` where a set is learned from, else `paper`.
-    memory: bytes to use at most. force: denoise again what is done, or was made otherwise."""
-
-    method: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    budget: str | None = None
-    checkpoint: Path | None = None
-    seed: int = 0
-    reading: Reading = field(default_factory=Reading)
-    memory: int | None = None
-    force: bool = False
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Those that may be used."""
-        return CANDIDATES if self.method == AUTO else (self.method,)
-
-    def chosen(self, channels: int, method: str) -> Chosen:
-        """Raises: ConfigError."""
-        if self.method == AUTO and (self.settings or self.checkpoint):
-            raise ConfigError("--method auto takes no --set, no --checkpoint and no --weights: name a method for them")
-        learns = choose(method, channels, settings=self.settings).cls.learns
-        budget = self.budget or ("hour" if learns == "dataset" and self.checkpoint is None else "paper")
-        return choose(method, channels, budget=budget, settings=self.settings)
 
 
 @dataclass
@@ -131,6 +103,7 @@ class Work:
         learned = self._learned_from if self._trains else file_hash(how.checkpoint) if how.checkpoint else None
         reading = {name: value for name, value in vars(how.reading).items() if name != "axes" or value is not None}
         made = [VERSION, file_hash(item.source), how.method, self._nodes, how.seed, reading, learned]
+        made += [how.learn] if how.learn else []
         return key_of({"made": json.loads(json.dumps(made, default=str))})
 
     @cached_property
@@ -214,13 +187,36 @@ class Work:
         stack, reading = sources[0].stack, self.how.reading
         assert stack is not None
         method = self._method_for(sources[len(sources) // 2].photo(reading))
-        with whole_copy(item.source, item.output) as part:
+        with whole_copy(item.source, item.output) as part, self._learning(sources, method):
             for number, source in enumerate(sources):
                 photo = source.photo(reading)
                 denoised = self._denoised(photo, method, lambda own, number=number: fraction((number + own) / len(sources)))
                 stack.write(part, number, with_alpha(photo.stored(denoised), photo.alpha))
             stack.finish(part)
             self._finish(item, part)
+
+    @contextmanager
+    def _learning(self, sources: Sequence[Source], method: str) -> Iterator[None]:
+        """With `learn`: one network for these slices. Raises: PhotoError where a slice does not fit into the memory there is."""
+        if self.how.learn is None:
+            yield
+            return
+        first = sources[0].photo(self.how.reading)
+        denoiser = self._denoiser(method, first.channels)
+        if self.rooms.part(denoiser, first.unit).piece:
+            raise PhotoError("--learn stack takes whole slices, and the memory there is does not suffice: leave it out")
+        network = denoiser.network
+        assert isinstance(network, ImageDenoiser)
+
+        def read(number: int) -> torch.Tensor:
+            return torch.from_numpy(sources[number].photo(self.how.reading).unit).permute(2, 0, 1)[None]
+
+        held = min(HELD_BYTES, (self.rooms.limit or 4 * HELD_BYTES) // 4)
+        network.stack = StackLearner(network, Slices(len(sources), read, seed_from(self.how.seed, "stack"), held))
+        try:
+            yield
+        finally:
+            network.stack = None
 
     def _denoised(self, photo: Photo, method: str, fraction: Fraction) -> np.ndarray:
         """(H, W, C) float32."""

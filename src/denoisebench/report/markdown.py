@@ -40,7 +40,8 @@ of noisy views.
 clean side). `stale_training`: the code has changed since its training. `stale_code`: the code of its
 method, noise or protocol has changed since it was computed; run it again. `below_input`: its mean is more than 1 dB
 below that of the noisy images it was given, as after a training that diverged. `self_ensemble`: the mean of its outputs for eight
-flips and turns of each image, at eight times the time. `per image`: trained anew on each image.
+flips and turns of each image, at eight times the time. `learned_from_stack`: one network learned from all slices of a stack, in
+the time of the first of them. `per image`: trained anew on each image.
 `budget`: which recipe trained it; only `paper` is the published one, the others say nothing about the published method.
 `scored by server`: what a benchmark's server answered to a submission, on its own scale (its protocol says which), never
 averaged with scores made here. `computed_again_since`: its outputs were computed again after that answer. `as_...`: how the

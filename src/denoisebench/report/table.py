@@ -21,6 +21,7 @@ TAG_TEXTS = {
     "stale_code": "the code has changed since it was computed",
     "below_input": "its mean is below that of the noisy images it was given",
     "self_ensemble": "the mean of its outputs for eight flips and turns of each image",
+    "learned_from_stack": "one network learned from all slices of each stack",
     "refinement": "its output is refined by further passes",
     "made_elsewhere": "another program made its outputs, or trained its network: whoever ran it answers for it",
     "training_unknown": "nobody said how it was trained: it may have seen clean images",

@@ -86,7 +86,7 @@ def _method_tags(job: Job, method: Denoiser) -> list[str]:
     key = "lam" if job.method.settings.get("noise_model") == "poisson" else "sigma"
     true = job.noise.true_level.get(key) == job.method.settings.get(key)
     own = [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
-    return [*own, *(["self_ensemble"] if job.ensemble else [])]
+    return [*own, *(["self_ensemble"] if job.ensemble else []), *(["learned_from_stack"] if job.learn else [])]
 
 
 def _tuning_tags(job: Job) -> list[str]:

@@ -86,6 +86,8 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
     if job.ensemble and job.method.facts.own_test:
         raise ConfigError(f"ensemble={job.ensemble}: {name} gives outputs that were made elsewhere; leave ensemble out")
+    if job.learn:
+        _check_slices(job)
     _check_weights(job)
     if job.checkpoint is not None:
         if learns != "dataset":
@@ -95,6 +97,20 @@ def _check_method(job: Job) -> None:
             f"{name} learns from a data set, and training.steps is 0: budget={job.budget} has no recipe for it, "
             "or it was set so; set training.steps or choose another budget"
         )
+
+
+def _check_slices(job: Job) -> None:
+    """That one network can learn from all slices of a stack."""
+    name, images = job.method.name, job.test_set
+    if job.method.learns != "image":
+        raise ConfigError(
+            f"learn=stack: {name} does not learn from one image; leave learn out"
+            + (", train_set=transductive trains it on all slices" if job.method.learns == "dataset" else "")
+        )
+    if not job.method.facts.by_slices:
+        raise ConfigError(f"learn=stack: {name} has stages or an end that belong to one image; leave learn out, or use zsn2n")
+    if all(images.stack(index) is None for index in range(len(images.names))):
+        raise ConfigError(f"learn=stack: {images.name} holds no stack of several images; leave learn out, or see dataset=folder")
 
 
 OF_TRAINING = ("training", "train_set", "train_noise", "validation", "stop", "holdout")

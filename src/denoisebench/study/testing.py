@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from denoisebench.datasets.bayer import Unprocessed
 from denoisebench.datasets.datamodule import DataModule
 from denoisebench.datasets.images import ImageSet, photographs_shared
 from denoisebench.datasets.views import SECOND_VIEW, NoisyViews, fixed_view
@@ -27,10 +26,12 @@ from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import again
 from denoisebench.study.columns import identity_columns, train_noise
+from denoisebench.study.drawn import drawn
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
 from denoisebench.study.making import method_and_data
 from denoisebench.study.ownership import gate
+from denoisebench.study.slices import one_network_for_slices
 from denoisebench.tracking.about import about_training
 from denoisebench.tracking.log import Log, Shared
 from denoisebench.training.engine import Engine
@@ -123,9 +124,9 @@ def _test(job: Job, made: Made, identity: Mapping[str, Any], finished: int, log:
         if isinstance(made.method, ImageDenoiser):
             made.method.on_image_step = _step_reporter(made.method, evaluator, advance)
         if len(made.data.test_views):
-            engine = replace(made.engine, devices=1)
+            engine, callbacks = replace(made.engine, devices=1), [reads, evaluator, *one_network_for_slices(job)]
             with quiet(), sheltered(), engine.exact():
-                trainer_for(engine, [reads, evaluator], cell.folder).test(made.method, made.data, verbose=False)
+                trainer_for(engine, callbacks, cell.folder).test(made.method, made.data, verbose=False)
     return reads
 
 
@@ -160,8 +161,7 @@ def _write(job: Job, made: Made, rows: Sequence[Row], reads: ReadCount, seconds:
     cell, training = job.cell, made.training
     made_with = manifest(training=training["seconds"] if training else 0.0, **seconds)
     made_with["training_devices"] = training.get("devices", 1) if training else None
-    if isinstance(job.test_set, Unprocessed):
-        made_with["cameras"] = job.test_set.about()
+    made_with |= drawn(job)
     made_with["evidence"] = _evidence(job, made, reads.summary())
     write_atomic(cell.folder / "manifest.json", json.dumps(made_with, indent=1))
     keep(cell.folder, job.measures)

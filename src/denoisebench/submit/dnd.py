@@ -25,12 +25,23 @@ def write_bundle(kept: Kept, path: Path, about: Mapping[str, str]) -> None:
 
 
 def read_bundle(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    for index, file in enumerate(sorted(path.iterdir())):
+        if file.name != f"{index + 1:04d}.mat":
+            raise ValueError(f"{file.name} stands at the place of {index + 1:04d}.mat")
+        yield from ((index * BOXES + box, crop) for box, crop in enumerate(_boxes(file)))
+
+
+def _boxes(file: Path) -> np.ndarray:
     from scipy.io import loadmat
 
-    for index, file in enumerate(sorted(path.iterdir())):
+    try:
         content = loadmat(file)
-        if file.name != f"{index + 1:04d}.mat" or content["israw"].item() or content["eval_version"].item() != EVAL_VERSION:
-            raise ValueError(f"{file.name} is not image {index + 1} of an sRGB bundle of version {EVAL_VERSION}")
-        if content["Idenoised"].shape != (1, BOXES):
-            raise ValueError(f"Idenoised of {file.name} is {content['Idenoised'].shape}, expected {(1, BOXES)}")
-        yield from ((index * BOXES + box, crop) for box, crop in enumerate(content["Idenoised"][0]))
+    except Exception as error:  # SciPy has many for a damaged file, and one for v7.3
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    if lacking := [name for name in ("Idenoised", "israw", "eval_version") if name not in content]:
+        raise ValueError(f"{file.name} is without {', '.join(lacking)}")
+    if content["israw"].item() or content["eval_version"].item() != EVAL_VERSION:
+        raise ValueError(f"{file.name} is not of an sRGB bundle of version {EVAL_VERSION}")
+    if content["Idenoised"].shape != (1, BOXES):
+        raise ValueError(f"Idenoised of {file.name} is {content['Idenoised'].shape}, expected {(1, BOXES)}")
+    return content["Idenoised"][0]

@@ -13,21 +13,23 @@ import numpy as np
 
 from denoisebench.submit.kept import Kept, in_8_bit, in_floats, plane_in_floats
 
-MAT73_TEXT = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created by: denoisebench HDF5 schema 1.00 ."
+CSV_HEAD = "ID,BLOCK\n"
+MAT73_NAME = b"MATLAB 7.3"
+MAT73_TEXT = MAT73_NAME + b" MAT-file, Platform: GLNXA64, Created by: denoisebench HDF5 schema 1.00 ."
 MAT73_VERSION = bytes(8) + b"\x00\x02IM"
 
 
 def write_csv_of_blocks(kept: Kept, path: Path, about: Mapping[str, str]) -> None:
     """`ID,BLOCK`: 0 to 1279, and the bytes of a block (H, W, C) in base64."""
     with path.open("w", encoding="ascii", newline="") as file:
-        file.write("ID,BLOCK\n")
+        file.write(CSV_HEAD)
         for number, (_, image) in enumerate(kept.pieces()):
             file.write(f"{number},{base64.b64encode(in_8_bit(image).tobytes()).decode()}\n")
 
 
 def read_csv_of_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     with path.open(encoding="ascii", newline="") as file:
-        if file.readline() != "ID,BLOCK\n":
+        if file.readline() != CSV_HEAD:
             raise ValueError("its first line is not ID,BLOCK")
         for line in file:
             number, _, block = line.rstrip("\n").partition(",")
@@ -46,11 +48,15 @@ class Mat:
     kind: str
     cast: Callable[[np.ndarray], np.ndarray]
 
+    @property
+    def blocks(self) -> str:
+        return f"DenoisedBlocks{self.kind}"
+
     def write(self, kept: Kept, path: Path, about: Mapping[str, str]) -> None:
         frames = sorted({name.partition("_")[0] for name in kept.images.names})
         count, pixels = len(kept.images.names), 0
         with h5py.File(path, "w", userblock_size=512, libver="earliest") as file:
-            blocks = file.create_dataset(f"DenoisedBlocks{self.kind}", (count // len(frames), len(frames)), h5py.ref_dtype)
+            blocks = file.create_dataset(self.blocks, (count // len(frames), len(frames)), h5py.ref_dtype)
             blocks.attrs["MATLAB_class"] = np.bytes_("cell")
             for number, (_, image) in enumerate(kept.pieces()):
                 frame, block = divmod(number, blocks.shape[0])  # MATLAB's axes lie in a file in the reverse order
@@ -70,9 +76,31 @@ class Mat:
             if not file.read(128).endswith(MAT73_VERSION):
                 raise ValueError("it has no header of MATLAB 7.3")
         with h5py.File(path, "r") as file:
-            references = np.asarray(file[f"DenoisedBlocks{self.kind}"])
+            references = np.asarray(file[self.blocks])
             for number, reference in enumerate(references.T.ravel()):
+                if not reference:
+                    raise ValueError(f"the cell of number {number} is empty")
                 yield number, np.asarray(file[reference]).T
+
+    def check_head(self, file: h5py.File, path: Path, frames_and_blocks: tuple[int, int]) -> None:
+        """That the three variables are there and of their kinds. Raises: ValueError that names the one that is not."""
+        seconds, about = f"TimeMP{self.kind}", "OptionalData"
+        if lacking := [name for name in (self.blocks, seconds, about) if name not in file]:
+            raise ValueError(f"{path}: without {', '.join(lacking)}; the server expects {self.blocks}, {seconds} and {about}")
+        blocks, time, stated = file[self.blocks], file[seconds], file[about]
+        if not isinstance(blocks, h5py.Dataset) or blocks.dtype != h5py.ref_dtype:
+            held = f"an array {blocks.shape[::-1]} of {blocks.dtype}" if isinstance(blocks, h5py.Dataset) else "a struct"
+            raise ValueError(f"{path}: {self.blocks} is {held}, expected a cell array with one block in each cell")
+        if (found := blocks.shape[::-1]) != frames_and_blocks:
+            raise ValueError(
+                f"{path}: {self.blocks} has {' x '.join(map(str, found))} cells, expected "
+                f"{' x '.join(map(str, frames_and_blocks))}: frames in rows, their blocks in columns"
+            )
+        values = np.asarray(time) if isinstance(time, h5py.Dataset) else np.empty(0)
+        if values.size != 1 or values.dtype.kind not in "iuf" or not 0 <= values.item() < math.inf:
+            raise ValueError(f"{path}: {seconds} is not one number of seconds, 0 or above")
+        if not isinstance(stated, h5py.Group):
+            raise ValueError(f"{path}: {about} is not a struct (of MethodName, Authors, PaperTitle and Venue)")
 
 
 SRGB, RAW = Mat("Srgb", in_floats), Mat("Raw", plane_in_floats)
