@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from denoisebench import api, cli
-from denoisebench.photographs import work
+from denoisebench.photographs import how, work
 from denoisebench.photographs.reading import read_photo
 from denoisebench.ranking import Ranked, rank
 from denoisebench.store.finished import read_finished
@@ -149,7 +149,7 @@ def test_photographs_are_denoised_by_name(tmp_path: Path, capsys: Any, monkeypat
     assert main("denoise", str(tmp_path / "photo.png"), "--weights", "desk") == 0
     expected = api.load(named("desk").file)(pixels)
     assert np.array_equal(read_photo(tmp_path / "photo_denoised.png").pixels, expected)
-    monkeypatch.setattr(work, "CANDIDATES", ("noisy",))
+    monkeypatch.setattr(how, "CANDIDATES", ("noisy",))
     monkeypatch.setattr(work, "rank", lambda image, methods, seed: [Ranked(name, 0) for name in reversed(methods)])
     assert main("denoise", str(tmp_path / "photo.png"), "--method", "auto", "--suffix", "_auto") == 0
     assert "by weights=desk" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from PIL import Image
 import denoisebench
 import photos
 from denoisebench.cli import main
+from denoisebench.config.choosing import choose
 from denoisebench.photographs import memory, work
 from denoisebench.photographs.photo import PhotoError, with_alpha
 from denoisebench.photographs.reading import Reading, read_photo
@@ -528,7 +529,7 @@ def test_a_cost_is_measured_and_larger_for_a_wider_network() -> None:
     image = photos.noisy("float32", 1, 300, 300)
     costs = []
     for features in (4, 96):
-        chosen = work.choose("zsn2n", 1, settings={"features": features, "steps": 500})
+        chosen = choose("zsn2n", 1, settings={"features": features, "steps": 500})
         own = denoisebench.Denoiser(chosen, chosen.make(0))
         costs.append(memory.Rooms(None)._cost(own, image[:128, :128]))
         assert getattr(own.network, "num_steps") == 500  # noqa: B009

@@ -21,7 +21,7 @@ from denoisebench.cli import main
 from denoisebench.datasets.photos import Photos
 from denoisebench.diagnosis.diagnosis import diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Subject
-from denoisebench.photographs import work
+from denoisebench.photographs import how
 from denoisebench.photographs.reading import read_photo
 
 CLEAN = Photos().clean(1)[60:220, 100:280] / 255.0
@@ -155,7 +155,7 @@ def test_wrong_options_of_diagnose(arguments: list[str], said: str, tmp_path: Pa
 
 
 def test_auto_chooses_for_each_image(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "CANDIDATES", ("noisy", "tv"))
+    monkeypatch.setattr(how, "CANDIDATES", ("noisy", "tv"))
     folder = folder_of(tmp_path)
     arguments = ["denoise", str(folder), "--method", "auto", "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
@@ -170,7 +170,7 @@ def test_auto_chooses_for_each_image(tmp_path: Path, capsys: Any, monkeypatch: p
     assert "0 denoised, 2 done before" in capsys.readouterr().out
     assert main([*arguments, "--set", "sigma=3"]) == 2
     assert "takes no --set" in capsys.readouterr().err
-    monkeypatch.setattr(work, "CANDIDATES", ("noisy",))
+    monkeypatch.setattr(how, "CANDIDATES", ("noisy",))
     assert main([*arguments[:-1], str(tmp_path / "same")]) == 0
     assert "a b.png: left as it is" in capsys.readouterr().err
     assert np.array_equal(read_photo(tmp_path / "same" / "a b.png").pixels, stored(with_noise(25)))

@@ -51,7 +51,7 @@ def _recognised_mat(path: Path) -> str:
         held = [name for name, mat in MATS.items() if mat.blocks in file]
         if len(held) == 1:
             return held[0]
-        names = ", ".join(name for name in file if not name.startswith("#")) or "nothing"
+        names = ", ".join(str(name) for name in file if not str(name).startswith("#")) or "nothing"
     raise ValueError(f"{path}: it holds {names}, expected one of {', '.join(mat.blocks for mat in MATS.values())}. {_known()}")
 
 
