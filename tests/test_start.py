@@ -2,16 +2,19 @@
 
 import json
 import os
+import pwd
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from denoisebench.cli.app import main
 from denoisebench.config.jobs import job_of
 from denoisebench.store import memo
+from denoisebench.store.code import digest
 from denoisebench.store.memo import Memo
 
 CHEAP = ["method=noisy", "dataset.crop=32", "trainer.threads=1", "pictures=0"]
@@ -88,6 +91,20 @@ def test_a_cache_folder_that_is_a_file_is_no_fault(tmp_path: Path, monkeypatch: 
     kept()
     assert Memo().get("thing") is None
     assert main(["run", *CHEAP, "--plan"]) == 0
+
+
+def test_a_user_without_a_home_folder_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlisted(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    assert main(["run", *CHEAP]) == 0
+    monkeypatch.setattr(pwd, "getpwuid", unlisted)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    digest.cache_clear()
+    kept()
+    assert Memo().get("thing") is None
+    assert [main(command) for command in (["run", *CHEAP, "--plan"], ["report", "default"])] == [0, 0]
 
 
 PLUGIN = """

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     __version__: str
 
+import_module("denoisebench.began")  # before any other module is read
+
 _PLACES = {
     "Diagnosis": "diagnosis.diagnosis",
     "Ranked": "ranking",

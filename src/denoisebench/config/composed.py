@@ -13,9 +13,9 @@ from omegaconf import OmegaConf, flag_override
 from denoisebench.config import named_weights, paths, plugins
 from denoisebench.config.checks import check_settings
 from denoisebench.config.compose import SCOPED, SETTINGS, compose, composed, known_keys, user_errors
+from denoisebench.config.composed_cache import ComposedCache
 from denoisebench.config.errors import SEVERAL_DEVICES, ConfigError, UnknownKeyError, nearest
 from denoisebench.config.grids import expand
-from denoisebench.config.known import Known
 from denoisebench.config.places import brought, groups, own_folders, own_overrides
 from denoisebench.config.quoting import quoted
 
@@ -49,7 +49,7 @@ class Composed:
 
 
 FIELDS = {one.name for one in fields(Composed)}
-TEXTS = ("overrides", "changed", "launch")  # fields that are tuples
+TUPLES = ("overrides", "changed", "launch")  # the fields of `Composed` that JSON makes lists
 
 
 def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
@@ -57,13 +57,13 @@ def compose_all(overrides: Sequence[str], *, multirun: bool) -> list[Composed]:
 
     Raises: ConfigError, whose text names the nearest valid choices.
     """
-    known = Known()
-    jobs = expand(overrides, known, multirun=multirun)
+    cache = ComposedCache()
+    jobs = expand(overrides, cache, multirun=multirun)
     try:
-        result = [compose_one(own, known) for own in jobs]
+        result = [compose_one(own, cache) for own in jobs]
     except UnknownKeyError as error:
         raise ConfigError(f"{error}{_who_has(error.key, jobs)}") from error
-    known.keep()
+    cache.keep()
     if not result:
         raise ConfigError("this sweep has no cell: one of its lists is empty")
     if multirun and any(one.plain["trainer"]["devices"] != 1 for one in result):
@@ -81,24 +81,24 @@ def _who_has(key: str, jobs: Sequence[Sequence[str]]) -> str:
     return f"; {' and '.join(having)} of this sweep can be given it: {part}.{having[0]}.{rest}=VALUE" if having else ""
 
 
-def compose_one(overrides: Sequence[str], known: Known | None = None) -> Composed:
-    """The configuration of one cell, which may be known. Raises: ConfigError."""
+def compose_one(overrides: Sequence[str], cache: ComposedCache | None = None) -> Composed:
+    """The configuration of one cell, taken from the cache if it is there. Raises: ConfigError."""
     settings = tuple(o for o in overrides if _setting(o))
     shards = [o.partition("=")[2] for o in settings if _setting(o) == "shard"]
     with user_errors(overrides):
         own = [o for o in overrides if o not in settings]
-        one = _known_or_composed(own, known) if known else _compose(own)
+        one = _cached_or_composed(own, cache) if cache else _compose(own)
         launch = tuple(o for o in settings if _setting(o) != "shard")
         return replace(one, launch=launch, shard=_shard(shards[-1]) if shards else None)
 
 
-def _known_or_composed(overrides: Sequence[str], known: Known) -> Composed:
-    kept = known.get("job", overrides)
+def _cached_or_composed(overrides: Sequence[str], cache: ComposedCache) -> Composed:
+    kept = cache.get("job", overrides)
     if isinstance(kept, dict) and kept.keys() == FIELDS:
-        return Composed(**{**kept, **{name: tuple(kept[name]) for name in TEXTS}})
+        return Composed(**{**kept, **{name: tuple(kept[name]) for name in TUPLES}})
     one = _compose(overrides)
     if one.plain["weights"] is None:  # whose card says more
-        known.put("job", overrides, {**asdict(one), **{name: list(getattr(one, name)) for name in TEXTS}})
+        cache.put("job", overrides, {**asdict(one), **{name: list(getattr(one, name)) for name in TUPLES}})
     return one
 
 

@@ -8,8 +8,8 @@ from hydra.core.override_parser.types import Glob, Override
 
 from denoisebench.config import hydra_internals
 from denoisebench.config.compose import SCOPED, composed, user_errors
+from denoisebench.config.composed_cache import ComposedCache
 from denoisebench.config.errors import ConfigError
-from denoisebench.config.known import Known
 from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups, own_overrides
 
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
@@ -42,8 +42,8 @@ def _search_path(text: str) -> str:
     return f"{folder.resolve()}".join(SEARCH_PATH)
 
 
-def expand(overrides: Sequence[str], known: Known | None = None, *, multirun: bool) -> list[list[str]]:
-    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper runs them; its grid may be known.
+def expand(overrides: Sequence[str], cache: ComposedCache | None = None, *, multirun: bool) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper runs them.
 
     Raises: ConfigError for what cannot be parsed, or for several values without `-m`.
     """
@@ -55,13 +55,13 @@ def expand(overrides: Sequence[str], known: Known | None = None, *, multirun: bo
             )
         named = [o.input_line or "" for o in parsed if (o.get_key_element() or "").startswith(GRIDS)]
         if not multirun:
-            if any(line.startswith("experiment=") for line in named) and _grid_of(named, known):
+            if any(line.startswith("experiment=") for line in named) and _grid_of(named, cache):
                 raise ConfigError(f"{named[-1]} is a grid of cells: add -m")
             jobs = [list(_of_its_own(overrides, groups(overrides)))]
             _check_meant(parsed, jobs)
             return jobs
         given = {o.get_key_element() for o in parsed}
-        grid = [o for o in hydra_internals.parse(_grid_of(named, known)) if o.get_key_element() not in given]
+        grid = [o for o in hydra_internals.parse(_grid_of(named, cache)) if o.get_key_element() not in given]
         every = itertools.product(*(_values(override) for override in [*grid, *parsed]))
         names = groups(overrides)
         jobs = [list(job) for job in dict.fromkeys(_of_its_own(job, names) for job in every)]
@@ -108,15 +108,15 @@ def _is_choice(line: str, names: Mapping[str, Sequence[str]]) -> bool:
     return line.partition("=")[0] in names or line in own_overrides([line])
 
 
-def _grid_of(named: Sequence[str], known: Known | None) -> list[str]:
+def _grid_of(named: Sequence[str], cache: ComposedCache | None) -> list[str]:
     """The sweep that a named experiment brings (`hydra.sweeper.params`)."""
-    kept = known.get("grid", named) if known else None
+    kept = cache.get("grid", named) if cache else None
     if isinstance(kept, list):
         return kept
     params = composed(named)[1].sweeper.get("params") or {}
     grid = [f"{name}={value}" for name, value in params.items()]
-    if known:
-        known.put("grid", named, grid)
+    if cache:
+        cache.put("grid", named, grid)
     return grid
 
 

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from denoisebench.config import named_weights
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import Composed, compose_all, compose_one
+from denoisebench.config.composed_cache import ComposedCache
 from denoisebench.config.errors import ConfigError, DataError
 from denoisebench.config.image_sets import Steps, image_set
-from denoisebench.config.known import Known
 from denoisebench.config.parts import TARGET, Made, Way, arguments_of, class_of, instantiate
 from denoisebench.datasets.fitting import NoiseFacts, facts_of
 from denoisebench.datasets.images import ImageSet, file_hash
@@ -57,9 +57,9 @@ def made_or_not(composed: Sequence[Composed]) -> tuple[list[Job], list[Unmade]]:
     return found, not_made
 
 
-def job_of(overrides: Sequence[str], made: Made | None = None, known: Known | None = None) -> Job:
-    """The job of one cell, whose configuration may be known. Raises: ConfigError or FileNotFoundError."""
-    return made_of(compose_one(overrides, known), made or Made())
+def job_of(overrides: Sequence[str], made: Made | None = None, cache: ComposedCache | None = None) -> Job:
+    """The job of one cell. Its configuration is taken from the cache if it is there. Raises: ConfigError or FileNotFoundError."""
+    return made_of(compose_one(overrides, cache), made or Made())
 
 
 def made_of(one: Composed, made: Made) -> Job:

@@ -2,8 +2,8 @@
 
 What is kept holds for one Python, for this package's sources with their content and times (Python itself tells by times whether
 it runs older byte code), and for one state of the folders of installed packages, which changes when a package is installed or
-removed. Whatever cannot be read counts as not known. A process that began before a source was last written may have imported the
-older one: for it nothing is known, and it keeps nothing.
+removed. Whatever cannot be read counts as not known. A process that imported this package before a source was last written may
+have imported the older one: for it nothing is known, and it keeps nothing.
 """
 
 import functools
@@ -12,51 +12,65 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from denoisebench.began import BEGAN
 from denoisebench.store.files import write_atomic
 
 INSTALLED = ("site-packages", "dist-packages")
 CLASSES = "classes"
-BEGAN = time.time()
+COARSE_S = 1.0  # a file's time may be this much too early
 
 
 class Memo:
     """Values that JSON holds, by what they are of. `keep` writes those that are new.
 
-    name: of its file. most: values that it holds; the oldest are forgotten.
+    name: of its file. most: values that it holds, or as many as this process used if these are more; the others are forgotten,
+    those unused for longest first.
     """
 
     def __init__(self, name: str = CLASSES, most: int = 100_000) -> None:
         self._name, self._most = name, most
         self._known = _read(name)
-        self._new: dict[str, Any] = {}
+        self._used: dict[str, Any] = {}
+        self._has_new = False
 
     def get(self, of: object) -> Any:
         """None if it is not known."""
-        return self._known.get(_key(of))
+        key = _key(of)
+        if key in self._known:
+            self._used[key] = self._known[key]
+        return self._known.get(key)
 
     def put(self, of: object, value: Any) -> None:
-        self._known[_key(of)] = self._new[_key(of)] = value
+        key = _key(of)
+        self._known[key] = self._used[key] = value
+        self._has_new = True
 
     def keep(self) -> None:
-        """Beside what other processes have kept meanwhile. Keeps nothing if the home folder is not writable."""
-        if not self._new or _state() is None or written_since(_sources()):
+        """Beside what other processes have kept meanwhile. Keeps nothing without a home folder that is writable."""
+        if not self._has_new or _state() is None or written_since(_sources()):
             return
-        known = list({**_read(self._name), **self._new}.items())[-self._most :]
+        others = {key: value for key, value in _read(self._name).items() if key not in self._used}
+        known = list({**others, **self._used}.items())[-max(self._most, len(self._used)) :]
         try:
             file(self._name).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file(self._name), json.dumps({"state": _state(), "known": dict(known)}))
         except OSError:
             return
-        self._new = {}
+        self._has_new = False
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoisebench"
+    """Raises: FileNotFoundError for a user without a home folder, as in some containers."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "denoisebench"
+    try:
+        return Path.home() / ".cache" / "denoisebench"
+    except RuntimeError as error:
+        raise FileNotFoundError("this user has no home folder: set XDG_CACHE_HOME to a folder") from error
 
 
 def file(name: str = CLASSES) -> Path:
@@ -82,8 +96,8 @@ def _package() -> Path:
 
 
 def written_since(files: Iterable[Path]) -> bool:
-    """Whether a file was written, moved here or removed since this process began."""
-    return any(_written(path) >= BEGAN for path in files)
+    """Whether a file was written, moved here or removed since this process imported this package, or may have been."""
+    return any(_written(path) >= BEGAN - COARSE_S for path in files)
 
 
 def _written(path: Path) -> float:

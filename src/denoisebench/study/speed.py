@@ -95,7 +95,7 @@ def _read() -> dict[str, Any]:
 
 
 def _keep(measured: dict[str, Any]) -> None:
-    """Keeps nothing if the home folder is not writable."""
+    """Keeps nothing without a home folder that is writable."""
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_atomic(_file(), json.dumps(measured, indent=1))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisebench.config import Launcher, compose_one, quoted
+from denoisebench.config.composed_cache import ComposedCache
 from denoisebench.config.jobs import job_of, made_or_not
-from denoisebench.config.known import Known
 from denoisebench.environment import own_environment
 from denoisebench.job import Job, Unmade, Work
 from denoisebench.progress import console, roughly
@@ -114,9 +114,9 @@ def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[U
     return [job.at(str(study.parent), study.name) for job in jobs], unmade
 
 
-def _job(cell: Cell, known: Known) -> Job:
+def _job(cell: Cell, cache: ComposedCache) -> Job:
     """The job of a planned cell, where its study lies now."""
-    return job_of(cell.overrides, known=known).at(cell.root, cell.study)
+    return job_of(cell.overrides, cache=cache).at(cell.root, cell.study)
 
 
 # --- In the launcher's jobs ---------------------------------------------------------------------------------------
@@ -137,14 +137,14 @@ def work(item: Work) -> None:
     study = study_folder(item.root, item.study)
     plan = read_plan(study)
     waiting, busy, pause = deque(_known(plan, item.cells)), 0, SECONDS_BETWEEN_LOOKS[0]
-    outlook, known = Outlook(item, plan), Known()
+    outlook, cache = Outlook(item, plan), ComposedCache()
     while waiting:
         if item.on_error == "stop" and (study / STOP).is_file():
             raise StoppedError("a cell failed, and on_error=stop; the same command goes on with the others")
         cell = waiting.popleft()
         began = time.monotonic()
         with outlook.on(cell):
-            outcome = _computed(cell, item.shard, plan, known)
+            outcome = _computed(cell, item.shard, plan, cache)
         outlook.ended(cell, outcome, time.monotonic() - began)
         if outcome == "failed" and item.on_error == "stop":
             (study / STOP).touch()
@@ -158,10 +158,10 @@ def work(item: Work) -> None:
             pause = min(1.3 * pause, SECONDS_BETWEEN_LOOKS[1])
 
 
-def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell], known: Known) -> "Outcome":
+def _computed(cell: Cell, shard: str | None, plan: Mapping[str, Cell], cache: ComposedCache) -> "Outcome":
     """One cell; one whose files or settings are no longer there fails alone."""
     try:
-        job = _job(cell, known)
+        job = _job(cell, cache)
     except (OSError, ValueError) as error:
         fail(cell, error, shard)
         return "failed"

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -15,11 +16,11 @@ import pytest
 
 from denoisebench import config
 from denoisebench.config import composed as composing
-from denoisebench.config import hydra_internals, known
+from denoisebench.config import composed_cache, hydra_internals
 from denoisebench.config.composed import Composed, compose_all, compose_one
+from denoisebench.config.composed_cache import ComposedCache
 from denoisebench.config.grids import expand
 from denoisebench.config.jobs import made_or_not
-from denoisebench.config.known import Known
 from denoisebench.store import memo
 from denoisebench.store.memo import Memo
 
@@ -50,7 +51,7 @@ def composes(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def as_bytes(composed: Sequence[Composed]) -> str:
     """With the order of keys, and 1 told from 1.0."""
-    assert all(isinstance(getattr(one, name), tuple) for one in composed for name in composing.TEXTS)
+    assert all(isinstance(getattr(one, name), tuple) for one in composed for name in composing.TUPLES)
     return json.dumps([asdict(one) for one in composed])
 
 
@@ -67,15 +68,15 @@ def keys_of(composed: Sequence[Composed]) -> list[str]:
 def check_preset(name: str, choose: Callable[[list[list[str]]], list[list[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DENOISEBENCH_DATA", raising=False)  # keys of what lies there take minutes
     with monkeypatch.context() as unknown:
-        unknown.setattr(Known, "get", lambda *_: None)
+        unknown.setattr(ComposedCache, "get", lambda *_: None)
         whole = expand([f"experiment={name}"], multirun=True)
         fresh = [compose_one(job) for job in choose(whole)]
-    first = Known()
+    first = ComposedCache()
     assert choose(expand([f"experiment={name}"], first, multirun=True)) == choose(whole)
     assert as_bytes([compose_one(job, first) for job in choose(whole)]) == as_bytes(fresh)
     first.keep()
     monkeypatch.setattr(hydra_internals, "composed", None)  # nothing is composed from here on
-    then = Known()
+    then = ComposedCache()
     assert expand([f"experiment={name}"], then, multirun=True) == whole
     remembered = [compose_one(job, then) for job in choose(whole)]
     assert as_bytes(remembered) == as_bytes(fresh)
@@ -137,7 +138,7 @@ def test_another_home_folder(composes: Counted, tmp_path: Path, monkeypatch: pyt
     [
         ("hydra.__version__", "1.3.99"),
         ("omegaconf.__version__", "2.3.99"),
-        ("denoisebench.config.known.threads_each", lambda _: 3),
+        ("denoisebench.config.composed_cache.threads_each", lambda _: 3),
     ],
 )
 def test_another_hydra_or_omegaconf_or_number_of_cores(
@@ -181,7 +182,7 @@ def test_a_grid_of_another_folder_is_read_each_time(tmp_path: Path) -> None:
         own, _, _ = config.split_flags(["--config-dir", str(tmp_path / "mine"), "experiment=own"])
         assert len(compose_all(own, multirun=True)) == count
         by_hand = [f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "experiment=own"]
-        assert not Known()._follows_from(by_hand)
+        assert not ComposedCache()._follows_from(by_hand)
 
 
 def test_folders_that_a_plugin_of_hydra_adds(composes: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +194,7 @@ def test_folders_that_a_plugin_of_hydra_adds(composes: Counted, monkeypatch: pyt
 
 
 def test_named_weights_are_asked_for_their_card_each_time() -> None:
-    first, plain = Known(), {**compose_one(ONE).plain, "weights": "mine"}
+    first, plain = ComposedCache(), {**compose_one(ONE).plain, "weights": "mine"}
     for weights, kept in (("mine", False), (None, True)):
         one = Composed({**plain, "weights": weights}, ONE, "nlm", (), False, False, False, "photos", "gaussian15")
         with pytest.MonkeyPatch.context() as patched:
@@ -206,6 +207,7 @@ def test_named_weights_are_asked_for_their_card_each_time() -> None:
 
 PLAN = """
 import json, os, sys
+exec(os.environ.get("BEFORE", ""))
 from denoisebench.config import composed
 compose, count = composed._compose, 0
 def counting(overrides):
@@ -230,9 +232,20 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def planned(checkout: Path, *overrides: str, first: str = "") -> tuple[int, dict[str, Any]]:
-    """What a new process composes, and what it finds for its method. first: what the process does before."""
-    own = {**os.environ, "PYTHONPATH": str(checkout / "src"), "FIRST": first, "PYTHONDONTWRITEBYTECODE": "1"}
+def settle(checkout: Path) -> None:
+    """Waits until a process that begins is told from one that began before the last change."""
+    newest = max(memo._written(path) for path in checkout.rglob("*"))
+    time.sleep(max(0.0, newest + memo.COARSE_S + 0.1 - time.time()))
+
+
+def planned(checkout: Path, *overrides: str, first: str = "", before: str = "") -> tuple[int, dict[str, Any]]:
+    """What a new process composes, and what it finds for its method.
+
+    first: what the process does before. before: what it does even before it imports the configuration.
+    """
+    settle(checkout)
+    further = {"PYTHONPATH": str(checkout / "src"), "FIRST": first, "BEFORE": before, "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {**os.environ, **further}
     command = [sys.executable, "-c", PLAN, *ONE, *overrides]
     done = subprocess.run(command, env=own, cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -277,8 +290,8 @@ def test_a_group_behind_a_link(checkout: Path) -> None:
 )  # fmt: skip
 def test_what_a_configuration_may_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, is_listed: bool) -> None:
     (tmp_path / "config.yaml").write_text(f"seed: {asked}\nroot: ${{study}}/x\n")
-    monkeypatch.setattr(known, "conf_dir", lambda: str(tmp_path))
-    assert (known._surroundings() is not None) is is_listed
+    monkeypatch.setattr(composed_cache, "conf_dir", lambda: str(tmp_path))
+    assert (composed_cache._surroundings() is not None) is is_listed
 
 
 def test_a_configuration_that_asks_for_more_is_composed_each_time(checkout: Path) -> None:
@@ -292,6 +305,7 @@ def test_a_sweep_in_the_configuration_itself_counts(checkout: Path) -> None:
     with (checkout / "conf/config.yaml").open("a") as file:
         file.write("  sweeper: {params: {seed: '1,2'}}\n")
     own = {**os.environ, "PYTHONPATH": str(checkout / "src"), "FIRST": script}
+    settle(checkout)
     for expected in ("2", "0"):
         done = subprocess.run(
             [sys.executable, "-c", PLAN, *ONE], env=own, cwd=checkout, capture_output=True, text=True, check=False
@@ -333,6 +347,39 @@ def test_a_file_that_is_removed_while_a_process_runs(checkout: Path) -> None:
     assert [planned(checkout, first=remove)[0], planned(checkout)[0], planned(checkout)[0]] == [1, 1, 0]
 
 
+def test_a_source_that_is_written_after_a_class_was_imported(checkout: Path) -> None:
+    """As in a notebook: the class is the older one, whatever is imported after the edit."""
+    file = checkout / "src/denoisebench/methods/nlm.py"
+    edit = f"import denoisebench, pathlib, time; pathlib.Path({str(file)!r}).write_text({file.read_text()!r}); time.sleep(1.2)"
+    assert [planned(checkout, before=edit)[0], planned(checkout)[0], planned(checkout)[0]] == [1, 1, 0]
+
+
+def test_a_file_whose_time_is_coarse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "source.py"
+    file.touch()
+    found = []
+    for later in (0.9, 1.1):
+        monkeypatch.setattr(memo, "BEGAN", file.stat().st_ctime + later)
+        found.append(memo.written_since([file]))
+    assert found == [True, False]
+
+
+PLUGIN = """
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+class Theirs(SearchPathPlugin):
+    def manipulate_search_path(self, search_path):
+        search_path.append("theirs", "pkg://theirs")
+"""
+
+
+def test_a_plugin_of_hydra_that_is_put_on_the_path(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside" / "hydra_plugins").mkdir(parents=True)
+    (tmp_path / "beside" / "hydra_plugins" / "theirs.py").write_text(PLUGIN)
+    beside = f"sys.path.append({str(tmp_path / 'beside')!r})"
+    assert [planned(checkout)[0], planned(checkout)[0]] == [1, 0]
+    assert [planned(checkout, before=beside)[0], planned(checkout, before=beside)[0]] == [1, 1]
+
+
 def test_another_python_or_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packages = tmp_path / "site-packages"
     packages.mkdir()
@@ -355,7 +402,7 @@ def test_another_python_or_other_packages(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("damage", ["[]", "{", "null", '{"plain": 1}', 3, None, []])
 def test_damaged_entries_are_composed_anew(composes: Counted, damage: object) -> None:
     composes(*ONE)
-    file = memo.file(known.NAME)
+    file = memo.file(composed_cache.NAME)
     content = json.loads(file.read_text())
     assert len(content["known"]) == 1
     file.write_text(json.dumps({**content, "known": dict.fromkeys(content["known"], damage)}))
@@ -364,13 +411,13 @@ def test_damaged_entries_are_composed_anew(composes: Counted, damage: object) ->
 
 @pytest.mark.parametrize("damage", ["3", "{", None])
 def test_damaged_grids_are_composed_anew(damage: object) -> None:
-    whole = expand(["experiment=demo"], first := Known(), multirun=True)
+    whole = expand(["experiment=demo"], first := ComposedCache(), multirun=True)
     first.keep()
-    file = memo.file(known.NAME)
+    file = memo.file(composed_cache.NAME)
     content = json.loads(file.read_text())
     assert len(content["known"]) == 1
     file.write_text(json.dumps({**content, "known": dict.fromkeys(content["known"], damage)}))
-    assert expand(["experiment=demo"], Known(), multirun=True) == whole
+    assert expand(["experiment=demo"], ComposedCache(), multirun=True) == whole
 
 
 def test_a_cache_folder_that_takes_nothing(composes: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,7 +435,7 @@ def test_a_disk_that_is_read_only(composes: Counted, monkeypatch: pytest.MonkeyP
 
 
 def test_what_json_would_change_is_not_kept() -> None:
-    first = Known()
+    first = ComposedCache()
     for value in ((1,), {1: 2}, float("nan"), Path("x"), b"x"):
         first.put("job", ONE, [value])
         assert first.get("job", ONE) is None
@@ -402,6 +449,21 @@ def test_the_oldest_are_forgotten() -> None:
         one.put(number, number)
         one.keep()
     assert [Memo("few", 3).get(number) for number in range(5)] == [None, None, 2, 3, 4]
+
+
+def test_what_a_process_used_is_not_forgotten() -> None:
+    for _ in range(2):  # the second finds all that it looks for
+        one = Memo("few", 3)
+        for number in (1, 2, 3, 4, 5):
+            if one.get(number) is None:
+                one.put(number, number)
+        one.keep()
+        assert [Memo("few", 3).get(number) for number in (1, 2, 3, 4, 5)] == [1, 2, 3, 4, 5]
+    one = Memo("few", 3)
+    assert [one.get(number) for number in (4, 1)] == [4, 1]
+    one.put(6, 6)
+    one.keep()
+    assert [Memo("few", 3).get(number) for number in range(1, 7)] == [1, None, None, 4, None, 6]
 
 
 WRITER = """

@@ -1,12 +1,13 @@
 """What was composed before, kept in the user's cache folder: a sweep that was planned once is read, not composed.
 
 What Hydra and OmegaConf make of overrides follows from the overrides, the files of `conf/`, the environment variables that these
-name, the working folder and the home folder, to which paths are relative, the number of cores, the versions of both, and all
-that `store.memo` goes by. Files of other folders and interpolations in overrides may depend on more: with them everything is
-composed each time, and so it is where a file of `conf/` asks for anything that is not listed here.
+name, the working folder and the home folder, to which paths are relative, the number of cores, the versions of both, Hydra's
+plugins, and all that `store.memo` goes by. Files of other folders and interpolations in overrides may depend on more: with them
+everything is composed each time, and so it is where a file of `conf/` asks for anything that is not listed here.
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from denoisebench.config.resolvers import threads_each
 from denoisebench.store.memo import Memo, written_since
 
 NAME = "composed"
-MOST = 3000  # about 8 MB
+MOST = 3000  # about 8 MB; a larger sweep is kept whole
 What = Literal["job", "grid"]
 # Interpolations whose values follow from their arguments, other keys, an environment variable or the number of cores.
 INTERPOLATION = re.compile(r"\$\{(?:[\w.]*\}|(?:oc\.select|choose|true_sigma|threads_each):|oc\.env:(\w+)[,}])")
@@ -32,8 +33,11 @@ INTERPOLATION = re.compile(r"\$\{(?:[\w.]*\}|(?:oc\.select|choose|true_sigma|thr
 FURTHER = re.compile(r"\$|~\w|searchpath")
 
 
-class Known:
-    """What overrides gave, as plain values, for one command. `keep` writes what is new."""
+class ComposedCache:
+    """What overrides gave, as plain values: a job's configuration or a preset's grid.
+
+    One is made for each command: it reads the file once, and `keep` writes what is new.
+    """
 
     def __init__(self) -> None:
         self._memo = Memo(NAME, MOST)
@@ -76,8 +80,8 @@ def _surroundings() -> str | None:
     root = Path(conf_dir())
     try:
         files = {str(file.relative_to(root)): file.read_bytes().decode("latin-1") for file in _below(root) if file.is_file()}
-        places = os.getcwd(), os.path.expanduser("~")
-    except OSError:
+        places = os.getcwd(), os.path.expanduser("~"), _plugins()
+    except (OSError, ValueError):
         return None
     asked = [INTERPOLATION.findall(text) for text in files.values()]
     if sum(map(len, asked)) != sum(text.count("${") for text in files.values()):
@@ -87,6 +91,13 @@ def _surroundings() -> str | None:
         return None
     told = [files, variables, places, threads_each(1), hydra.__version__, omegaconf.__version__]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _plugins() -> list[tuple[str, list[str]]]:
+    """Where Hydra looks for plugins, which may add folders, and what lies there."""
+    found = importlib.util.find_spec("hydra_plugins")
+    places = (found.submodule_search_locations if found else None) or ()
+    return [(place, sorted(os.listdir(place)) if os.path.isdir(place) else []) for place in places]
 
 
 def _below(root: Path) -> Iterator[Path]:
