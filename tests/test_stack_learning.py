@@ -14,10 +14,11 @@ from denoisebench.cli import main
 from denoisebench.config import ConfigError
 from denoisebench.datasets.views import NoisyViews
 from denoisebench.denoiser import ImageDenoiser
+from denoisebench.methods.pixel2pixel import Pixel2Pixel
 from denoisebench.methods.self2self import Self2Self
 from denoisebench.methods.zsn2n import ZSN2N
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.stack_learning import Slices, StackLearner, can_learn_from_slices
+from denoisebench.stack_learning import Slices, StackLearner, _held_bytes, can_learn_from_slices
 from denoisebench.store.pictures import output_name, read_stored
 from denoisebench.study.limits import check
 from jobs import METHODS, built, computed, one
@@ -142,7 +143,7 @@ def test_what_cannot_learn_from_slices_is_refused(tmp_path: Path) -> None:
 def test_those_that_keep_one_image_while_they_learn_are_refused() -> None:
     method = Self2Self(channels=1, features=3, steps=3, passes=2, result="training")
     slices = Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0)
-    with pytest.raises(ValueError, match="Self2Self keeps _average of one image from step to step: use learn=null"):
+    with pytest.raises(ValueError, match="Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"):
         StackLearner(method, slices)(torch.rand(1, 1, 32, 32))
 
 
@@ -155,6 +156,83 @@ def test_those_that_change_what_they_built_from_an_image_are_refused() -> None:
     method = Changing(channels=1, features=3, steps=3)
     with pytest.raises(ValueError, match="Changing keeps _pair of one image from step to step"):
         StackLearner(method, Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0))(torch.rand(1, 1, 32, 32))
+
+
+class InBuffer(ZSN2N):
+    """As a plugin may: what it builds from an image is a buffer, which copies of a method share."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.register_buffer("level", torch.zeros(1), persistent=False)
+
+    def reset(self, noisy: Tensor) -> None:
+        super().reset(noisy)
+        self.level = noisy.mean()[None]
+
+
+class ChangedBuffer(InBuffer):
+    def reset(self, noisy: Tensor) -> None:
+        ZSN2N.reset(self, noisy)
+        self.level.copy_(noisy.mean())
+
+
+class InPart(ZSN2N):
+    def reset(self, noisy: Tensor) -> None:
+        super().reset(noisy)
+        self.network.level = noisy.mean()
+
+
+@pytest.mark.parametrize(("cls", "name"), [(InBuffer, "level"), (ChangedBuffer, "level"), (InPart, "network.level")])
+@pytest.mark.parametrize("held", [2**20, 1])
+def test_those_that_build_from_an_image_what_all_slices_share_are_refused(cls: type[ZSN2N], name: str, held: int) -> None:
+    learner = StackLearner(cls(channels=1, features=3, steps=3), Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0, held))
+    with pytest.raises(ValueError, match=f"{cls.__name__} keeps {name} of an image in a buffer or a part of its network"):
+        learner(torch.rand(1, 1, 32, 32))
+
+
+def test_buffers_that_every_image_begins_with_anew_may_stay() -> None:
+    """Statistics of a norm: `reset` changes them after a training, to the same for each image."""
+
+    class Normed(ZSN2N):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.norm = torch.nn.BatchNorm2d(1)
+
+        def reset(self, noisy: Tensor) -> None:
+            super().reset(noisy)
+            self.norm.reset_parameters()
+
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            return super().loss(noisy, progress) + self.norm(noisy).square().mean()
+
+    method = Normed(channels=1, features=3, steps=3)
+    for _ in range(2):  # stacks
+        learner = StackLearner(method, Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0))
+        learned = []
+        for _ in range(2):
+            learner(torch.rand(1, 1, 32, 32))
+            learned.append(method.norm.running_mean.clone())
+        assert torch.equal(*learned)
+        assert learned[0] > 0.05
+
+
+@pytest.mark.parametrize("name", ["denoise", "_denoise_one", "_steps", "learn", "test_step"])
+def test_those_that_learn_or_denoise_in_a_way_of_their_own_cannot(name: str) -> None:
+    """Nothing would then be learned from the stack."""
+    assert not can_learn_from_slices(type("Own", (ZSN2N,), {name: lambda self, *given: getattr(ZSN2N, name)(self, *given)}))
+
+
+def test_what_a_method_chose_is_that_of_each_slice() -> None:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = [0.5 + level / 255 * noise for level in (5, 25, 60)]
+    method = Pixel2Pixel(channels=1, neighbours=None, steps=3)
+    learner = StackLearner(method, Slices(3, lambda number: images[number], 0))
+    chosen = []
+    for image in images:
+        learner(image)
+        chosen.append(method.chosen)
+    assert [one["neighbours"] for one in chosen] == [2, 4, 8]
+    assert [float(one["sigma"]) for one in chosen] == pytest.approx([5, 25, 60], rel=0.1)
 
 
 ABLE = [name for name in METHODS if can_learn_from_slices(CLASSES[name])]
@@ -198,6 +276,27 @@ def test_of_many_slices_those_that_fit_are_learned_from() -> None:
     each = 4 * (16 * 16 + 2 * 8 * 8)  # an image, and its pair of halves
     StackLearner(ZSN2N(channels=1, features=4, steps=2), Slices(101, slice_of, 0, 3 * each + 10))(torch.rand(1, 1, 16, 16))
     assert read == [0, 50, 100]
+
+
+def test_no_more_is_held_than_fits_where_later_slices_need_more() -> None:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    taught: set[float] = set()
+
+    class Watched(Pixel2Pixel):
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            taught.add(round(noisy.std().item() * 255))
+            return super().loss(noisy, progress)
+
+    def slice_of(number: int) -> Tensor:
+        return 0.5 + (5 if number == 0 else 60) / 255 * noise  # 2 neighbours, then 8
+
+    room = 10 * 4 * 64 * 64 * 3  # ten of the first, an image and its two neighbours
+    learner = StackLearner(Watched(channels=1, neighbours=None, steps=40), Slices(10, slice_of, 0, room))
+    learner(slice_of(0))
+    held = learner._held()
+    assert 1 < len(held) < 10
+    assert sum(_held_bytes(*one) for one in held) <= room
+    assert taught == {5, 60}
 
 
 # ------------------------------------------------------------------------------------------------------------- denoise
