@@ -17,10 +17,14 @@ from denoisebench.denoiser import ImageDenoiser
 from denoisebench.methods.pixel2pixel import Pixel2Pixel
 from denoisebench.methods.self2self import Self2Self
 from denoisebench.methods.zsn2n import ZSN2N
+from denoisebench.photographs import memory
 from denoisebench.seeding import isolated_rng, seed_from
 from denoisebench.stack_learning import Slices, StackLearner, _held_bytes, can_learn_from_slices
+from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import output_name, read_stored
 from denoisebench.study.limits import check
+from denoisebench.verify.finding import Finding
+from denoisebench.verify.job import check_claims
 from jobs import METHODS, built, computed, one
 from test_ensemble import CLASSES
 
@@ -66,6 +70,15 @@ def test_slices_of_different_stacks_never_mix(tmp_path: Path, seen: list[tuple[i
     views = NoisyViews(job.test_set, job.noise, 0, 1, ())
     means = {name: round(65535 * views[index].noisy.mean().item()) for index, name in enumerate(job.test_set.names)}
     computed(*of(folder, "learn=stack"))
+    [cell] = Path("runs/default").glob("*/*/real/seed0-*")
+    rows = read_finished(cell)
+    assert {row["image"] for row in rows if row["tags"] == "learned_from_stack"} == set(means) - {"alone"}
+    assert {row["tags"] for row in rows} == {"learned_from_stack", ""}
+    finding = Finding(job.cell)  # type: ignore[arg-type]
+    check_claims(job, rows, finding)
+    assert not finding.contradictions
+    check_claims(job, [{**row, "tags": ""} for row in rows], finding)
+    assert finding.contradictions == ["its configuration says learned_from_stack, and its rows have no such tag"]
     assert len(seen) == 4 * 6  # one training for each stack, and one for the image alone
     trainings = [{step[-1] for step in seen[start : start + 6]} for start in range(0, 24, 6)]
     assert trainings == [{means[name] for name in means if name.partition("/")[0] == stack} for stack in ("a", "alone", "b", "c")]
@@ -143,7 +156,9 @@ def test_what_cannot_learn_from_slices_is_refused(tmp_path: Path) -> None:
 def test_those_that_keep_one_image_while_they_learn_are_refused() -> None:
     method = Self2Self(channels=1, features=3, steps=3, passes=2, result="training")
     slices = Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0)
-    with pytest.raises(ValueError, match="Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"):
+    with pytest.raises(
+        ValueError, match="Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"
+    ):
         StackLearner(method, slices)(torch.rand(1, 1, 32, 32))
 
 
@@ -325,6 +340,46 @@ def test_denoise_refuses_methods_that_cannot(film: Path, capsys: pytest.CaptureF
         assert main(["denoise", str(film), "--method", method, "--learn", "stack"]) == 2
         assert f"--learn stack: {method} is not of those that can learn" in capsys.readouterr().err
     assert not list(film.glob("*_denoised*"))
+
+
+def test_all_slices_are_denoised_as_the_first_however_much_memory_the_others_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stacks(tmp_path / "films", a=(3, 200, 200))
+    free = iter([2**28, *[2**20] * 100])
+    monkeypatch.setattr(memory, "free_bytes", lambda: next(free))
+    monkeypatch.setattr(memory.Rooms, "_cost", lambda *_: 1000.0)
+    sizes = []
+    predict = ZSN2N.predict
+    monkeypatch.setattr(ZSN2N, "predict", lambda self, noisy: (sizes.append(tuple(noisy.shape[-2:])), predict(self, noisy))[1])
+    own = ["denoise", str(folder), "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main(own) == 0
+    assert sizes == [(200, 200)] * 3
+
+
+def test_slices_that_are_held_leave_less_room_for_denoising(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stacks(tmp_path / "films", a=(3, 200, 200))
+    monkeypatch.setattr(memory.Rooms, "_cost", lambda *_: 1000.0)
+    needed = 200 * 200 * (1000 + 4 * memory.COPIES)
+    held = 3 * 2 * memory.COPIES * 4 * 200 * 200
+    own = ["denoise", str(folder), "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main([*own, "--memory", str((needed + held - 1000) / 2**30)]) == 1
+    assert "--learn stack takes whole slices" in capsys.readouterr().err
+    assert main([*own, "--memory", str((needed + held + 1000) / 2**30)]) == 0
+
+
+def test_photographs_that_are_no_stack_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "ab":
+        tifffile.imwrite(folder / f"{name}.tif", np.random.default_rng(0).integers(0, 60000, (24, 24)).astype(np.uint16))
+    own = ["denoise", "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main([*own, str(folder)]) == 0
+    assert capsys.readouterr().err.replace("\n", " ").count("--learn stack: none of these is a stack of several images") == 1
+    assert main([*own, str(stacks(tmp_path / "films", c=(2, 20, 24)))]) == 0
+    assert "none of these" not in capsys.readouterr().err.replace("\n", " ")
 
 
 # ------------------------------------------------------------------------------------------------------------ learning

@@ -111,7 +111,9 @@ class StackLearner:
         method.reset(image)
         after = _shared(method)
         first = self._shared = self._shared or after
-        if kept := [name for name, now in after.items() if not _equal(now, before.get(name)) and not _equal(now, first.get(name))]:
+        if kept := [
+            name for name, now in after.items() if not _equal(now, before.get(name)) and not _equal(now, first.get(name))
+        ]:
             raise ValueError(
                 f"{type(method).__name__} keeps {', '.join(kept)} of an image in a buffer or a part of its network, where all slices "
                 "of a stack would share it: let it learn from each alone, or keep it in a plain attribute of the method"

@@ -66,15 +66,17 @@ class Rooms:
         self.limit = limit
         self._costs: dict[int, float] = {}
 
-    def part(self, denoiser: api.Denoiser, image: np.ndarray) -> Part:
-        """Raises: PhotoError for an image that is too large even in parts."""
+    def part(self, denoiser: api.Denoiser, image: np.ndarray, held: int = 0) -> Part:
+        """held: bytes of other images, held meanwhile. Raises: PhotoError for an image that is too large even in parts."""
         height, width, channels = image.shape
         probe = PROBE[denoiser.network.learns]
         if max(height, width) <= probe:
             return Part()
         cost = self._cost(denoiser, image[:probe, :probe])
         whole = height * width
-        room = (self.limit or int(USED * free_bytes())) - (0 if torch.cuda.is_available() else 4 * COPIES * channels * whole)
+        room = (
+            (self.limit or int(USED * free_bytes())) - held - (0 if torch.cuda.is_available() else 4 * COPIES * channels * whole)
+        )
         if whole * cost <= room:
             return Part()
         side = int(math.sqrt(max(room, 0) / cost)) // 32 * 32 if room > 0 else 0
