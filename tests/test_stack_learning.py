@@ -157,7 +157,7 @@ def test_those_that_keep_one_image_while_they_learn_are_refused() -> None:
     method = Self2Self(channels=1, features=3, steps=3, passes=2, result="training")
     slices = Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0)
     with pytest.raises(
-        ValueError, match="Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"
+        ValueError, match=r"Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"
     ):
         StackLearner(method, slices)(torch.rand(1, 1, 32, 32))
 

@@ -447,7 +447,7 @@ def test_a_csv_with_line_ends_of_windows_is_told(cell: Any, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("3,AAAA\n", "number 3: expected (32, 32, 3)"), ("3,AAAAAAAA\n", "after line 4: 6 bytes of number '3' are no square block"),
+        ("3,AAAA\n", "number 3: expected (32, 32, 3)"), ("3,AAAAAAAA\n", "after line 4: 6 bytes of number '3' are no"),
         ("x,AAAA\n", "of number 'x'"), ("3,A\n", "cut off or damaged ("), ("3,\n", "number 3: expected (32, 32, 3)"),
     ],
 )  # fmt: skip

@@ -115,8 +115,8 @@ class StackLearner:
             name for name, now in after.items() if not _equal(now, before.get(name)) and not _equal(now, first.get(name))
         ]:
             raise ValueError(
-                f"{type(method).__name__} keeps {', '.join(kept)} of an image in a buffer or a part of its network, where all slices "
-                "of a stack would share it: let it learn from each alone, or keep it in a plain attribute of the method"
+                f"{type(method).__name__} keeps {', '.join(kept)} of an image in a buffer or a part of its network, where all "
+                "slices of a stack would share it: let it learn from each alone, or keep it in a plain attribute of the method"
             )
 
 

@@ -18,7 +18,7 @@ from denoisebench.datasets.images import file_hash, fingerprint_of
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.photographs.files import Item, Problem, check_free
 from denoisebench.photographs.how import AUTO, How
-from denoisebench.photographs.memory import COPIES, Part, Rooms, ramp, windows
+from denoisebench.photographs.memory import COPIES, Part, Rooms, in_pieces
 from denoisebench.photographs.photo import Photo, PhotoError, with_alpha
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.photographs.sources import Photographs, Source, sources_of
@@ -201,11 +201,9 @@ class Work:
         with whole_copy(item.source, item.output) as copy, self._learning(sources, denoiser, part, held):
             for number, source in enumerate(sources):
                 photo = source.photo(reading)
-
-                def of_all(own: float, number: int = number) -> None:
-                    fraction((number + own) / len(sources))
-
-                denoised = self._denoised(photo, denoiser, part, of_all)
+                denoised = self._denoised(
+                    photo, denoiser, part, lambda own, number=number: fraction((number + own) / len(sources))
+                )
                 stack.write(copy, number, with_alpha(photo.stored(denoised), photo.alpha))
             stack.finish(copy)
             self._finish(item, copy)
@@ -247,7 +245,7 @@ class Work:
         """(H, W, C) float32."""
         image = photo.unit
         if part.piece:
-            return self._in_pieces(denoiser, image, part.piece, fraction)
+            return in_pieces(denoiser, image, part.piece, self.how.seed, fraction)
         return denoiser(image, seed=self.how.seed, tile=part.tile, on_step=lambda step, total: fraction(0.99 * step / total))
 
     def _method_for(self, photo: Photo) -> str:
@@ -265,22 +263,6 @@ class Work:
         left = "left as it is, since no method promises to improve it" if best.method == "noisy" else f"by {best.method}"
         console.print(f"{path}: {left}", markup=False)
         return best.method
-
-    def _in_pieces(self, denoiser: api.Denoiser, image: np.ndarray, side: int, fraction: Fraction) -> np.ndarray:
-        height, width = image.shape[:2]
-        total, weights = np.zeros_like(image), np.zeros((height, width, 1), np.float32)
-        pieces = [(rows, columns) for rows in windows(height, side) for columns in windows(width, side)]
-        for number, (rows, columns) in enumerate(pieces):
-
-            def report(step: int, steps: int, number: int = number) -> None:
-                fraction(0.99 * (number + step / steps) / len(pieces))
-
-            weight = (ramp(rows, height)[:, None] * ramp(columns, width))[..., None]
-            own = np.ascontiguousarray(image[rows, columns])
-            total[rows, columns] += weight * denoiser(own, seed=self.how.seed, on_step=report)
-            weights[rows, columns] += weight
-            fraction(0.99 * (number + 1) / len(pieces))
-        return total / weights
 
     def _finish(self, item: Item, part: Path) -> None:
         shutil.copymode(item.source, part)
