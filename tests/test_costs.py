@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -83,6 +85,30 @@ def test_images_that_cannot_be_read_take_an_unknown_time(monkeypatch: pytest.Mon
     [job] = planned(*GRID, "method=nlm")
     monkeypatch.setattr(type(job.test_set), "size", lambda self, index: int("damaged"))
     assert Costs([], always(Speed(image=(1.0, 1.0)))).testing(job) is None
+
+
+def test_with_one_network_for_a_stack_its_training_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "noisy").mkdir()
+    for name, slices in (("a", 5), ("b", 3)):
+        np.save(tmp_path / "noisy" / f"{name}.npy", np.zeros((slices, 32, 32), np.uint8))
+    cv2.imwrite(str(tmp_path / "noisy" / "c.png"), np.zeros((32, 32), np.uint8))
+    data = ("dataset=folder", f"dataset.noisy={tmp_path / 'noisy'}", "dataset.channels=1", "noise=real", "repeats=1")
+    own = ("method=zsn2n", "method.steps=700", "learn=stack", "trainer=cpu", *data)
+    [job] = planned(*own)
+    measured = always(Speed(image=(10.0, 0.0)))
+    assert Costs([], measured).testing(job) == 30
+    assert costs._steps(job) == 3 * 700
+    [both] = planned(*own, "ensemble=dihedral")
+    assert Costs([], measured).testing(both) == 30
+    [part] = planned(*own, "shard=2/2")  # a/t1, a/t3, b/t0, b/t2
+    assert Costs([], measured).testing(part) == 20
+    seen = [row(method=job.cell.label, budget="paper", dataset=job.cell.dataset, seconds=text) for text in ("9.0", "1.0")]
+    assert Costs(seen, measured).testing(job) == 9 * 5
+    job.cell.folder.mkdir(parents=True)
+    partial = PartialRows(job.cell.folder)
+    for name in job.test_set.names[:5]:
+        partial.append([{"image": name, "repeat": 0, "protocol": "default", "psnr_db": None, "seconds": 0.1}])
+    assert Costs([], measured).testing(job) == 20
 
 
 # --- The sum ---------------------------------------------------------------------------------------------------------

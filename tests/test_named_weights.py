@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from denoisebench import api, cli
+from denoisebench.config.named_weights import settings_of
 from denoisebench.photographs import how, work
 from denoisebench.photographs.reading import read_photo
 from denoisebench.ranking import Ranked, rank
@@ -97,6 +98,13 @@ def test_rows_by_name_are_those_of_the_training_up_to_rounding() -> None:
     assert "weights_given" not in row["tags"]
     assert main("run", "weights=desk", "method=neighbor2neighbor", *TESTED) == 0
     assert len(read_plan(Path("runs/tested"))) == 1
+
+
+@pytest.mark.parametrize(("channels", "lr"), [(3, 3e-4), (4, 1e-4)])
+def test_settings_that_the_data_set_chooses_are_kept_as_numbers(channels: int, lr: float) -> None:
+    own = ["method=neighbor2neighbor", "budget=paper", f"dataset.channels={channels}", "dataset=folder", "noise=real"]
+    assert settings_of(own, "neighbor2neighbor") == {"lr": lr}
+    assert settings_of([*own, "method.features=8"], "neighbor2neighbor") == {"lr": lr, "features": 8}
 
 
 def test_what_a_name_cannot_be_given_with(capsys: Any) -> None:

@@ -88,6 +88,15 @@ def test_a_tag_that_holds_under_one_noise_alone_says_which() -> None:
     assert "oracle_sigma |" in text
 
 
+def test_a_network_of_all_slices_is_not_said_to_learn_from_each_image() -> None:
+    add_cell("alone", {"a": 30.0}, learns="image")
+    add_cell("together", {"a": 30.0}, learns="image", tags="learned_from_stack")
+    notes = [
+        line.split("|")[-2].strip() for line in markdown_tables(summarise(read_study(STUDY))).splitlines() if "30.00" in line
+    ]
+    assert notes == ["per image", "learned_from_stack"]
+
+
 def test_settings_that_share_a_label_are_told_apart() -> None:
     add_cell("same", {"a": 20.0}, setup="first0")
     add_cell("same", {"a": 30.0}, setup="second")

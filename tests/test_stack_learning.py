@@ -14,12 +14,17 @@ from denoisebench.cli import main
 from denoisebench.config import ConfigError
 from denoisebench.datasets.views import NoisyViews
 from denoisebench.denoiser import ImageDenoiser
+from denoisebench.methods.pixel2pixel import Pixel2Pixel
 from denoisebench.methods.self2self import Self2Self
 from denoisebench.methods.zsn2n import ZSN2N
+from denoisebench.photographs import memory
 from denoisebench.seeding import isolated_rng, seed_from
-from denoisebench.stack_learning import Slices, StackLearner, can_learn_from_slices
+from denoisebench.stack_learning import Slices, StackLearner, _held_bytes, can_learn_from_slices
+from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import output_name, read_stored
 from denoisebench.study.limits import check
+from denoisebench.verify.finding import Finding
+from denoisebench.verify.job import check_claims
 from jobs import METHODS, built, computed, one
 from test_ensemble import CLASSES
 
@@ -65,6 +70,15 @@ def test_slices_of_different_stacks_never_mix(tmp_path: Path, seen: list[tuple[i
     views = NoisyViews(job.test_set, job.noise, 0, 1, ())
     means = {name: round(65535 * views[index].noisy.mean().item()) for index, name in enumerate(job.test_set.names)}
     computed(*of(folder, "learn=stack"))
+    [cell] = Path("runs/default").glob("*/*/real/seed0-*")
+    rows = read_finished(cell)
+    assert {row["image"] for row in rows if row["tags"] == "learned_from_stack"} == set(means) - {"alone"}
+    assert {row["tags"] for row in rows} == {"learned_from_stack", ""}
+    finding = Finding(job.cell)  # type: ignore[arg-type]
+    check_claims(job, rows, finding)
+    assert not finding.contradictions
+    check_claims(job, [{**row, "tags": ""} for row in rows], finding)
+    assert finding.contradictions == ["its configuration says learned_from_stack, and its rows have no such tag"]
     assert len(seen) == 4 * 6  # one training for each stack, and one for the image alone
     trainings = [{step[-1] for step in seen[start : start + 6]} for start in range(0, 24, 6)]
     assert trainings == [{means[name] for name in means if name.partition("/")[0] == stack} for stack in ("a", "alone", "b", "c")]
@@ -142,7 +156,9 @@ def test_what_cannot_learn_from_slices_is_refused(tmp_path: Path) -> None:
 def test_those_that_keep_one_image_while_they_learn_are_refused() -> None:
     method = Self2Self(channels=1, features=3, steps=3, passes=2, result="training")
     slices = Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0)
-    with pytest.raises(ValueError, match="Self2Self keeps _average of one image from step to step: use learn=null"):
+    with pytest.raises(
+        ValueError, match=r"Self2Self keeps _average of one image from step to step, .*: let it learn from each alone"
+    ):
         StackLearner(method, slices)(torch.rand(1, 1, 32, 32))
 
 
@@ -155,6 +171,83 @@ def test_those_that_change_what_they_built_from_an_image_are_refused() -> None:
     method = Changing(channels=1, features=3, steps=3)
     with pytest.raises(ValueError, match="Changing keeps _pair of one image from step to step"):
         StackLearner(method, Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0))(torch.rand(1, 1, 32, 32))
+
+
+class InBuffer(ZSN2N):
+    """As a plugin may: what it builds from an image is a buffer, which copies of a method share."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.register_buffer("level", torch.zeros(1), persistent=False)
+
+    def reset(self, noisy: Tensor) -> None:
+        super().reset(noisy)
+        self.level = noisy.mean()[None]
+
+
+class ChangedBuffer(InBuffer):
+    def reset(self, noisy: Tensor) -> None:
+        ZSN2N.reset(self, noisy)
+        self.level.copy_(noisy.mean())
+
+
+class InPart(ZSN2N):
+    def reset(self, noisy: Tensor) -> None:
+        super().reset(noisy)
+        self.network.level = noisy.mean()
+
+
+@pytest.mark.parametrize(("cls", "name"), [(InBuffer, "level"), (ChangedBuffer, "level"), (InPart, "network.level")])
+@pytest.mark.parametrize("held", [2**20, 1])
+def test_those_that_build_from_an_image_what_all_slices_share_are_refused(cls: type[ZSN2N], name: str, held: int) -> None:
+    learner = StackLearner(cls(channels=1, features=3, steps=3), Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0, held))
+    with pytest.raises(ValueError, match=f"{cls.__name__} keeps {name} of an image in a buffer or a part of its network"):
+        learner(torch.rand(1, 1, 32, 32))
+
+
+def test_buffers_that_every_image_begins_with_anew_may_stay() -> None:
+    """Statistics of a norm: `reset` changes them after a training, to the same for each image."""
+
+    class Normed(ZSN2N):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.norm = torch.nn.BatchNorm2d(1)
+
+        def reset(self, noisy: Tensor) -> None:
+            super().reset(noisy)
+            self.norm.reset_parameters()
+
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            return super().loss(noisy, progress) + self.norm(noisy).square().mean()
+
+    method = Normed(channels=1, features=3, steps=3)
+    for _ in range(2):  # stacks
+        learner = StackLearner(method, Slices(2, lambda number: torch.rand(1, 1, 32, 32), 0))
+        learned = []
+        for _ in range(2):
+            learner(torch.rand(1, 1, 32, 32))
+            learned.append(method.state_dict()["norm.running_mean"].clone())
+        assert torch.equal(*learned)
+        assert learned[0] > 0.05
+
+
+@pytest.mark.parametrize("name", ["denoise", "_denoise_one", "_steps", "learn", "test_step"])
+def test_those_that_learn_or_denoise_in_a_way_of_their_own_cannot(name: str) -> None:
+    """Nothing would then be learned from the stack."""
+    assert not can_learn_from_slices(type("Own", (ZSN2N,), {name: lambda self, *given: getattr(ZSN2N, name)(self, *given)}))
+
+
+def test_what_a_method_chose_is_that_of_each_slice() -> None:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = [0.5 + level / 255 * noise for level in (5, 25, 60)]
+    method = Pixel2Pixel(channels=1, neighbours=None, steps=3)
+    learner = StackLearner(method, Slices(3, lambda number: images[number], 0))
+    chosen = []
+    for image in images:
+        learner(image)
+        chosen.append(method.chosen)
+    assert [one["neighbours"] for one in chosen] == [2, 4, 8]
+    assert [float(one["sigma"]) for one in chosen] == pytest.approx([5, 25, 60], rel=0.1)
 
 
 ABLE = [name for name in METHODS if can_learn_from_slices(CLASSES[name])]
@@ -200,6 +293,27 @@ def test_of_many_slices_those_that_fit_are_learned_from() -> None:
     assert read == [0, 50, 100]
 
 
+def test_no_more_is_held_than_fits_where_later_slices_need_more() -> None:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    taught: set[float] = set()
+
+    class Watched(Pixel2Pixel):
+        def loss(self, noisy: Tensor, progress: float) -> Tensor:
+            taught.add(round(noisy.std().item() * 255))
+            return super().loss(noisy, progress)
+
+    def slice_of(number: int) -> Tensor:
+        return 0.5 + (5 if number == 0 else 60) / 255 * noise  # 2 neighbours, then 8
+
+    room = 10 * 4 * 64 * 64 * 3  # ten of the first, an image and its two neighbours
+    learner = StackLearner(Watched(channels=1, neighbours=None, steps=40), Slices(10, slice_of, 0, room))
+    learner(slice_of(0))
+    held = learner._held()
+    assert 1 < len(held) < 10
+    assert sum(_held_bytes(*one) for one in held) <= room
+    assert taught == {5, 60}
+
+
 # ------------------------------------------------------------------------------------------------------------- denoise
 
 
@@ -226,6 +340,46 @@ def test_denoise_refuses_methods_that_cannot(film: Path, capsys: pytest.CaptureF
         assert main(["denoise", str(film), "--method", method, "--learn", "stack"]) == 2
         assert f"--learn stack: {method} is not of those that can learn" in capsys.readouterr().err
     assert not list(film.glob("*_denoised*"))
+
+
+def test_all_slices_are_denoised_as_the_first_however_much_memory_the_others_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stacks(tmp_path / "films", a=(3, 200, 200))
+    free = iter([2**28, *[2**20] * 100])
+    monkeypatch.setattr(memory, "free_bytes", lambda: next(free))
+    monkeypatch.setattr(memory.Rooms, "_cost", lambda *_: 1000.0)
+    sizes = []
+    predict = ZSN2N.predict
+    monkeypatch.setattr(ZSN2N, "predict", lambda self, noisy: (sizes.append(tuple(noisy.shape[-2:])), predict(self, noisy))[1])
+    own = ["denoise", str(folder), "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main(own) == 0
+    assert sizes == [(200, 200)] * 3
+
+
+def test_slices_that_are_held_leave_less_room_for_denoising(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stacks(tmp_path / "films", a=(3, 200, 200))
+    monkeypatch.setattr(memory.Rooms, "_cost", lambda *_: 1000.0)
+    needed = 200 * 200 * (1000 + 4 * memory.COPIES)
+    held = 3 * 2 * memory.COPIES * 4 * 200 * 200
+    own = ["denoise", str(folder), "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main([*own, "--memory", str((needed + held - 1000) / 2**30)]) == 1
+    assert "--learn stack takes whole slices" in capsys.readouterr().err
+    assert main([*own, "--memory", str((needed + held + 1000) / 2**30)]) == 0
+
+
+def test_photographs_that_are_no_stack_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "ab":
+        tifffile.imwrite(folder / f"{name}.tif", np.random.default_rng(0).integers(0, 60000, (24, 24)).astype(np.uint16))
+    own = ["denoise", "--set", "steps=6", "--set", "features=4", "--learn", "stack", "--out", str(tmp_path / "out")]
+    assert main([*own, str(folder)]) == 0
+    assert capsys.readouterr().err.replace("\n", " ").count("--learn stack: none of these is a stack of several images") == 1
+    assert main([*own, str(stacks(tmp_path / "films", c=(2, 20, 24)))]) == 0
+    assert "none of these" not in capsys.readouterr().err.replace("\n", " ")
 
 
 # ------------------------------------------------------------------------------------------------------------ learning

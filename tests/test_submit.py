@@ -420,7 +420,7 @@ def test_what_submit_writes_is_complete_and_cut_short_is_not(
     cut.write_bytes(cut.read_bytes()[:-2])  # a last line may lack its end
     code, said = verdict(capsys, path)
     assert code > 0
-    assert f"{path}: cut off or damaged" in said or f"{path}, number 11: " in said
+    assert any(f"{path}{text}" in said for text in (": cut off or damaged", ", number 11: ", ": 0002.mat cannot be read"))
     assert "denoisebench submit" in said
 
 
@@ -435,6 +435,27 @@ def test_a_csv_with_other_lines_is_told(cell: Any, capsys: pytest.CaptureFixture
     _lines(path, next(change for part, change in changes.items() if part in said))
     code, text = verdict(capsys, path)
     assert (code, said in text) == (1, True)
+
+
+def test_a_csv_with_line_ends_of_windows_is_told(cell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(submit("sidd-kaggle", cell("benchmark")).split()[1].rstrip(":"))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    code, text = verdict(capsys, path)
+    assert (code, f"denoisebench: {path}: its lines end in CRLF, expected LF alone; write it again" in text) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("3,AAAA\n", "number 3: expected (32, 32, 3)"), ("3,AAAAAAAA\n", "after line 4: 6 bytes of number '3' are no"),
+        ("x,AAAA\n", "of number 'x'"), ("3,A\n", "cut off or damaged ("), ("3,\n", "number 3: expected (32, 32, 3)"),
+    ],
+)  # fmt: skip
+def test_a_csv_with_a_damaged_line_is_told(cell: Any, capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:
+    path = Path(submit("sidd-kaggle", cell("benchmark")).split()[1].rstrip(":"))
+    _lines(path, lambda lines: lines.__setitem__(3, line))
+    code, text = verdict(capsys, path)
+    assert (code, said in text) == (1, True), text
 
 
 def a_mat(path: Path, kind: str = "Raw", change: Any = None, **variables: Any) -> Path:
@@ -525,7 +546,7 @@ def test_an_empty_cell_and_one_without_a_plane_are_told(tmp_path: Path, capsys: 
         cells: Any = file["DenoisedBlocksRaw"]
         cells[3, 1] = h5py.Reference()
     code, said = verdict(capsys, path)
-    assert (code, f"{path}: cut off or damaged (the cell of number 7 is empty)" in said) == (1, True)
+    assert (code, f"{path}: the cell of number 7 is empty; write it again" in said) == (1, True)
 
 
 @pytest.mark.parametrize("kind", ["Raw", "Srgb"])

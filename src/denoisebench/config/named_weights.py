@@ -41,16 +41,22 @@ def whole(name: str) -> NamedWeights:
 
 
 def settings_of(overrides: Sequence[str], method: str) -> dict[str, Any]:
-    """What a recipe and overrides set of a method; without what its YAML takes from elsewhere, e.g. from the noise."""
-    given = _method([line for line in overrides if not line.startswith("shard=")])
-    bare = _method([*own_overrides(overrides), f"method={quoted(method)}", "recipe=none"])
+    """What a recipe and overrides set of a method; without what its YAML takes from elsewhere, e.g. from the noise.
+
+    Values as they were at the training, also where a recipe lets the data set choose them.
+    """
+    given = compose([line for line in overrides if not line.startswith("shard=")]).method
+    bare = _written(compose([*own_overrides(overrides), f"method={quoted(method)}", "recipe=none"]).method)
+    own = [
+        name for name, value in _written(given).items() if not name.startswith("_") and (name not in bare or bare[name] != value)
+    ]
     return {
-        name: value for name, value in given.items() if not name.startswith("_") and (name not in bare or bare[name] != value)
+        name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value := given[name]) else value for name in own
     }
 
 
-def _method(overrides: Sequence[str]) -> Mapping[str, Any]:
-    return OmegaConf.to_container(compose(overrides).method, resolve=False)  # type: ignore[return-value]
+def _written(method: DictConfig) -> Mapping[str, Any]:
+    return OmegaConf.to_container(method, resolve=False)  # type: ignore[return-value]
 
 
 def _card(name: str) -> Mapping[str, Any]:

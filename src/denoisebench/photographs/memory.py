@@ -1,6 +1,7 @@
 """How much of an image a method is given at a time, so that it fits into the memory there is."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,15 +67,17 @@ class Rooms:
         self.limit = limit
         self._costs: dict[int, float] = {}
 
-    def part(self, denoiser: api.Denoiser, image: np.ndarray) -> Part:
-        """Raises: PhotoError for an image that is too large even in parts."""
+    def part(self, denoiser: api.Denoiser, image: np.ndarray, held: int = 0) -> Part:
+        """held: bytes of other images, held meanwhile. Raises: PhotoError for an image that is too large even in parts."""
         height, width, channels = image.shape
         probe = PROBE[denoiser.network.learns]
         if max(height, width) <= probe:
             return Part()
         cost = self._cost(denoiser, image[:probe, :probe])
         whole = height * width
-        room = (self.limit or int(USED * free_bytes())) - (0 if torch.cuda.is_available() else 4 * COPIES * channels * whole)
+        room = (
+            (self.limit or int(USED * free_bytes())) - held - (0 if torch.cuda.is_available() else 4 * COPIES * channels * whole)
+        )
         if whole * cost <= room:
             return Part()
         side = int(math.sqrt(max(room, 0) / cost)) // 32 * 32 if room > 0 else 0
@@ -105,6 +108,24 @@ class Rooms:
                     network.num_steps = steps
             self._costs[id(denoiser)] = max(SAFETY * mib * 2**20 / corner[..., 0].size, 4.0 * COPIES)
         return self._costs[id(denoiser)]
+
+
+def in_pieces(denoiser: api.Denoiser, image: np.ndarray, side: int, seed: int, fraction: Callable[[float], None]) -> np.ndarray:
+    """(H, W, C) denoised in pieces of this side, blended where they overlap."""
+    height, width = image.shape[:2]
+    total, weights = np.zeros_like(image), np.zeros((height, width, 1), np.float32)
+    pieces = [(rows, columns) for rows in windows(height, side) for columns in windows(width, side)]
+    for number, (rows, columns) in enumerate(pieces):
+
+        def report(step: int, steps: int, number: int = number) -> None:
+            fraction(0.99 * (number + step / steps) / len(pieces))
+
+        weight = (ramp(rows, height)[:, None] * ramp(columns, width))[..., None]
+        own = np.ascontiguousarray(image[rows, columns])
+        total[rows, columns] += weight * denoiser(own, seed=seed, on_step=report)
+        weights[rows, columns] += weight
+        fraction(0.99 * (number + 1) / len(pieces))
+    return total / weights
 
 
 def windows(size: int, side: int) -> list[slice]:

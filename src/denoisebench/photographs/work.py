@@ -18,7 +18,7 @@ from denoisebench.datasets.images import file_hash, fingerprint_of
 from denoisebench.denoiser import ImageDenoiser
 from denoisebench.photographs.files import Item, Problem, check_free
 from denoisebench.photographs.how import AUTO, How
-from denoisebench.photographs.memory import Rooms, ramp, windows
+from denoisebench.photographs.memory import COPIES, Part, Rooms, in_pieces
 from denoisebench.photographs.photo import Photo, PhotoError, with_alpha
 from denoisebench.photographs.record import FOLDER, Record
 from denoisebench.photographs.sources import Photographs, Source, sources_of
@@ -55,6 +55,7 @@ class Work:
         self._denoisers: dict[tuple[str, int], api.Denoiser] = {}
         self._told: set[str] = set()
         self._groups: dict[int, list[Source]] = {}
+        self._stacks = 0
 
     def run(self) -> Outcome:
         """Raises: ConfigError for settings that are not valid; KeyboardInterrupt, after which the same call continues."""
@@ -67,6 +68,10 @@ class Work:
                 for number, item in enumerate(left):
                     self._one(item, lambda part, number=number, item=item: advance(number + part, item.source.name))
                     advance(number + 1, item.source.name)
+        if self.how.learn and self.outcome.written and not self._stacks:
+            console.print(
+                "--learn stack: none of these is a stack of several images, so each was learned from alone", markup=False
+            )
         return self.outcome
 
     # --- What is left -------------------------------------------------------------------------------------------------
@@ -177,7 +182,9 @@ class Work:
     def _photo(self, item: Item, photo: Photo, fraction: Fraction) -> None:
         for note in photo.notes:
             console.print(f"{item.source}: {note}", markup=False)
-        content = photo.encoded(photo.stored(self._denoised(photo, self._method_for(photo), fraction)))
+        denoiser = self._denoiser(self._method_for(photo), photo.channels)
+        part = self._part(denoiser, photo)
+        content = photo.encoded(photo.stored(self._denoised(photo, denoiser, part, fraction)))
         with whole_file(item.output) as part:
             part.write_bytes(content)
             self._finish(item, part)
@@ -186,24 +193,33 @@ class Work:
         """Slice by slice into a copy, of which no more than a slice is in memory."""
         stack, reading = sources[0].stack, self.how.reading
         assert stack is not None
-        method = self._method_for(sources[len(sources) // 2].photo(reading))
-        with whole_copy(item.source, item.output) as part, self._learning(sources, method):
+        self._stacks += len(sources) > 1
+        method, first = self._method_for(sources[len(sources) // 2].photo(reading)), sources[0].photo(reading)
+        denoiser = self._denoiser(method, first.channels)
+        held = self._held(sources, first) if self.how.learn else 0
+        part = self._part(denoiser, first, held)  # of all slices, which are of one size
+        with whole_copy(item.source, item.output) as copy, self._learning(sources, denoiser, part, held):
             for number, source in enumerate(sources):
                 photo = source.photo(reading)
-                denoised = self._denoised(photo, method, lambda own, number=number: fraction((number + own) / len(sources)))
-                stack.write(part, number, with_alpha(photo.stored(denoised), photo.alpha))
-            stack.finish(part)
-            self._finish(item, part)
+                denoised = self._denoised(
+                    photo, denoiser, part, lambda own, number=number: fraction((number + own) / len(sources))
+                )
+                stack.write(copy, number, with_alpha(photo.stored(denoised), photo.alpha))
+            stack.finish(copy)
+            self._finish(item, copy)
+
+    def _held(self, sources: Sequence[Source], first: Photo) -> int:
+        """Bytes of the slices that one network learns from, at most, with what a method may build from each."""
+        most = min(HELD_BYTES, (self.rooms.limit or 4 * HELD_BYTES) // 4)
+        return min(most, len(sources) * 2 * COPIES * first.unit.nbytes)
 
     @contextmanager
-    def _learning(self, sources: Sequence[Source], method: str) -> Iterator[None]:
+    def _learning(self, sources: Sequence[Source], denoiser: api.Denoiser, part: Part, held: int) -> Iterator[None]:
         """With `learn`: one network for these slices. Raises: PhotoError where a slice does not fit into the memory there is."""
         if self.how.learn is None:
             yield
             return
-        first = sources[0].photo(self.how.reading)
-        denoiser = self._denoiser(method, first.channels)
-        if self.rooms.part(denoiser, first.unit).piece:
+        if part.piece:
             raise PhotoError("--learn stack takes whole slices, and the memory there is does not suffice: leave it out")
         network = denoiser.network
         assert isinstance(network, ImageDenoiser)
@@ -211,23 +227,25 @@ class Work:
         def read(number: int) -> torch.Tensor:
             return torch.from_numpy(sources[number].photo(self.how.reading).unit).permute(2, 0, 1)[None]
 
-        held = min(HELD_BYTES, (self.rooms.limit or 4 * HELD_BYTES) // 4)
         network.stack = StackLearner(network, Slices(len(sources), read, seed_from(self.how.seed, "stack"), held))
         try:
             yield
         finally:
             network.stack = None
 
-    def _denoised(self, photo: Photo, method: str, fraction: Fraction) -> np.ndarray:
-        """(H, W, C) float32."""
-        image = photo.unit
-        denoiser = self._denoiser(method, photo.channels)
-        part = self.rooms.part(denoiser, image)
+    def _part(self, denoiser: api.Denoiser, photo: Photo, held: int = 0) -> Part:
+        """How it is cut; told where it is the first that is cut so."""
+        part = self.rooms.part(denoiser, photo.unit, held)
         if (told := part.told) and told not in self._told:
             self._told.add(told)
             console.print(f"{photo.path} and others of its size: {told}", markup=False)
+        return part
+
+    def _denoised(self, photo: Photo, denoiser: api.Denoiser, part: Part, fraction: Fraction) -> np.ndarray:
+        """(H, W, C) float32."""
+        image = photo.unit
         if part.piece:
-            return self._in_pieces(denoiser, image, part.piece, fraction)
+            return in_pieces(denoiser, image, part.piece, self.how.seed, fraction)
         return denoiser(image, seed=self.how.seed, tile=part.tile, on_step=lambda step, total: fraction(0.99 * step / total))
 
     def _method_for(self, photo: Photo) -> str:
@@ -245,22 +263,6 @@ class Work:
         left = "left as it is, since no method promises to improve it" if best.method == "noisy" else f"by {best.method}"
         console.print(f"{path}: {left}", markup=False)
         return best.method
-
-    def _in_pieces(self, denoiser: api.Denoiser, image: np.ndarray, side: int, fraction: Fraction) -> np.ndarray:
-        height, width = image.shape[:2]
-        total, weights = np.zeros_like(image), np.zeros((height, width, 1), np.float32)
-        pieces = [(rows, columns) for rows in windows(height, side) for columns in windows(width, side)]
-        for number, (rows, columns) in enumerate(pieces):
-
-            def report(step: int, steps: int, number: int = number) -> None:
-                fraction(0.99 * (number + step / steps) / len(pieces))
-
-            weight = (ramp(rows, height)[:, None] * ramp(columns, width))[..., None]
-            own = np.ascontiguousarray(image[rows, columns])
-            total[rows, columns] += weight * denoiser(own, seed=self.how.seed, on_step=report)
-            weights[rows, columns] += weight
-            fraction(0.99 * (number + 1) / len(pieces))
-        return total / weights
 
     def _finish(self, item: Item, part: Path) -> None:
         shutil.copymode(item.source, part)

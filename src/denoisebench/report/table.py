@@ -114,7 +114,7 @@ def tags_of(result: Result, images: frozenset[str]) -> list[str]:
     """Budget, tags, what it learns from, missing images, repeats and seeds of a result, as a reader must see them."""
     tags = [f"budget {result.budget}"] if result.budget else []
     tags += result.tags.split()
-    tags += ["per image"] if result.learns == "image" else []
+    tags += ["per image"] if result.learns == "image" and "learned_from_stack" not in tags else []
     tags += ["scored by server"] if result.scored_by == "server" else []
     tags += ["means only"] if result.scored_by == "results.csv" else []
     tags += [f"{counted(result.images, 'image')} only"] if _is_part(result, images) else []

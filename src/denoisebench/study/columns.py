@@ -13,6 +13,8 @@ from denoisebench.training.origin import Origin, origin_of
 from denoisebench.training.weights import weights_sha
 from denoisebench.versions import version_of
 
+FROM_STACK = "learned_from_stack"
+
 
 def identity_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | None) -> dict[str, Any]:
     """training: what its `training.json` says, for a method that was trained here."""
@@ -35,6 +37,18 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
         "family": method.family, "averaged": method.averaged * (VIEWS if job.ensemble else 1),
         "dataset_version": version_of(job.test_set), "noise_version": version_of(job.noise),
     }  # fmt: skip
+
+
+def slices_of(job: Job) -> frozenset[str]:
+    """The images that are denoised by the network of their stack."""
+    images = job.test_set
+    return frozenset(name for index, name in enumerate(images.names) if job.learn and images.stack(index) is not None)
+
+
+def of_image(columns: Mapping[str, Any], image: str, slices: frozenset[str]) -> dict[str, Any]:
+    """The columns of an image: `learned_from_stack` is a tag of slices alone."""
+    tags = columns["tags"].split()
+    return {**columns, "tags": " ".join(tag for tag in tags if tag != FROM_STACK or image in slices)}
 
 
 def _training_columns(job: Job, training: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -86,7 +100,7 @@ def _method_tags(job: Job, method: Denoiser) -> list[str]:
     key = "lam" if job.method.settings.get("noise_model") == "poisson" else "sigma"
     true = job.noise.true_level.get(key) == job.method.settings.get(key)
     own = [tag if tag != "oracle_sigma" or true else "sigma_given" for tag in method.tags]
-    return [*own, *(["self_ensemble"] if job.ensemble else []), *(["learned_from_stack"] if job.learn else [])]
+    return [*own, *(["self_ensemble"] if job.ensemble else []), *([FROM_STACK] if job.learn else [])]
 
 
 def _tuning_tags(job: Job) -> list[str]:

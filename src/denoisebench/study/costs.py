@@ -52,13 +52,21 @@ class Costs:
         return None if step is None else step * job.learning.training.steps
 
     def image(self, job: Job) -> float | None:
-        """Of one image of a job's test."""
-        if seconds := self._images.get((job.cell.label, _budget(job), job.cell.dataset)):
-            return sum(seconds) / len(seconds)
+        """Of one image of a job's test, with its share of a network of its stack."""
+        seen = self._seen(job)
+        return self._measured(job) if seen is None else seen
+
+    def _seen(self, job: Job) -> float | None:
+        """The mean over finished images."""
+        seconds = self._images.get((job.cell.label, _budget(job), job.cell.dataset))
+        return sum(seconds) / len(seconds) if seconds else None
+
+    def _measured(self, job: Job) -> float | None:
+        """Of an image that, if the method learns from it, is learned from."""
         speed = self._speed(job)
         pixels = None if speed.image is None else self._pixels_of(job.test_set)
         seconds = None if pixels is None else speed.of_image(pixels)
-        return None if seconds is None else seconds * (VIEWS if job.ensemble else 1)
+        return None if seconds is None else seconds * (VIEWS if job.ensemble and not job.learn else 1)
 
     def _pixels_of(self, images: ImageSet) -> int | None:
         """Of its first image; None if that cannot be read, which its cell will say."""
@@ -68,8 +76,9 @@ class Costs:
 
     def testing(self, job: Job) -> float | None:
         """Of the images that are left of a job's test."""
-        seconds = self.image(job)
-        return None if seconds is None else seconds * images_left(job)
+        seen = self._seen(job)
+        seconds, count = (self._measured(job), networks_left(job)) if seen is None else (seen, images_left(job))
+        return None if seconds is None else seconds * count
 
 
 def _pixels(images: ImageSet) -> int | None:
@@ -89,6 +98,18 @@ def images_left(job: Job) -> int:
     views = job.views if job.shard is None else -(-job.views // int(job.shard.partition("/")[2]))
     done = 0 if job.force else len(PartialRows(job.cell.folder).all())
     return max(0, views - done)
+
+
+def networks_left(job: Job) -> int:
+    """Of the images that are left, each of which costs a training where the method learns from it: with `learn=stack` the
+    slices of one stack count once."""
+    if not job.learn:
+        return images_left(job)
+    number, count = map(int, (job.shard or "1/1").split("/"))
+    views = [(index, repeat) for repeat in range(job.repeats) for index in range(len(job.test_set.names))]
+    done = set() if job.force else {(rows[0]["image"], rows[0]["repeat"]) for rows in PartialRows(job.cell.folder).all()}
+    left = [(index, repeat) for index, repeat in views[number - 1 :: count] if (job.test_set.names[index], repeat) not in done]
+    return len({(job.test_set.stack(index) or (index,), repeat) for index, repeat in left})
 
 
 def needs_training(job: Job) -> bool:
@@ -191,7 +212,7 @@ def _steps(job: Job) -> int:
     if job.learning:
         return job.learning.training.steps if needs_training(job) else 0
     steps = job.method.settings.get("steps", 0) if job.method.learns == "image" else 0
-    return steps * images_left(job) if isinstance(steps, int) else 0
+    return steps * networks_left(job) if isinstance(steps, int) else 0
 
 
 def _shorter(jobs: Sequence[Job]) -> Iterator[str]:

@@ -108,7 +108,10 @@ def _check_slices(job: Job) -> None:
             + (", train_set=transductive trains it on all slices" if job.method.learns == "dataset" else "")
         )
     if not job.method.facts.by_slices:
-        raise ConfigError(f"learn=stack: {name} has stages or an end that belong to one image; leave learn out, or use zsn2n")
+        raise ConfigError(
+            f"learn=stack: {name} has stages or an end that belong to one image, or learns in a way of its own; leave learn out, "
+            "or use zsn2n"
+        )
     if all(images.stack(index) is None for index in range(len(images.names))):
         raise ConfigError(f"learn=stack: {images.name} holds no stack of several images; leave learn out, or see dataset=folder")
 

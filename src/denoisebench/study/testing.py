@@ -25,7 +25,7 @@ from denoisebench.store.files import write_atomic
 from denoisebench.store.manifest import manifest
 from denoisebench.store.rows import PartialRows, Row
 from denoisebench.study import again
-from denoisebench.study.columns import identity_columns, train_noise
+from denoisebench.study.columns import identity_columns, of_image, slices_of, train_noise
 from denoisebench.study.drawn import drawn
 from denoisebench.study.engines import engine_of
 from denoisebench.study.follow import followers
@@ -144,8 +144,9 @@ def _step_reporter(method: ImageDenoiser, evaluator: Evaluator, advance: Advance
 def _complete(done: Sequence[list[Row]], job: Job, identity: Mapping[str, Any]) -> list[Row]:
     """The rows of all images in the data set's order; one finished under another commit, before an interruption, keeps it."""
     scenes = {name: job.test_set.scene(index) for index, name in enumerate(job.test_set.names)}
+    slices = slices_of(job)
     return [
-        {**row, **identity, "commit": row["commit"], "scene": scenes[row["image"]]}
+        {**row, **of_image(identity, row["image"], slices), "commit": row["commit"], "scene": scenes[row["image"]]}
         for image in _in_order(done, job.test_set)
         for row in image
     ]

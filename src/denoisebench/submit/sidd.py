@@ -29,12 +29,17 @@ def write_csv_of_blocks(kept: Kept, path: Path, about: Mapping[str, str]) -> Non
 
 def read_csv_of_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     with path.open(encoding="ascii", newline="") as file:
-        if file.readline() != CSV_HEAD:
-            raise ValueError("its first line is not ID,BLOCK")
-        for line in file:
+        if (head := file.readline()) != CSV_HEAD:
+            crlf = head == CSV_HEAD.replace("\n", "\r\n")
+            raise ValueError("its lines end in CRLF, expected LF alone" if crlf else "its first line is not ID,BLOCK")
+        for at, line in enumerate(file, 1):
             number, _, block = line.rstrip("\n").partition(",")
             values = np.frombuffer(base64.b64decode(block, validate=True), np.uint8)
             side = math.isqrt(values.size // 3)
+            if not number.isdecimal() or values.size != 3 * side * side:
+                raise ValueError(
+                    f"cut off or damaged after line {at}: {values.size} bytes of number {number[:20]!r} are no square block"
+                )
             yield int(number), values.reshape(side, side, 3)
 
 

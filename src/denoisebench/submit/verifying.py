@@ -26,7 +26,7 @@ def recognised(path: Path) -> str:
         return _recognised_folder(path)
     with path.open("rb") as file:
         head = file.read(128)
-    if head.startswith(CSV_HEAD.encode()):
+    if head.replace(b"\r\n", b"\n").startswith(CSV_HEAD.encode()):
         return "sidd-kaggle"
     if head.startswith(MAT73_NAME):
         return _recognised_mat(path)
@@ -106,8 +106,16 @@ def _wanted(name: str) -> tuple[int, tuple[int, ...], np.dtype]:
 def _pieces(name: str, path: Path) -> Iterator[tuple[int, np.ndarray]]:
     try:
         yield from KINDS[name].read(path)
+    except ValueError as error:
+        if type(error) is not ValueError:  # of base64 or of letters beyond ASCII
+            raise _damaged(name, path, error) from error
+        raise ValueError(f"{path}: {error}; {_again(name)}") from error
     except Exception as error:  # readers of MATLAB, HDF5 and base64 each have their own for a damaged file
-        raise ValueError(f"{path}: cut off or damaged ({error}); {_again(name)}") from error
+        raise _damaged(name, path, error) from error
+
+
+def _damaged(name: str, path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: cut off or damaged ({error}); {_again(name)}")
 
 
 def _span(piece: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, place: str) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from denoisebench.job import Job
 from denoisebench.packs.contents import IDENTITY, unsafe, without_machine
 from denoisebench.packs.read import Pack
 from denoisebench.store.rows import Row
-from denoisebench.study.columns import claimed_columns
+from denoisebench.study.columns import claimed_columns, of_image, slices_of
 from denoisebench.study.making import method_and_data
 from denoisebench.verify.finding import Finding
 
@@ -84,7 +84,10 @@ def check_claims(job: Job, rows: Sequence[Row], finding: Finding) -> None:
         finding.unchecked.append(f"its tags: the method cannot be made here ({error})")
         return
     claims = claimed_columns(job, method, {"stale": False} if job.learning else None)
-    finding.contradictions += dict.fromkeys(text for row in rows for text in _against(claims, row))
+    slices = slices_of(job)
+    finding.contradictions += dict.fromkeys(
+        text for row in rows for text in _against(of_image(claims, row["image"], slices), row)
+    )
     finding.contradictions += _images(job, rows)
     finding.checked.append("configuration, label and tags")
 
