@@ -89,6 +89,7 @@ def test_a_preset_remembered_is_the_preset_composed(name: str, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", PRESETS)
 def test_all_of_a_preset_remembered_is_the_preset_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_preset(name, lambda jobs: jobs, monkeypatch)

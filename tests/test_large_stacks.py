@@ -76,6 +76,8 @@ def as_zarr(path: Path, values: np.ndarray) -> None:
 WRITERS: dict[str, Callable[[Path, np.ndarray], None]] = {
     "a.npy": as_numpy, "a.tif": as_imagej, "pages.tif": as_pages, "a.mrc": as_mrc, "a.ome.zarr": as_zarr,
 }  # fmt: skip
+IN_CI = ("a.npy", "pages.tif")
+LEFT_OUT_OF_CI = (pytest.mark.slow, pytest.mark.long)
 
 
 def limited(warm: list[str], work: list[str]) -> subprocess.CompletedProcess[str]:
@@ -98,7 +100,7 @@ def films(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", [name if name in IN_CI else pytest.param(name, marks=pytest.mark.long) for name in WRITERS])
 def test_a_stack_larger_than_memory_is_denoised(films: Callable[[str], tuple[Path, Path]], tmp_path: Path, name: str) -> None:
     small, large = films(name)
     own = ["denoise", "--method", "wavelet", "--out"]
@@ -161,8 +163,8 @@ def bytes_of(path: Path) -> dict[str, bytes]:
     ("name", "moment", "before"),
     [
         ("a.tif", "in the middle", True),
-        *(pytest.param("a.tif", moment, False, marks=pytest.mark.slow) for moment in MOMENTS),
-        pytest.param("a.tif", "when it is known, and not at its place", True, marks=pytest.mark.slow),
+        *(pytest.param("a.tif", moment, False, marks=LEFT_OUT_OF_CI) for moment in MOMENTS),
+        pytest.param("a.tif", "when it is known, and not at its place", True, marks=LEFT_OUT_OF_CI),
         pytest.param("c.ome.tif", "in the middle", False, marks=pytest.mark.slow),
         pytest.param("g.ome.zarr", "in the middle", True, marks=pytest.mark.slow),
     ],
