@@ -22,7 +22,7 @@ ELSEWHERE = {
     r"launcher=(slurm|joblib)": "needs a cluster, or starts processes: test_slurm, test_sweep",
     r"logger=wandb": "starts a server of its own: test_loggers",
     r"^import-weights": "needs a released checkpoint: test_cli",
-    r"^submit": "needs the images of SIDD or DND: test_submit",
+    r"^(submit|verify-submission)": "needs the images of SIDD or DND: test_submit",
     r"^export|method=(outputs|network)": "needs files made elsewhere: test_elsewhere, test_network_files",
     r"checkpoint=tmbsn": "needs released weights: test_released",
     r"^tune|budget=tuned": "takes tens of trials: test_tune",

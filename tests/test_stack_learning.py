@@ -386,6 +386,7 @@ def test_photographs_that_are_no_stack_are_told_once(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_four_noisy_shots_of_a_scene_teach_at_least_what_one_does(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:96, :96] / 96
