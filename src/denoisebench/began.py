@@ -1,4 +1,4 @@
-"""When this process imported this package first: of a source written later, it may already have imported the older one."""
+"""When this process first imported this package: of a source written later, it may hold the older version."""
 
 import time
 

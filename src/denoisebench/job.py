@@ -199,6 +199,13 @@ class Job:
         """How many noisy images the whole test has."""
         return self.repeats * len(self.test_set.names)
 
+    @property
+    def own_views(self) -> list[tuple[str, int]]:
+        """The image and the repeat of each noisy image of its shard; of the whole test without a shard."""
+        every = [(name, repeat) for repeat in range(self.repeats) for name in self.test_set.names]
+        number, count = map(int, (self.shard or "1/1").split("/"))
+        return every[number - 1 :: count]
+
 
 @dataclass(frozen=True)
 class Unmade:

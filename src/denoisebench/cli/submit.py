@@ -65,8 +65,8 @@ def verify_submission(
 
     It needs neither the cell nor the data set, and also checks files that another program wrote.
 
-    Exit code: 0 if it is complete, 1 if something is wrong with it, 2 if it is not there or not recognised as one of these, as a
-    MATLAB file of v5 or one whose beginning is damaged.
+    Exit code: 0 if it is complete, 1 if something is wrong with it, 2 if it is not there or not recognised as one of these, for
+    example a MATLAB v5 file or one whose beginning is damaged.
     """
     with loading("NumPy"):
         from denoisebench.submit.verifying import recognised, verified

@@ -68,6 +68,12 @@ class ImageSet(ABC):
         return None
 
     @property
+    def stacks(self) -> dict[str, str]:
+        """The stack of each image that is a slice of one; the other images are not in it."""
+        found = {name: self.stack(index) for index, name in enumerate(self.names)}
+        return {name: stack for name, stack in found.items() if stack is not None}
+
+    @property
     def scenes(self) -> frozenset[str]:
         return frozenset(map(self.scene, range(len(self.names))))
 

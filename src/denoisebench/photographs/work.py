@@ -185,9 +185,9 @@ class Work:
         denoiser = self._denoiser(self._method_for(photo), photo.channels)
         part = self._part(denoiser, photo)
         content = photo.encoded(photo.stored(self._denoised(photo, denoiser, part, fraction)))
-        with whole_file(item.output) as part:
-            part.write_bytes(content)
-            self._finish(item, part)
+        with whole_file(item.output) as file:
+            file.write_bytes(content)
+            self._finish(item, file)
 
     def _stack(self, item: Item, sources: Sequence[Source], fraction: Fraction) -> None:
         """Slice by slice into a copy, of which no more than a slice is in memory."""

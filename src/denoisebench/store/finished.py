@@ -55,7 +55,11 @@ def damage(folder: Path) -> str | None:
 
 def damage_of_done(folder: Path) -> str | None:
     """The same of a cell whose `status.json` was read, and says that it is done."""
-    return _damage(folder, _version(folder / "status.json"), _version(folder / "rows.csv"))
+    try:
+        protocols_of(folder)
+    except (OSError, DamagedError) as error:
+        return str(error)
+    return None
 
 
 def protocols_of(folder: Path) -> frozenset[str]:
@@ -75,15 +79,6 @@ def _version(path: Path) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=16384)
 def _protocols(folder: Path, _status: tuple[int, ...], _rows: tuple[int, ...]) -> frozenset[str]:
     return frozenset(row["protocol"] for row in read_finished(folder))
-
-
-@functools.lru_cache(maxsize=16384)
-def _damage(folder: Path, status: tuple[int, ...], rows: tuple[int, ...]) -> str | None:
-    try:
-        _protocols(folder, status, rows)
-    except (OSError, DamagedError) as error:
-        return str(error)
-    return None
 
 
 def _faults(rows: Sequence[Row], images: object, name: str) -> Iterator[str]:

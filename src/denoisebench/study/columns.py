@@ -41,8 +41,7 @@ def claimed_columns(job: Job, method: Denoiser, training: Mapping[str, Any] | No
 
 def slices_of(job: Job) -> frozenset[str]:
     """The images that are denoised by the network of their stack."""
-    images = job.test_set
-    return frozenset(name for index, name in enumerate(images.names) if job.learn and images.stack(index) is not None)
+    return frozenset(job.test_set.stacks if job.learn else ())
 
 
 def of_image(columns: Mapping[str, Any], image: str, slices: frozenset[str]) -> dict[str, Any]:

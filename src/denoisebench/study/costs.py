@@ -105,11 +105,9 @@ def networks_left(job: Job) -> int:
     slices of one stack count once."""
     if not job.learn:
         return images_left(job)
-    number, count = map(int, (job.shard or "1/1").split("/"))
-    views = [(index, repeat) for repeat in range(job.repeats) for index in range(len(job.test_set.names))]
     done = set() if job.force else {(rows[0]["image"], rows[0]["repeat"]) for rows in PartialRows(job.cell.folder).all()}
-    left = [(index, repeat) for index, repeat in views[number - 1 :: count] if (job.test_set.names[index], repeat) not in done]
-    return len({(job.test_set.stack(index) or (index,), repeat) for index, repeat in left})
+    stacks = job.test_set.stacks
+    return len({(stacks.get(name, (name,)), repeat) for name, repeat in job.own_views if (name, repeat) not in done})
 
 
 def needs_training(job: Job) -> bool:

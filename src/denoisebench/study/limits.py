@@ -112,7 +112,7 @@ def _check_slices(job: Job) -> None:
             f"learn=stack: {name} has stages or an end that belong to one image, or learns in a way of its own; leave learn out, "
             "or use zsn2n"
         )
-    if all(images.stack(index) is None for index in range(len(images.names))):
+    if not images.stacks:
         raise ConfigError(f"learn=stack: {images.name} holds no stack of several images; leave learn out, or see dataset=folder")
 
 

@@ -25,18 +25,16 @@ class OneNetwork(pl.Callback):
         self.views = views
         self._at: tuple[str, int] | None = None
         self._items: dict[tuple[str, int], list[int]] = {}
-        self._stack_of: dict[str, str] = {}
-        images = views.images
+        self._stacks = views.images.stacks
         for item, (index, repeat) in enumerate(views.views):
-            if (stack := images.stack(index)) is not None:
-                self._stack_of[images.names[index]] = stack
+            if (stack := self._stacks.get(views.images.names[index])) is not None:
                 self._items.setdefault((stack, repeat), []).append(item)
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         assert isinstance(pl_module, ImageDenoiser)
-        stack = self._stack_of.get(batch.name[0])
+        stack = self._stacks.get(batch.name[0])
         at = None if stack is None else (stack, batch.repeat)
         if at != self._at:
             self._at = at

@@ -79,11 +79,7 @@ def computed(job: Job, log: Log) -> Sequence[Row] | None:
 
 def _of_others(job: Job) -> set[tuple[str, int]]:
     """The images and repeats that belong to other shards."""
-    every = [(name, repeat) for repeat in range(job.repeats) for name in job.test_set.names]
-    if job.shard is None:
-        return set()
-    number, count = map(int, job.shard.split("/"))
-    return set(every) - set(every[number - 1 :: count])
+    return set(replace(job, shard=None).own_views) - set(job.own_views)
 
 
 def _made(job: Job, log: Log, skip: set[tuple[str, int]]) -> Made:
