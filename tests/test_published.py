@@ -47,7 +47,22 @@ def test_numbers_of_the_fact_sheet_are_as_they_were_read() -> None:
     assert found["mm_bsn", "sidd_benchmark", "real", ""] == (37.37, 0.936, "A")
     assert found["pixel_refilling", "kodak-crop256", "gaussian50", ""] == (26.58, 0.712, "B")
     assert found["sdap[enhance=true]", "sidd_benchmark", "real", "oracle_selected"] == (37.24, 0.936, "A")
+    assert found["ffdnet", "cbsd68", "gaussian25", "supervised oracle_sigma"] == (31.21, None, "A")
+    assert found["ffdnet", "bsd68", "gaussian50", "supervised oracle_sigma"] == (26.29, None, "A")
+    assert found["ffdnet", "mcmaster", "gaussian25", "supervised oracle_sigma"] == (32.35, None, "A")
+    assert found["bm3d", "set12", "gaussian25", "oracle_sigma"] == (29.97, None, "A")
+    assert found["bm3d", "kodak-crop500", "gaussian25", "oracle_sigma"] == (31.68, None, "A")
+    assert found["recorrupted2recorrupted", "kodak", "gaussian25", "oracle_sigma"] == (32.25, None, "C")
+    assert found["blind2unblind", "sidd_raw_validation", "real", ""] == (51.34, None, "C")
     assert ("tbsn", "sidd_benchmark", "real", "") not in found  # known from memory alone
+
+
+def test_kodak24_of_ffdnets_tables_is_no_whole_kodak() -> None:
+    """FFDNet's test set is the middle 500 x 500 of each photograph; DMID's table has it from there."""
+    whole = {row.method for row in read_published() if row.dataset == "kodak" and row.source.startswith(("DMID", "FFDNet"))}
+    crops = {row.method for row in read_published() if row.dataset == "kodak-crop500"}
+    assert not whole
+    assert {"bm3d", "ffdnet", "restormer"} <= crops
 
 
 def test_every_method_of_ours_with_a_published_number_goes_by_our_name() -> None:
@@ -188,6 +203,31 @@ def test_a_paper_that_does_not_say_how_it_scored_is_held_against_the_default_pro
     [here] = [one for one in standings(summarise(read_study(STUDY))) if one.published is theirs]
     assert (here.word, here.result and here.result.protocol) == ("differs", "default")
     assert "not stated" in here.told
+
+
+FFDNET = {"learns": "dataset", "budget": "", "trained_on": "unknown: weights given", "dataset": "cbsd68", "protocol": "default"}
+
+
+@pytest.mark.parametrize(
+    ("psnr_db", "tags", "word", "told"),
+    [(31.22, "supervised oracle_sigma weights_given", "reproduced", "ours with weights from a file"),
+     (30.9, "supervised oracle_sigma weights_given", "differs", "ours with weights from a file; the authors' demo rounds"),
+     (31.22, "supervised oracle_sigma", "not run", "training set not stated"),
+     (31.22, "supervised sigma_given weights_given", "not run", "ours sigma_given supervised")],
+)  # fmt: skip
+def test_a_released_network_is_held_against_its_printed_number(psnr_db: float, tags: str, word: str, told: str) -> None:
+    add_cell("ffdnet[checkpoint=ffdnet_color.pth]", {"a": psnr_db}, tags=tags, **FFDNET)  # type: ignore[arg-type]
+    found = standings(summarise(read_study(STUDY)))
+    [here] = [one for one in found if (one.published.dataset, one.published.noise) == ("cbsd68", "gaussian25")]
+    assert here.word == word
+    assert told in here.told
+
+
+def test_weights_from_a_file_are_not_those_of_a_known_training() -> None:
+    """Neighbor2Neighbor's row says what it was trained on; a file does not."""
+    result = ours(trained_on="unknown: weights given", tags="weights_given", budget="")
+    published = next(p for p in context("kodak", "gaussian25") if p.method == "neighbor2neighbor")
+    assert not_comparable(published, result) == ["training set imagenet_val, ours unknown: weights given"]
 
 
 def test_methods_without_a_row_are_not_run() -> None:

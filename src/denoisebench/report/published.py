@@ -21,6 +21,7 @@ UNVERIFIED = {
 }
 PROTOCOL_UNKNOWN = "its protocol (rounding, SSIM window) is not stated"
 OWN_TAGS = {"stale_training", "stale_code", "below_input"}  # said of our run, not of a method
+WEIGHTS_GIVEN = "weights_given"  # a network from a file: what it was trained on is not known here
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ def _other_training(published: Published, result: Result) -> list[str]:
     reasons = []
     if result.budget not in ("", "paper"):
         reasons.append(f"ours was trained with budget {result.budget}")
-    if result.learns == "dataset" and published.trained_on != result.trained_on:
-        theirs = {"unknown": "not stated", "": "not stated"}.get(published.trained_on, published.trained_on)
+    theirs_known = published.trained_on not in ("", "unknown")
+    ours_known = WEIGHTS_GIVEN not in result.tags.split()
+    if result.learns == "dataset" and published.trained_on != result.trained_on and (theirs_known or ours_known):
+        theirs = published.trained_on if theirs_known else "not stated"
         reasons.append(f"training set {theirs}, ours {result.trained_on or 'not recorded'}")
     if OWN_TAGS & {*result.tags.split()}:
         reasons.append("our code has changed since its training")
@@ -161,7 +164,7 @@ def _other_training(published: Published, result: Result) -> list[str]:
 
 
 def _other_tags(published: Published, result: Result) -> list[str]:
-    ours, theirs = set(result.tags.split()) - OWN_TAGS, set(published.tags.split())
+    ours, theirs = set(result.tags.split()) - OWN_TAGS - {WEIGHTS_GIVEN}, set(published.tags.split())
     reasons = []
     if ours != theirs:
         reasons.append(f"tags: {' '.join(sorted(theirs)) or 'none'}, ours {' '.join(sorted(ours)) or 'none'}")

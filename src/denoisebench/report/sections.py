@@ -138,7 +138,10 @@ def _unverified(grid: Grid) -> Markup:
 def standings_section(found: Sequence[Standing]) -> Markup:
     """Each published number of the report's methods with its word; those that were not run folded away."""
     heading = element("h2", "Published numbers ", element("small", counted(found)), id="published")
-    told = f"Reproduced: within {TOLERANCE_DB} dB, trained with the budget `paper`, scored under the paper's protocol."
+    told = (
+        f"Reproduced: within {TOLERANCE_DB} dB, trained with the budget `paper` or with weights from a file, scored under the "
+        "paper's protocol."
+    )
     parts = [heading, element("p", with_code(told), class_="remark")]
     for word in WORDS:
         own = [one for one in found if one.word == word]

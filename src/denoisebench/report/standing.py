@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from denoisebench.report.plain import markdown_table, markdown_text
-from denoisebench.report.published import PROTOCOL_UNKNOWN, Published, base_of, not_comparable, read_published
+from denoisebench.report.published import PROTOCOL_UNKNOWN, WEIGHTS_GIVEN, Published, base_of, not_comparable, read_published
 from denoisebench.report.results import Result
 
 TOLERANCE_DB = 0.15
@@ -50,12 +50,18 @@ def _standing(published: Published, results: Sequence[Result]) -> Standing:
     if alike:
         # Of a paper that does not say how it scored, ours counts under `default`, not under the one that suits best.
         result = min(alike, key=lambda r: (r.protocol != "default", r.protocol))
-        told = (
-            f"{PROTOCOL_UNKNOWN}; ours: {result.protocol}" if published.protocol == "unknown" else f"protocol {result.protocol}"
-        )
-        return Standing(published, result, told)
+        return Standing(published, result, _terms(published, result))
     nearest = min(own, key=lambda r: len(reasons[r.id]), default=None)
     return Standing(published, None, "; ".join(reasons[nearest.id]) if nearest else "no row of ours on that data set and noise")
+
+
+def _terms(published: Published, result: Result) -> str:
+    """Under which terms the two were compared, with what is noted of the published one."""
+    known = published.protocol != "unknown"
+    terms = [f"protocol {result.protocol}" if known else f"{PROTOCOL_UNKNOWN}; ours: {result.protocol}"]
+    if WEIGHTS_GIVEN in result.tags.split():
+        terms.append("ours with weights from a file")
+    return "; ".join([*terms, published.note] if published.note else terms)
 
 
 def _same_set(published: Published, result: Result) -> bool:
