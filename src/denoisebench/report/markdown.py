@@ -66,9 +66,9 @@ are compared only on identical noisy inputs (checked by hash); others get no ran
 
 Published numbers carry a grade: A seen in an official figure or README, or in a peer-reviewed follow-up's table; B the
 text of one paper; C secondary. A difference is printed only where data set, noise, protocol, training set, budget and
-tags agree. A number of ours that may be held against a published one is `reproduced` within 0.15 dB of PSNR and `differs`
-beyond; a published number without one is `not run`. Where a paper does not state how it scored, ours under protocol `default`
-is held against it.
+tags agree; a network from a file, whose training set is not known here, may be compared where the paper names none either. A
+number of ours that may be held against a published one is `reproduced` within 0.15 dB of PSNR and `differs` beyond; a published
+number without one is `not run`. Where a paper does not state how it scored, ours under protocol `default` is held against it.
 """
 
 
