@@ -1,9 +1,12 @@
 """From overrides to jobs and cells, in this process, without Hydra's launcher."""
 
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-from denoisebench.config import compose_one, groups
+from omegaconf import OmegaConf
+
+from denoisebench.config import compose_one, conf_dir, groups
 from denoisebench.config.jobs import job_of, jobs
 from denoisebench.config.parts import instantiate
 from denoisebench.denoiser import Denoiser
@@ -39,6 +42,12 @@ def method_settings(*overrides: str) -> SimpleNamespace:
 def built(*overrides: str) -> Any:
     """The method that these overrides compose, its weights drawn from the global generator."""
     return instantiate(compose_one(overrides).plain["method"], "method", Denoiser)
+
+
+def written(group: str, name: str) -> dict[str, Any]:
+    """A file of conf/ as it is written, not composed: for what is asked while tests are collected, in each of their processes."""
+    found = OmegaConf.load(Path(conf_dir()) / group / f"{name}.yaml")
+    return cast(dict[str, Any], OmegaConf.to_container(found, resolve=False))
 
 
 NEED_FILES = ("network", "outputs")  # methods that are nothing without a file of the user's

@@ -126,8 +126,8 @@ def test_every_noise_and_protocol_is_named_after_its_parameters() -> None:
 EXPERIMENTS = {
     "ablation_apbsn": 4, "ablation_cbsn": 6, "ablation_neighbor2neighbor": 12, "ablation_sdap": 6, "ablation_self2self_plus": 8,
     "awgn": 80, "camera_noise": 10, "classical": 30, "demo": 4, "demo_camera": 6, "gpu_camera": 4, "gpu_gaussian": 4,
-    "gpu_polyu": 4, "gpu_self2self_plus": 2, "gray": 9, "neighbor2neighbor": 48, "poisson": 40, "raw": 6, "real_noise": 15,
-    "sidd_raw": 5,
+    "gpu_polyu": 4, "gpu_self2self_plus": 2, "gray": 9, "gray_hour": 4, "hour": 6, "hour_real": 7, "neighbor2neighbor": 48,
+    "poisson": 40, "raw": 6, "real_noise": 15, "sidd_raw": 5, "zero_shot": 18,
 }  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_every_experiment_can_be_planned_and_no_cell_of_it_is_impossible(
     grid = config.expand([f"experiment={name}"], multirun=True)
     assert len(grid) == EXPERIMENTS[name]
     made = Made()
-    planned = plan([job_of(own, made) for own in pairwise(grid)], keep=False)
+    planned = plan([job_of([*own, "dataset.crop=null"], made) for own in pairwise(grid)], keep=False)  # these sets are tiny
     assert len({job.cell.key for job in planned}) == len(planned)
     assert [reason for job in planned if (reason := impossible_reason(replace(job, lacks=None)))] == []
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import jobs
 from denoisebench import config
 from denoisebench.classical import ClassicalDenoiser
-from denoisebench.config.parts import instantiate
+from denoisebench.config.parts import class_of, instantiate
 from denoisebench.denoiser import Denoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods import noise2fast
 from denoisebench.methods.mash import MASH
@@ -30,11 +30,8 @@ GIVEN = {"pixel2pixel": ("method.sigma=25",), "ffdnet": ("method.sigma=25",)}
 PROGRESS = (0.0, 0.5, 0.99)  # the stages that methods have
 
 
-def on_device(name: str) -> bool:
-    return not issubclass(subject(name).cls, ClassicalDenoiser)
-
-
-METHODS = [name for name in jobs.METHODS if on_device(name)]
+CLASSES = {name: class_of(jobs.written("method", name), "method", Denoiser) for name in jobs.METHODS}
+METHODS = [name for name, cls in CLASSES.items() if not issubclass(cls, ClassicalDenoiser)]
 
 
 class NoReading(TorchDispatchMode):
@@ -111,7 +108,7 @@ def test_a_method_stays_on_its_device_and_reads_nothing_from_it(name: str, monke
         assert output.shape == noisy.shape
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if subject(name).cls.tiles])
+@pytest.mark.parametrize("name", [name for name in METHODS if CLASSES[name].tiles])
 def test_tiles_stay_on_the_device(name: str) -> None:
     method = subject(name).build(0)
     method.tile = 128

@@ -43,7 +43,7 @@ from denoisebench.study.planning import plan
 from denoisebench.study.sweep import failed_jobs
 from denoisebench.weights.released import convert
 from jobs import METHODS as RUN_AS_THEY_ARE
-from jobs import computed
+from jobs import computed, written
 
 
 def refusal(*overrides: str) -> str:
@@ -94,30 +94,27 @@ def numeric(cls: type) -> Iterator[tuple[str, type, bool]]:
             yield name, kind, listed
 
 
-def classes(group: str, kind: type) -> dict[str, tuple[type, dict[str, Any]]]:
-    found: dict[str, tuple[type, dict[str, Any]]] = {}
+def one_of_each_class(group: str) -> list[str]:
+    """A file for each class of a group; those that change another file's settings name none."""
+    found: dict[str, str] = {}
     for name in config.groups()[group]:
-        node = config.compose_one([f"{group}={name}"]).plain[group]
-        found.setdefault(node["_target_"], (class_of(node, group, kind), node))
-    return found
+        if target := written(group, name).get("_target_"):
+            found.setdefault(target, name)
+    return list(found.values())
 
 
-METHODS = classes("method", Denoiser)
-NOISES = classes("noise", NoiseModel)
-
-
-@pytest.mark.parametrize("target", [*METHODS, *NOISES], ids=lambda target: target.rpartition(".")[2])
-def test_every_number_of_every_method_and_noise_has_a_range(target: str) -> None:
-    group, kind, (cls, node) = (
-        ("method", Denoiser, METHODS[target]) if target in METHODS else ("noise", NoiseModel, NOISES[target])
-    )
-    for name, number, listed in numeric(cls):
-        if (target, name) == ("denoisebench.noise.Stored", "level"):
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ("method", "noise") for name in one_of_each_class(group)])
+def test_every_number_of_every_method_and_noise_has_a_range(group: str, name: str) -> None:
+    kind = Denoiser if group == "method" else NoiseModel
+    node = config.compose_one([f"{group}={name}"]).plain[group]
+    target, cls = node["_target_"], class_of(node, group, kind)
+    for key, number, listed in numeric(cls):
+        if (target, key) == ("denoisebench.noise.Stored", "level"):
             continue  # not a setting: which of its folders a data set stores it in; any other is said to be impossible
         for bad in (-1, math.nan) if number is float else (-1,):
-            with pytest.raises(ConfigError, match=rf"{group}\.|\b{name}\b") as told:
-                instantiate({**node, name: [bad] if listed else bad}, group, kind)
-            assert name in str(told.value), f"{name}={bad}: {told.value}"
+            with pytest.raises(ConfigError, match=rf"{group}\.|\b{key}\b") as told:
+                instantiate({**node, key: [bad] if listed else bad}, group, kind)
+            assert key in str(told.value), f"{key}={bad}: {told.value}"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +352,7 @@ def test_a_cell_that_ends_leaves_no_note_of_a_death(run: Any, photos: Path, tmp_
 # --- Told levels, given weights ----------------------------------------------------------------------------------
 
 
-SIGMA_METHODS = [name for name in RUN_AS_THEY_ARE if "sigma" in config.compose_one([f"method={name}"]).plain["method"]]
+SIGMA_METHODS = [name for name in RUN_AS_THEY_ARE if "sigma" in written("method", name)]
 
 
 def tags_of(*overrides: str) -> set[str]:
