@@ -9,8 +9,8 @@ import typer
 from denoisebench.cli.messages import loading, refused
 
 HELP = """\
-Named networks: trained networks that you keep under a name (none comes with denoisebench yet). Each has a card that says
-what it learned from, how it scored and what it is not for.
+Named networks: trained networks that you keep under a name (none is built in yet). Each has a card that says what it
+learned from, how it scored and what it is not for.
 
 \b
   denoisebench weights list                         names, methods, sizes
