@@ -82,9 +82,9 @@ def check(words: Sequence[str]) -> None:
 
 
 def filled(setting: str) -> str:
-    """A template's choice of method as one that there is, the budget that `tune` writes as one of ours; other placeholders
-    are values like any other."""
-    return re.sub(r"^method=NAME\b", "method=tv", re.sub(r"^budget=tuned$", "budget=quick", setting))
+    """A template's or example's choice of method as one that there is, the budget that `tune` writes as one of ours; other
+    placeholders are values like any other."""
+    return re.sub(r"^method=(NAME|median)\b", "method=tv", re.sub(r"^budget=tuned$", "budget=quick", setting))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -33,7 +33,7 @@ def diagnose(
     axes: Annotated[str | None, typer.Option(metavar="LETTERS", help="Of stacks that do not say them, e.g. TZYX.")] = None,
     white: Annotated[float | None, typer.Option(help="The value of white, e.g. 4095 for 12 bit in 16.")] = None,
 ) -> int:
-    """Tell what noise photographs have: level, correlation, clipping, quantisation, JPEG blocks; and which methods can work.
+    """Diagnose the noise in photographs: level, correlation, clipping, quantisation, JPEG blocks; and which methods can work.
 
     \b
       denoisebench diagnose IMG_0001.jpg

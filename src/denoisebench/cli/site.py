@@ -17,8 +17,8 @@ def site(
     \b
       denoisebench site demo.pack.zip other-lab.pack.zip --to public
 
-    The site opens from disk, fetches nothing and counts nobody. A pack is shown as verified if
-    `denoisebench verify-pack PACK --record` was run on it before.
+    The site opens from disk, makes no network requests and has no tracking. A pack is shown as
+    verified if `denoisebench verify-pack PACK --record` was run on it before.
     """
     with loading():
         from denoisebench.site.write import write_site

@@ -9,8 +9,8 @@ import typer
 from denoisebench.cli.messages import loading, refused
 
 HELP = """\
-Named networks: those that come with denoisebench, and your own. Each has a card that says what it learned from, how it
-scored and what it is not for.
+Named networks: trained networks that you keep under a name (none is built in yet). Each has a card that says what it
+learned from, how it scored and what it is not for.
 
 \b
   denoisebench weights list                         names, methods, sizes
@@ -20,7 +20,8 @@ scored and what it is not for.
 
 Then `weights=NAME` tests it in a run, with rows like any other, and `denoise --weights NAME` uses it on photographs.
 
-Your own lie in DENOISEBENCH_NETWORKS, or else in ~/.local/share/denoisebench/networks; remove one by removing its folder.
+Your networks are stored in DENOISEBENCH_NETWORKS (default: ~/.local/share/denoisebench/networks). To remove one, remove
+its folder.
 """
 
 app = typer.Typer(help=HELP, rich_markup_mode=None)
@@ -97,7 +98,7 @@ def add(
     """Keep the network of a finished cell under a name, in 16-bit storage, with its scores on every set of that study.
 
     \b
-      denoisebench weights add desk_lamp runs/lamp/at_bsn/folder/real/seed0-3c5cd3a0ae9b \\
+      denoisebench weights add desk_lamp runs/lamp/at_bsn/lamp/real/seed0-3c5cd3a0ae9b \\
         --about "my desk camera by lamp light" --not-for "other cameras" --data-licence "my own photographs"
     """
     with loading():

@@ -19,7 +19,7 @@ TAG_TEXTS = {
     "transductive": "the noisy test images (or others of the same photographs) were among its training images",
     "stale_training": "the code has changed since its training",
     "stale_code": "the code has changed since it was computed",
-    "below_input": "its mean is below that of the noisy images it was given",
+    "below_input": "its mean is more than 1 dB below that of the noisy images it was given",
     "self_ensemble": "the mean of its outputs for eight flips and turns of each image",
     "learned_from_stack": "one network learned from all slices of each stack",
     "refinement": "its output is refined by further passes",
