@@ -178,3 +178,79 @@ def test_axes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for axes in ("TYX", "THYX", "TTYX", "TZCY"):
         with pytest.raises(StackError, match="axes"):
             stack_of(tmp_path / "a.npy", axes)
+
+
+FOUR = np.random.default_rng(1).random((40, 36, 4), np.float32)
+
+
+def four_samples(path: Path, extra: str) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for _ in range(2):
+            file.write(
+                FOUR, metadata=None, contiguous=False, photometric="minisblack", planarconfig="contig", extrasamples=[extra] * 3
+            )
+
+
+def test_a_fourth_sample_is_no_alpha_unless_the_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", FOUR)
+    four_samples(tmp_path / "b.tif", "unspecified")
+    np.save(tmp_path / "c.npy", FOUR[..., :2])
+    for name, axes, said in (
+        ("a.npy", None, r"4 samples in a pixel, and does not say that the last is alpha: .*--axes YXC"),
+        ("b.tif", None, r"4 samples in a pixel, and does not say that the last is alpha"),
+        ("c.npy", "YXS", r"2 samples in a pixel, and does not say that the last is alpha: .*--axes YXC"),
+    ):
+        with pytest.raises(StackError, match=said):
+            stack_of(tmp_path / name, axes)
+    assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out")]) == 1
+    assert "--axes YXC" in capsys.readouterr().err
+    assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out"), "--axes", "YXC"]) == 0
+    denoised = np.load(tmp_path / "out" / "a.npy")
+    assert [bool((denoised[..., channel] != FOUR[..., channel]).any()) for channel in range(4)] == [True] * 4
+
+
+def test_a_fourth_sample_that_is_alpha_stays(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(2):
+            file.write(FOUR, metadata=None, contiguous=False, photometric="rgb", extrasamples=["unassalpha"])
+    assert main(["denoise", str(tmp_path / "a.tif"), "--method", "tv", "--out", str(tmp_path / "out")]) == 0
+    for page in range(2):
+        denoised = tifffile.imread(tmp_path / "out" / "a.tif", key=page)
+        assert np.array_equal(denoised[..., 3], FOUR[..., 3])
+        assert (denoised[..., :3] != FOUR[..., :3]).any()
+
+
+def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.tif", tmp_path / "b.tif"
+    with tifffile.TiffWriter(path) as file:
+        for image in (VALUES[0, 0], VALUES[0, 0], VALUES[0, 1]):
+            file.write(image, metadata=None, contiguous=False, compression="zlib")
+    with tifffile.TiffFile(path) as file:  # as a writer that stores equal pages once
+        first, second = file.pages[0].tags, file.pages[1].tags
+        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
+    with path.open("r+b") as file:
+        for place, value in places.values():
+            file.seek(place)
+            file.write(int(value).to_bytes(4, "little"))
+    shutil.copyfile(path, copy)
+    stack = opened(path)
+    others = [np.full((40, 36, 1), value, np.uint16) for value in (1, 2)]
+    for number, other in enumerate(others):
+        stack.write(copy, number, other)
+    for number, expected in enumerate([*others, VALUES[0, 1][..., None]]):
+        assert np.array_equal(opened(copy).read(number), expected)
+
+
+def test_a_plain_zarr_array_has_the_axes_of_the_same_numpy_array(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    for shape, axes in (((40, 36), "YX"), ((40, 36, 3), "YXS"), ((2, 40, 36), "IYX"), ((2, 40, 36, 3), "IYXS")):
+        values = np.random.default_rng(0).random(shape, np.float32)
+        np.save(tmp_path / "a.npy", values)
+        array = library.create_array(str(tmp_path / "a.zarr"), shape=shape, dtype="float32", overwrite=True)
+        array[...] = values
+        stacks = [opened(tmp_path / name) for name in ("a.npy", "a.zarr")]
+        assert [stack.axes for stack in stacks] == [axes, axes]
+        assert np.array_equal(stacks[0].read(0), stacks[1].read(0))
+    array = library.create_array(str(tmp_path / "a.zarr"), shape=(2, 3, 40, 36), dtype="float32", overwrite=True)
+    with pytest.raises(StackError, match="does not say which they are"):
+        stack_of(tmp_path / "a.zarr")
