@@ -1,5 +1,6 @@
 """Raw: planes as four channels and back, sRGB images taken back to a sensor, its noise, SIDD's raw files, what is refused."""
 
+import base64
 import json
 import math
 import shutil
@@ -364,6 +365,7 @@ def test_outputs_are_kept_as_planes_and_cameras_are_recorded(runs: Path) -> None
     assert picture is not None
     assert picture.std(axis=2).max() > 5  # developed: in colour
     cameras = json.loads((cell / "manifest.json").read_text())["cameras"]
+        assert main(["run", "study=cropped", "method=noisy", "dataset=sidd_raw_benchmark", "noise=real", "dataset.crop=8"]) == 0
     assert set(cameras) == {"0"}
     assert Camera(**{**cameras["0"], "mix": tuple(cameras["0"]["mix"])}) == Unprocessed(
         Folder(clean=str(runs / "pictures"), first=1), 0
@@ -447,6 +449,51 @@ def test_sets_of_planes_are_not_given_as_three_channels(runs: Path) -> None:
 
 
 def test_reports_show_raw_images_developed(runs: Path) -> None:
+def test_the_raw_csv_is_that_of_kaggle(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = next((runs / "runs/bench/noisy/sidd_raw_benchmark/real").iterdir())
+    assert main(["submit", "sidd-raw-kaggle", str(cell)]) == 0
+    said = capsys.readouterr().out
+    assert "12 pieces in float32" in said
+    assert "sidd-benchmark-raw-psnr" in said
+    path = cell / "submission" / "SubmitRaw.csv"
+    head, *lines = path.read_bytes().decode("ascii").removesuffix("\n").split("\n")
+    assert head == "ID,BLOCK"
+    assert [line.partition(",")[0] for line in lines] == [str(number) for number in range(12)]
+    noisy = planes("BenchmarkNoisyBlocksRaw")
+    for number, line in enumerate(lines):
+        block = np.frombuffer(base64.b64decode(line.partition(",")[2]), "<f4").reshape(SHAPE[2:])
+        np.testing.assert_allclose(block, noisy[number // SHAPE[1], number % SHAPE[1]], rtol=0, atol=0.6 / 65535)
+    assert main(["verify-submission", str(path)]) == 0
+    assert "sidd-raw-kaggle, 12 pieces of 16 x 16 in float32" in capsys.readouterr().out
+    wrong = np.full(SHAPE[2:], 2, "<f4")
+    for change, text in (
+        (f"3,{base64.b64encode(wrong.tobytes()).decode()}", "number 3: values from 2 to 2, expected [0, 1]"),
+        (f"3,{base64.b64encode(wrong[1:].tobytes()).decode()}", "after line 4: 960 bytes of number '3' are no square block"),
+        (f"3,{base64.b64encode(wrong[:8, :8].tobytes()).decode()}", "number 3: expected (16, 16) in float32, got (8, 8)"),
+    ):
+        path.write_text("\n".join([head, *lines[:3], change, *lines[4:], ""]))
+        assert main(["verify-submission", str(path)]) == 1
+        assert text in capsys.readouterr().err
+
+
+def test_a_dry_run_of_the_raw_csv_scores_its_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "study=dry", "method=noisy", "dataset=sidd_raw_validation", "noise=real", "protocol=[sidd_raw]"]) == 0
+    cell = next(Path("runs/dry/noisy/sidd_raw_validation/real").iterdir())
+    rows = read_study(Path("runs/dry"))
+    assert main(["submit", "sidd-raw-kaggle", str(cell), "--dry-run"]) == 0
+    psnr = np.mean([float(row["psnr_db"]) for row in rows])
+    assert f"12 pieces as sidd-raw-kaggle sends them: PSNR {psnr:.4f} dB" in capsys.readouterr().out
+
+
+def test_a_cropped_raw_cell_is_no_submission(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = next((runs / "runs/cropped/noisy/sidd_raw_benchmark-crop8/real").iterdir())
+    for kind in ("sidd-raw", "sidd-raw-kaggle"):
+        assert main(["submit", kind, str(cell)]) == 2
+        said = capsys.readouterr().err
+        assert "not the whole of sidd_raw_benchmark" in said
+        assert "without dataset.first, frames, blocks and crop" in said
+
+
     assert main(["report", str(runs / "runs" / "made")]) == 0
     folder = runs / "runs" / "made"
     [inputs] = (folder / "report" / "developed").glob("*/inputs")
