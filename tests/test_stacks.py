@@ -11,6 +11,7 @@ import tifffile
 
 from denoisebench.cli import main
 from denoisebench.datasets.folder import Folder
+from denoisebench.datasets.images import file_hash
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
 
@@ -218,6 +219,27 @@ def test_a_fourth_sample_that_is_alpha_stays(tmp_path: Path) -> None:
         denoised = tifffile.imread(tmp_path / "out" / "a.tif", key=page)
         assert np.array_equal(denoised[..., 3], FOUR[..., 3])
         assert (denoised[..., :3] != FOUR[..., :3]).any()
+
+
+def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a.zarr"
+    (folder / "0").mkdir(parents=True)
+    for name in (".zarray", "0/0", "0/1"):
+        (folder / name).write_text(name)
+    first, hashes = file_hash(folder), []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rglob", lambda *_: pytest.fail("it is walked and hashed again"))
+        assert file_hash(folder) == first
+    for change in (
+        lambda: (folder / "0/1").write_text("0/2"),
+        lambda: (folder / "0/3").write_text("0/3"),
+        lambda: (folder / "0/0").unlink(),
+    ):
+        change()
+        hashes.append(file_hash(folder))
+    assert len({first, *hashes}) == 4
 
 
 def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
