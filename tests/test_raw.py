@@ -34,6 +34,8 @@ from denoisebench.scoring.developed import Developed, develop, gray_world, order
 from denoisebench.scoring.kept import image_hash
 from denoisebench.scoring.protocol import Protocol
 from sidd_raw_fixture import SHAPE, make_raw_blocks, make_raw_frames, planes, save_v73
+from denoisebench.study.limits import check
+from sets_fixture import make_sets
 
 VALIDATION = "ValidationNoisyBlocksRaw"
 
@@ -492,6 +494,53 @@ def test_a_cropped_raw_cell_is_no_submission(runs: Path, capsys: pytest.CaptureF
         said = capsys.readouterr().err
         assert "not the whole of sidd_raw_benchmark" in said
         assert "without dataset.first, frames, blocks and crop" in said
+@pytest.mark.parametrize(
+    ("method", "sides", "others"),
+    [
+        ("neighbor2neighbor", (256, 256), {"regularizer": (1.0, 2.0)}),
+        ("blind2unblind", (256, 128), {"ramp_start": (0.4, 0.8)}),
+        ("noise2noise", (256, 256), {}),
+        ("noise2clean", (256, 256), {}),
+    ],
+)
+def test_raw_planes_have_recipes_of_their_own(
+    method: str, sides: tuple[int, int], others: dict[str, tuple[float, float]]
+) -> None:
+    kinds = [("dataset=sidd_raw_validation", "noise=real"), ("dataset=kodak", "dataset.unprocess=0", "noise=raw")]
+    for number, own in enumerate([*kinds, ("dataset=kodak",), ("dataset=set12",)]):
+        place = 0 if number < len(kinds) else 1
+        found = compose_one((f"method={method}", *own))
+        assert found.plain["training"]["patch"] == sides[place]
+        expected = {"lr": (1e-4, 3e-4)[place], **{key: values[place] for key, values in others.items()}}
+        assert {key: found.plain["method"][key] for key in expected} == expected
+        assert found.changed == ()  # they are this method as published
+        assert compose_one((f"method={method}", *own, "budget=quick")).plain["method"]["lr"] == 1e-3
+
+
+def test_raw_noise_needs_raw_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "study=no", "method=noisy", "dataset=folder", f"dataset.clean={runs / 'pictures'}", "noise=raw"]) == 0
+    assert "skipped  noisy | pictures | raw | seed 0: pictures holds no raw planes" in (said := capsys.readouterr().err)
+    assert "set dataset.unprocess=0" in said
+
+
+def test_sets_of_planes_are_not_given_as_three_channels(runs: Path) -> None:
+    shutil.rmtree(runs / "runs" / "no", ignore_errors=True)
+    with pytest.raises(DataError, match=r"sidd_raw_validation holds Bayer planes.*set dataset\.pack=bayer"):
+        job_of(["method=noisy", "dataset=sidd_raw_validation", "dataset.pack=null", "noise=real"])
+    assert job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).test_set.channels == 4
+    assert isinstance(job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).noise, Real)
+
+
+def test_an_ensemble_of_bayer_planes_is_refused(runs: Path) -> None:
+    """A flipped plane has its colours at other places of a cell; flipped channels keep their colours, but not their places."""
+    plane = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert not torch.equal(pack(plane.flip(-1)), pack(plane).flip(-1))
+    job = job_of(["method=nlm", "dataset=sidd_raw_validation", "noise=real", "ensemble=dihedral"])
+    with pytest.raises(ConfigError, match=r"ensemble=dihedral: .*sidd_raw_validation holds Bayer planes.*leave ensemble out"):
+        check(job, 1)
+
+
+def test_reports_show_raw_images_developed(runs: Path) -> None:
 
 
     assert main(["report", str(runs / "runs" / "made")]) == 0
