@@ -205,10 +205,13 @@ def test_what_a_raw_file_lacks_is_said(tmp_path: Path) -> None:
     root = make_raw_blocks(tmp_path, v73=True)
     path = root / "SIDD" / f"{VALIDATION}.mat"
     save_v73(path, "other", planes("x"))
-    with pytest.raises(ValueError, match=rf"{VALIDATION}\.mat: it holds other, expected {VALIDATION} in single; fetch it again"):
+    with pytest.raises(ValueError, match=rf"{VALIDATION}\.mat: it holds other, expected {VALIDATION} in single or double; fetch"):
         SIDDRawBlocks(root=str(root))
     savemat(path, {VALIDATION: planes("x").astype(np.float64)})
-    with pytest.raises(ValueError, match=f"it holds {VALIDATION}, expected {VALIDATION} in float32"):
+    with pytest.raises(ValueError, match=f"its {VALIDATION} is of another type, expected float32"):
+        SIDDRawBlocks(root=str(root))
+    save_v73(path, VALIDATION, planes("x").astype(np.uint16))
+    with pytest.raises(ValueError, match=rf"its {VALIDATION} is in uint16, expected single or double; fetch it again"):
         SIDDRawBlocks(root=str(root))
     save_v73(path, VALIDATION, planes("x")[..., None])
     with pytest.raises(ValueError, match="expected blocks of"):
@@ -238,7 +241,7 @@ def test_medium_frames_are_cut_at_even_places_and_read_in_part(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"50 x 71, smaller than dataset\.side=512"):
         SIDDRawMedium(root=str(root))
     save_v73(next(root.glob("SIDD/Data/0001*/*_NOISY_RAW_010.MAT")), "y", np.zeros((50, 71), np.float32))
-    with pytest.raises(ValueError, match="it holds y, expected x in single"):
+    with pytest.raises(ValueError, match="it holds y, expected x in single or double"):
         SIDDRawMedium(root=str(root), side=32)
 
 
