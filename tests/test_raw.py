@@ -20,6 +20,7 @@ from denoisebench.bayer import pack, unpack
 from denoisebench.cli import main
 from denoisebench.config import ConfigError, compose_one
 from denoisebench.config.errors import DataError
+from denoisebench.config.image_sets import Steps, image_set
 from denoisebench.config.jobs import job_of
 from denoisebench.datasets import sidd
 from denoisebench.datasets.bayer import Packed, Unprocessed
@@ -33,9 +34,9 @@ from denoisebench.report.rows import read_study
 from denoisebench.scoring.developed import Developed, develop, gray_world, order_of
 from denoisebench.scoring.kept import image_hash
 from denoisebench.scoring.protocol import Protocol
-from sidd_raw_fixture import SHAPE, make_raw_blocks, make_raw_frames, planes, save_v73
 from denoisebench.study.limits import check
 from sets_fixture import make_sets
+from sidd_raw_fixture import SHAPE, make_raw_blocks, make_raw_frames, planes, save_v73
 
 VALIDATION = "ValidationNoisyBlocksRaw"
 
@@ -288,8 +289,40 @@ def test_settings_that_do_not_go_together_are_said(tmp_path: Path) -> None:
         job_of([*own, "dataset.pack=quad"])
     with pytest.raises(ConfigError, match=r"dataset\.unprocess=true is not valid|dataset\.unprocess=True is not valid"):
         job_of([*own, "dataset.unprocess=true"])
-    with pytest.raises(DataError, match=r"pictures, 0: 25 x 36 is no plane"):
-        job_of([*own, "dataset.pack=bayer"]).test_set.clean(0)
+    odd = a_folder(tmp_path, "odd", channels=1)
+    with pytest.raises(DataError, match=r"odd, 0: 25 x 36 is no plane"):
+        job_of(["method=nlm", "dataset=folder", f"dataset.clean={odd}", "dataset.pack=bayer"])
+
+
+def test_colours_never_become_gray_on_the_way_to_bayer_planes(tmp_path: Path) -> None:
+    colour, gray = a_folder(tmp_path, "colour", (24, 36)), a_folder(tmp_path, "gray", (24, 36), 1)
+    pack = ["method=nlm", "dataset=folder", "dataset.pack=bayer"]
+    node = {"_target_": "denoisebench.datasets.folder.Folder", "clean": str(colour), "channels": 3, "pack": "bayer"}
+    images = image_set(node, "dataset", Steps("bayer"))
+    with pytest.raises(ValueError, match=r"0\.png: is RGB, and dataset\.pack=bayer packs planes.*dataset\.unprocess=0"):
+        images.clean(0)
+    planes_of = image_set({**node, "clean": str(gray)}, "dataset", Steps("bayer"))
+    assert (planes_of.name, planes_of.channels) == ("gray-bayer", 4)
+    np.testing.assert_array_equal(planes_of.clean(0)[..., 0], cv2.imread(str(gray / "0.png"), cv2.IMREAD_UNCHANGED))
+    assert job_of([*pack, f"dataset.clean={gray}", "noise=gaussian25"]).test_set.channels == 4
+
+
+def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "some", (24, 36))
+    raw = SIDDRawBlocks(root=str(make_raw_blocks(tmp_path / "data")))
+    own = {"_target_": "denoisebench.datasets.sidd_raw.SIDDRawBlocks", "root": str(tmp_path / "data"), "channels": 4}
+    with pytest.raises(DataError, match=rf"{raw.name} brings noisy images: set it to null"):
+        image_set(own, "dataset", Steps("bayer", 0))
+    with pytest.raises(DataError, match=rf"{raw.name} holds Bayer planes, .* set dataset\.pack=bayer"):
+        image_set(own, "dataset", Steps())
+    gray = {"_target_": "denoisebench.datasets.folder.Folder", "clean": str(folder), "channels": 1}
+    with pytest.raises(DataError, match=r"some is not RGB: set it to null"):
+        image_set(gray, "dataset", Steps(None, 0))
+    sets = make_sets(tmp_path / "sets")
+    kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets)}
+    for channels in (3, 4):
+        with pytest.raises(DataError, match=r"kodak has 3: dataset\.unprocess=0 makes raw planes"):
+            image_set({**kodak, "channels": channels}, "dataset", Steps("bayer"))
 
 
 def test_training_patches_keep_the_cells_whole(tmp_path: Path) -> None:
@@ -332,6 +365,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert main(["run", "-m", "study=made", "method=noisy,zsn2n,bm3d", "method.zsn2n.steps=2", "repeats=2", *made]) == 0
         assert main(["run", "study=made", "budget=smoke", "method=noise2noise", "method.features=4", *made, *other, *short]) == 0
         assert main(["run", "study=bench", "method=noisy", "dataset=sidd_raw_benchmark", "noise=real"]) == 0
+        assert main(["run", "study=cropped", "method=noisy", "dataset=sidd_raw_benchmark", "noise=real", "dataset.crop=8"]) == 0
         yield place
 
 
@@ -370,7 +404,6 @@ def test_outputs_are_kept_as_planes_and_cameras_are_recorded(runs: Path) -> None
     assert picture is not None
     assert picture.std(axis=2).max() > 5  # developed: in colour
     cameras = json.loads((cell / "manifest.json").read_text())["cameras"]
-        assert main(["run", "study=cropped", "method=noisy", "dataset=sidd_raw_benchmark", "noise=real", "dataset.crop=8"]) == 0
     assert set(cameras) == {"0"}
     assert Camera(**{**cameras["0"], "mix": tuple(cameras["0"]["mix"])}) == Unprocessed(
         Folder(clean=str(runs / "pictures"), first=1), 0
@@ -416,44 +449,6 @@ def test_the_raw_bundle_is_that_of_the_server(runs: Path, capsys: pytest.Capture
         np.testing.assert_allclose(np.asarray(block).T, planes("BenchmarkNoisyBlocksRaw")[1, 2], atol=0.6 / 65535)
 
 
-@pytest.mark.parametrize(
-    ("method", "sides", "others"),
-    [
-        ("neighbor2neighbor", (256, 256), {"regularizer": (1.0, 2.0)}),
-        ("blind2unblind", (256, 128), {"ramp_start": (0.4, 0.8)}),
-        ("noise2noise", (256, 256), {}),
-        ("noise2clean", (256, 256), {}),
-    ],
-)
-def test_raw_planes_have_recipes_of_their_own(
-    method: str, sides: tuple[int, int], others: dict[str, tuple[float, float]]
-) -> None:
-    kinds = [("dataset=sidd_raw_validation", "noise=real"), ("dataset=kodak", "dataset.unprocess=0", "noise=raw")]
-    for number, own in enumerate([*kinds, ("dataset=kodak",), ("dataset=set12",)]):
-        place = 0 if number < len(kinds) else 1
-        found = compose_one((f"method={method}", *own))
-        assert found.plain["training"]["patch"] == sides[place]
-        expected = {"lr": (1e-4, 3e-4)[place], **{key: values[place] for key, values in others.items()}}
-        assert {key: found.plain["method"][key] for key in expected} == expected
-        assert found.changed == ()  # they are this method as published
-        assert compose_one((f"method={method}", *own, "budget=quick")).plain["method"]["lr"] == 1e-3
-
-
-def test_raw_noise_needs_raw_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "study=no", "method=noisy", "dataset=folder", f"dataset.clean={runs / 'pictures'}", "noise=raw"]) == 0
-    assert "skipped  noisy | pictures | raw | seed 0: pictures holds no raw planes" in (said := capsys.readouterr().err)
-    assert "set dataset.unprocess=0" in said
-
-
-def test_sets_of_planes_are_not_given_as_three_channels(runs: Path) -> None:
-    shutil.rmtree(runs / "runs" / "no", ignore_errors=True)
-    with pytest.raises(DataError, match=r"sidd_raw_validation holds Bayer planes.*set dataset\.pack=bayer"):
-        job_of(["method=noisy", "dataset=sidd_raw_validation", "dataset.pack=null", "dataset.channels=1", "noise=real"])
-    assert job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).test_set.channels == 4
-    assert isinstance(job_of(["method=noisy", "dataset=sidd_raw_validation", "noise=real"]).noise, Real)
-
-
-def test_reports_show_raw_images_developed(runs: Path) -> None:
 def test_the_raw_csv_is_that_of_kaggle(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cell = next((runs / "runs/bench/noisy/sidd_raw_benchmark/real").iterdir())
     assert main(["submit", "sidd-raw-kaggle", str(cell)]) == 0
@@ -497,6 +492,8 @@ def test_a_cropped_raw_cell_is_no_submission(runs: Path, capsys: pytest.CaptureF
         said = capsys.readouterr().err
         assert "not the whole of sidd_raw_benchmark" in said
         assert "without dataset.first, frames, blocks and crop" in said
+
+
 @pytest.mark.parametrize(
     ("method", "sides", "others"),
     [
@@ -544,8 +541,6 @@ def test_an_ensemble_of_bayer_planes_is_refused(runs: Path) -> None:
 
 
 def test_reports_show_raw_images_developed(runs: Path) -> None:
-
-
     assert main(["report", str(runs / "runs" / "made")]) == 0
     folder = runs / "runs" / "made"
     [inputs] = (folder / "report" / "developed").glob("*/inputs")
