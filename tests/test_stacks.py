@@ -112,6 +112,32 @@ def test_denoise_gives_stacks_back_as_they_came(tmp_path: Path, capsys: pytest.C
     assert not list(out.glob(".*.part"))
 
 
+def test_denoise_keeps_what_headers_and_attributes_say(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    mrcfile = pytest.importorskip("mrcfile", reason="the extra stacks is not installed")
+    (tmp_path / "in").mkdir()
+    for name in ("f.mrc", "g.ome.zarr"):
+        KINDS[name][0](tmp_path / "in" / name)
+        assert main(["denoise", str(tmp_path / "in" / name), "--out", str(tmp_path / "out"), "--method", "tv"]) == 0
+    with mrcfile.open(tmp_path / "in" / "f.mrc") as before, mrcfile.open(tmp_path / "out" / "f.mrc") as after:
+        changed = {
+            field for field in before.header.dtype.names if before.header[field].tobytes() != after.header[field].tobytes()
+        }
+        assert changed <= {"dmin", "dmax", "dmean", "rms"}
+        assert float(after.voxel_size.x) == 1.5
+        assert float(after.header.rms) == pytest.approx(float(after.data.std(dtype=np.float64)), rel=1e-4)
+        assert after.data.dtype == np.float32
+        assert after.data.std() < before.data.std()
+    before, after = (library.open_group(str(tmp_path / side / "g.ome.zarr"), mode="r") for side in ("in", "out"))
+    assert before.attrs.asdict() == after.attrs.asdict() != {}
+    for level in ("0", "1"):
+        assert (before[level].chunks, before[level].dtype) == (after[level].chunks, after[level].dtype)
+    whole, smaller = (np.asarray(after[level]).astype(float) for level in ("0", "1"))
+    assert whole.std() < VALUES.std()
+    halves = whole.reshape(2, 3, 20, 2, 18, 2).mean((3, 5))
+    assert np.abs(smaller - halves).max() <= 0.5
+
+
 def test_slices_are_images_and_a_stack_is_a_scene(tmp_path: Path) -> None:
     for side in ("clean", "noisy"):
         (tmp_path / side).mkdir()
