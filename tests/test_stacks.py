@@ -11,6 +11,7 @@ import tifffile
 
 from denoisebench.cli import main
 from denoisebench.datasets.folder import Folder
+from denoisebench.datasets.images import file_hash
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
 
@@ -111,6 +112,32 @@ def test_denoise_gives_stacks_back_as_they_came(tmp_path: Path, capsys: pytest.C
     assert not list(out.glob(".*.part"))
 
 
+def test_denoise_keeps_what_headers_and_attributes_say(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    mrcfile = pytest.importorskip("mrcfile", reason="the extra stacks is not installed")
+    (tmp_path / "in").mkdir()
+    for name in ("f.mrc", "g.ome.zarr"):
+        KINDS[name][0](tmp_path / "in" / name)
+        assert main(["denoise", str(tmp_path / "in" / name), "--out", str(tmp_path / "out"), "--method", "tv"]) == 0
+    with mrcfile.open(tmp_path / "in" / "f.mrc") as before, mrcfile.open(tmp_path / "out" / "f.mrc") as after:
+        changed = {
+            field for field in before.header.dtype.names if before.header[field].tobytes() != after.header[field].tobytes()
+        }
+        assert changed <= {"dmin", "dmax", "dmean", "rms"}
+        assert float(after.voxel_size.x) == 1.5
+        assert float(after.header.rms) == pytest.approx(float(after.data.std(dtype=np.float64)), rel=1e-4)
+        assert after.data.dtype == np.float32
+        assert after.data.std() < before.data.std()
+    before, after = (library.open_group(str(tmp_path / side / "g.ome.zarr"), mode="r") for side in ("in", "out"))
+    assert before.attrs.asdict() == after.attrs.asdict() != {}
+    for level in ("0", "1"):
+        assert (before[level].chunks, before[level].dtype) == (after[level].chunks, after[level].dtype)
+    whole, smaller = (np.asarray(after[level]).astype(float) for level in ("0", "1"))
+    assert whole.std() < VALUES.std()
+    halves = whole.reshape(2, 3, 20, 2, 18, 2).mean((3, 5))
+    assert np.abs(smaller - halves).max() <= 0.5
+
+
 def test_slices_are_images_and_a_stack_is_a_scene(tmp_path: Path) -> None:
     for side in ("clean", "noisy"):
         (tmp_path / side).mkdir()
@@ -178,3 +205,100 @@ def test_axes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for axes in ("TYX", "THYX", "TTYX", "TZCY"):
         with pytest.raises(StackError, match="axes"):
             stack_of(tmp_path / "a.npy", axes)
+
+
+FOUR = np.random.default_rng(1).random((40, 36, 4), np.float32)
+
+
+def four_samples(path: Path, extra: str) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for _ in range(2):
+            file.write(
+                FOUR, metadata=None, contiguous=False, photometric="minisblack", planarconfig="contig", extrasamples=[extra] * 3
+            )
+
+
+def test_a_fourth_sample_is_no_alpha_unless_the_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", FOUR)
+    four_samples(tmp_path / "b.tif", "unspecified")
+    np.save(tmp_path / "c.npy", FOUR[..., :2])
+    for name, axes, said in (
+        ("a.npy", None, r"4 samples in a pixel, and does not say that the last is alpha: .*--axes YXC"),
+        ("b.tif", None, r"4 samples in a pixel, and does not say that the last is alpha"),
+        ("c.npy", "YXS", r"2 samples in a pixel, and does not say that the last is alpha: .*--axes YXC"),
+    ):
+        with pytest.raises(StackError, match=said):
+            stack_of(tmp_path / name, axes)
+    assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out")]) == 1
+    assert "--axes YXC" in capsys.readouterr().err
+    assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out"), "--axes", "YXC"]) == 0
+    denoised = np.load(tmp_path / "out" / "a.npy")
+    assert [bool((denoised[..., channel] != FOUR[..., channel]).any()) for channel in range(4)] == [True] * 4
+
+
+def test_a_fourth_sample_that_is_alpha_stays(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(2):
+            file.write(FOUR, metadata=None, contiguous=False, photometric="rgb", extrasamples=["unassalpha"])
+    assert main(["denoise", str(tmp_path / "a.tif"), "--method", "tv", "--out", str(tmp_path / "out")]) == 0
+    for page in range(2):
+        denoised = tifffile.imread(tmp_path / "out" / "a.tif", key=page)
+        assert np.array_equal(denoised[..., 3], FOUR[..., 3])
+        assert (denoised[..., :3] != FOUR[..., :3]).any()
+
+
+def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a.zarr"
+    (folder / "0").mkdir(parents=True)
+    for name in (".zarray", "0/0", "0/1"):
+        (folder / name).write_text(name)
+    first, hashes = file_hash(folder), []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rglob", lambda *_: pytest.fail("it is walked and hashed again"))
+        assert file_hash(folder) == first
+    for change in (
+        lambda: (folder / "0/1").write_text("0/2"),
+        lambda: (folder / "0/3").write_text("0/3"),
+        lambda: (folder / "0/0").unlink(),
+    ):
+        change()
+        hashes.append(file_hash(folder))
+    assert len({first, *hashes}) == 4
+
+
+def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.tif", tmp_path / "b.tif"
+    with tifffile.TiffWriter(path) as file:
+        for image in (VALUES[0, 0], VALUES[0, 0], VALUES[0, 1]):
+            file.write(image, metadata=None, contiguous=False, compression="zlib")
+    with tifffile.TiffFile(path) as file:  # as a writer that stores equal pages once
+        first, second = file.pages[0].tags, file.pages[1].tags
+        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
+    with path.open("r+b") as file:
+        for place, value in places.values():
+            file.seek(place)
+            file.write(int(value).to_bytes(4, "little"))
+    shutil.copyfile(path, copy)
+    stack = opened(path)
+    others = [np.full((40, 36, 1), value, np.uint16) for value in (1, 2)]
+    for number, other in enumerate(others):
+        stack.write(copy, number, other)
+    for number, expected in enumerate([*others, VALUES[0, 1][..., None]]):
+        assert np.array_equal(opened(copy).read(number), expected)
+
+
+def test_a_plain_zarr_array_has_the_axes_of_the_same_numpy_array(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    for shape, axes in (((40, 36), "YX"), ((40, 36, 3), "YXS"), ((2, 40, 36), "IYX"), ((2, 40, 36, 3), "IYXS")):
+        values = np.random.default_rng(0).random(shape, np.float32)
+        np.save(tmp_path / "a.npy", values)
+        array = library.create_array(str(tmp_path / "a.zarr"), shape=shape, dtype="float32", overwrite=True)
+        array[...] = values
+        stacks = [opened(tmp_path / name) for name in ("a.npy", "a.zarr")]
+        assert [stack.axes for stack in stacks] == [axes, axes]
+        assert np.array_equal(stacks[0].read(0), stacks[1].read(0))
+    array = library.create_array(str(tmp_path / "a.zarr"), shape=(2, 3, 40, 36), dtype="float32", overwrite=True)
+    with pytest.raises(StackError, match="does not say which they are"):
+        stack_of(tmp_path / "a.zarr")

@@ -53,6 +53,17 @@ def test_the_root_is_searched_before_the_data_folder(tmp_path: Path) -> None:  #
     assert here.fingerprint != there.fingerprint
 
 
+@pytest.mark.parametrize("layout", ["Urban100", "Urban100/HR"])
+@pytest.mark.parametrize("form", ["img_{:03d}", "img{:03d}"])
+def test_urban100_is_read_by_the_numbers_of_its_files(tmp_path: Path, layout: str, form: str) -> None:
+    folder = make(tmp_path / layout, [form.format(number) for number in range(1, 101)])
+    images = Standard("urban100", str(tmp_path))
+    assert (images.name, images.names[0], images.names[-1], len(images.names)) == ("urban100", "img_001", "img_100", 100)
+    for index in (0, 41, 99):
+        stored = np.asarray(Image.open(folder / f"{form.format(index + 1)}.png"))
+        np.testing.assert_array_equal(images.clean(index), stored)
+
+
 def test_set14_is_its_twelve_colour_images(tmp_path: Path) -> None:
     folder = make(tmp_path / "Set14", [*SET14, "bridge"])
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "man.png")

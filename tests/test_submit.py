@@ -619,7 +619,7 @@ def _inside(path: Path) -> None:
     ("write", "said"),
     [
         (lambda path: None, "no such file or folder"),
-        (lambda path: path.touch(), "empty. Known are SubmitSrgb.csv, SubmitSrgb.mat, SubmitRaw.mat, bundled"),
+        (lambda path: path.touch(), "empty. Known are SubmitSrgb.csv, SubmitSrgb.mat, SubmitRaw.csv, SubmitRaw.mat, bundled"),
         (lambda path: path.write_text("image,psnr\n"), "not a submission. Known are"),
         (lambda path: path.write_bytes(a_mat(path).read_bytes()[:5000]), "cut off or damaged"),
         (lambda path: savemat(path, {"DenoisedBlocksRaw": np.zeros(3)}, appendmat=False), "MATLAB v5 file.*v7.3"),

@@ -11,8 +11,8 @@ from denoisebench.cli.messages import in_words, loading, refused
 
 def submit(
     kind: Annotated[
-        Literal["sidd-kaggle", "sidd-mat", "sidd-raw", "dnd"],
-        typer.Argument(metavar="sidd-kaggle|sidd-mat|sidd-raw|dnd", help="The benchmark.", show_default=False),
+        Literal["sidd-kaggle", "sidd-mat", "sidd-raw-kaggle", "sidd-raw", "dnd"],
+        typer.Argument(metavar="sidd-kaggle|sidd-mat|sidd-raw-kaggle|sidd-raw|dnd", help="The benchmark.", show_default=False),
     ],
     cell: Annotated[Path, typer.Argument(metavar="CELL", help="The folder of a finished cell.", show_default=False)],
     scores: Annotated[list[str] | None, typer.Argument(metavar="SCORE", help="With --result.", show_default=False)] = None,
@@ -31,7 +31,8 @@ def submit(
       denoisebench run method=bm3d dataset=sidd_benchmark noise=real
       denoisebench submit sidd-kaggle runs/default/bm3d/sidd_benchmark/real/seed0-KEY       SubmitSrgb.csv
       denoisebench submit sidd-mat CELL --authors "A and B"                                 SubmitSrgb.mat of the first server
-      denoisebench submit sidd-raw CELL                    SubmitRaw.mat, of a cell of dataset=sidd_raw_benchmark
+      denoisebench submit sidd-raw-kaggle CELL             SubmitRaw.csv, of a cell of dataset=sidd_raw_benchmark
+      denoisebench submit sidd-raw CELL                    SubmitRaw.mat of the first server, of such a cell
       denoisebench submit dnd CELL                                                          bundled/0001.mat to 0050.mat
       denoisebench submit sidd-kaggle CELL --dry-run       CELL of dataset=sidd_validation: scores what would be sent
       denoisebench submit dnd CELL --result psnr=38.45 ssim=0.939      what the server returned
@@ -54,13 +55,13 @@ def submit(
 
 
 def verify_submission(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="SubmitSrgb.csv, SubmitSrgb.mat, SubmitRaw.mat or bundled/.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="SubmitSrgb.csv or .mat, SubmitRaw.csv or .mat, or bundled/.")],
 ) -> int:
     """Check a file for an online benchmark before it is sent: variables, number, order, shape, type and range of its images.
 
     \b
       denoisebench verify-submission SubmitRaw.mat        40 x 32 planes of 256 x 256 in single, finite, from 0 to 1
-      denoisebench verify-submission SubmitSrgb.csv       or SubmitSrgb.mat
+      denoisebench verify-submission SubmitSrgb.csv       or SubmitSrgb.mat, SubmitRaw.csv
       denoisebench verify-submission bundled/             of DND
 
     It needs neither the cell nor the data set, and also checks files that another program wrote.

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from denoisebench.config.errors import ConfigError, DataError
-from denoisebench.config.parts import TARGET, instantiate, with_own_key
+from denoisebench.config.parts import TARGET, class_of, instantiate, with_own_key
 from denoisebench.datasets.bayer import Packed, Unprocessed
+from denoisebench.datasets.folder import Folder, PlaneFiles
 from denoisebench.datasets.images import ImageSet
 
 STEPS = ("pack", "unprocess")
@@ -34,9 +35,9 @@ class Steps:
         return cls(pack, seed)
 
     @property
-    def inner_channels(self) -> int | None:
-        """What the files have; None: what the node says."""
-        return 3 if self.unprocess is not None else 1 if self.pack else None
+    def packs(self) -> bool:
+        """Whether the files hold the planes that are packed: those of `unprocess` are packed anyway."""
+        return self.pack is not None and self.unprocess is None
 
 
 def image_set(node: Mapping[str, Any], key: str, steps: Steps) -> ImageSet:
@@ -45,18 +46,29 @@ def image_set(node: Mapping[str, Any], key: str, steps: Steps) -> ImageSet:
     inner = {name: value for name, value in own.items() if isinstance(value, Mapping) and TARGET in value}
     if inner:
         return instantiate(own | {name: image_set(one, f"{key}.{name}", steps) for name, one in inner.items()}, key, ImageSet)
-    if steps.inner_channels and "channels" in own:
-        own["channels"] = steps.inner_channels
-    packs = steps.pack is not None and steps.unprocess is None
-    crop = own.get("crop") if packs else None
+    own = _as_files(own, key, steps)
+    crop = own.get("crop") if steps.packs else None
     images: ImageSet = instantiate(own | ({"crop": None} if crop else {}), key, ImageSet)
     try:
         if steps.unprocess is not None:
             return Unprocessed(images, steps.unprocess)
-        if packs:
+        if steps.packs:
             return Packed(images, crop)
     except ValueError as error:
         raise DataError(with_own_key(str(error), key)) from error
     if getattr(images, "mosaic", False):
         raise DataError(f"{images.name} holds Bayer planes, whose neighbours see other colours: set {key}.pack=bayer")
     return images
+
+
+def _as_files(node: Mapping[str, Any], key: str, steps: Steps) -> dict[str, Any]:
+    """A node with the channels of its files, where it says the 4 that methods are given, and with files read as planes.
+
+    Colours never become gray on the way to Bayer planes: who refuses them says so. Raises: ConfigError.
+    """
+    cls = class_of(node, key, ImageSet)
+    if steps.packs and cls is Folder:
+        return {**node, TARGET: f"{PlaneFiles.__module__}.{PlaneFiles.__name__}", "channels": 1}
+    if node.get("channels") != 4 or not (steps.pack or steps.unprocess is not None or getattr(cls, "mosaic", False)):
+        return dict(node)
+    return {**node, "channels": 1 if getattr(cls, "mosaic", False) else 3}

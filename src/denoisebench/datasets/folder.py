@@ -4,6 +4,7 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,6 +48,8 @@ class Folder(ImageSet):
     Raises: FileNotFoundError or ValueError, naming the key or the file, where that does not hold.
     """
 
+    planes: ClassVar[bool] = False
+
     def __init__(
         self, clean: str | None = None, noisy: str | None = None, name: str | None = None, channels: int = 3,
         clean_suffix: str = "", noisy_suffix: str = "", first: Count | None = None, crop: Count | None = None,
@@ -58,7 +61,7 @@ class Folder(ImageSet):
             raise ValueError("dataset=folder needs dataset.noisy=PATH, dataset.clean=PATH, or both")
         if second is not None and noisy is None:
             raise ValueError(f"dataset.second={second} goes with dataset.noisy=PATH: two noisy images of each scene")
-        self._how = Reading(channels, *checked_range(white, black), to_gray=channels == 1)
+        self._how = Reading(channels, *checked_range(white, black), channels == 1 and not self.planes, self.planes)
         self.channels, self.crop = channels, crop
         self._scene = scene_pattern(scene)
         given = (("clean", clean, clean_suffix), ("noisy", noisy, noisy_suffix), ("second", second, noisy_suffix))
@@ -226,3 +229,9 @@ class Folder(ImageSet):
         assert files is not None
         height, width = size_of(files[self.names[index]])
         return (height, width) if self.crop is None else (min(height, self.crop), min(width, self.crop))
+
+
+class PlaneFiles(Folder):
+    """A folder of Bayer planes: files of one channel alone."""
+
+    planes = True

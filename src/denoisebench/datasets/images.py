@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -110,10 +111,32 @@ def fingerprint_of(*parts: object) -> str:
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of a folder; read once in a process as long as it is not written."""
     if path.is_dir():
-        inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
-        return hashlib.sha256(repr([(one.relative_to(path).as_posix(), file_hash(one)) for one in inside]).encode()).hexdigest()
+        return _folder_hash(path, _written(path))
     status = path.stat()
     return _hashed(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@functools.cache
+def _folder_hash(path: Path, _written: str) -> str:
+    inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
+    return hashlib.sha256(repr([(one.relative_to(path).as_posix(), file_hash(one)) for one in inside]).encode()).hexdigest()
+
+
+def _written(folder: Path) -> str:
+    """Of the names, sizes and times of the files in a folder: another one once any is written, added or taken away.
+
+    It is asked for before each slice of a Zarr folder is read, of tens of thousands of chunks.
+    """
+    digest, folders = hashlib.sha256(), [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    status = entry.stat()
+                    digest.update(f"{entry.path!r} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 @functools.cache

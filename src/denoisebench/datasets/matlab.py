@@ -49,6 +49,8 @@ def _read_v5(path: Path, variable: str, dtype: np.dtype, size: int, _written: in
                 return array
             found.append(name)
             at += 8 + length
+    if variable in found:
+        raise ValueError(f"its {variable} is of another type, expected {dtype.name}")
     raise ValueError(f"it holds {', '.join(found) or 'nothing'}, expected {variable} in {dtype.name}")
 
 

@@ -42,8 +42,10 @@ def read_v73(path: Path, variable: str, mend: str) -> Stored:
     try:
         with h5py.File(path, "r") as file:
             found = file.get(variable)
-            if not isinstance(found, h5py.Dataset) or found.dtype.kind != "f":
-                raise ValueError(f"it holds {_listed(list(file))}, expected {variable} in single")
+            if not isinstance(found, h5py.Dataset):
+                raise ValueError(f"it holds {_listed(list(file))}, expected {variable} in single or double")
+            if found.dtype.kind != "f":
+                raise ValueError(f"its {variable} is in {found.dtype}, expected single or double")
             return Stored(path, variable, tuple(reversed(found.shape)), mend)
     except (OSError, ValueError) as error:
         raise _damaged(path, error, mend) from error

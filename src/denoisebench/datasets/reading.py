@@ -31,12 +31,14 @@ class Reading:
     channels: 1 or 3. white, black: stored values that mean 1 and 0, where a file's type does not say: of floats outside
     [0, 1], of 16-bit files that hold 12 bits. Files of 8 bits need neither; nor do integers of a white of at most 1, which
     is said of float files beside them. to_gray: colour files become gray, Rec. 601 luma, where one channel is read.
+    planes: it is the channel of Bayer planes, which colour files do not hold.
     """
 
     channels: int
     white: float | None = None
     black: float | None = None
     to_gray: bool = False
+    planes: bool = False
 
     @property
     def scales(self) -> bool:
@@ -214,6 +216,11 @@ def _with_channels(image: np.ndarray, how: Reading, path: Path) -> np.ndarray:
         image = image[..., :-1]
     if image.shape[2] == 3 and how.channels == 1 and how.to_gray:
         return gray_of(image)
+    if how.planes and image.shape[2] == 3:
+        raise ValueError(
+            f"{shown(path)}: is RGB, and dataset.pack=bayer packs planes of one channel: dataset.unprocess=0 makes raw planes of "
+            "sRGB images; dataset.pack=null takes them as they are"
+        )
     if image.shape[2] != how.channels:
         kinds = {1: "gray", 3: "RGB"}
         raise ValueError(

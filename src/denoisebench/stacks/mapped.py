@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.stacks.stack import Index, Stack, StackError, check_dtype, checked, unsaid
+from denoisebench.stacks.stack import Index, Stack, StackError, check_dtype, checked, plain_axes
 
 NUMPY = b"\x93NUMPY"
 MRC_SUFFIXES = (".mrc", ".mrcs")
@@ -69,17 +69,7 @@ def numpy_stack(path: Path, axes: str | None) -> Stack:
     check_dtype(array.dtype)
     order = "C" if array.flags.c_contiguous else "F"
     planes = Mapped(int(array.offset), array.dtype, array.shape, order)
-    return _stack(path, "NumPy array", axes or _plain_axes(array.shape), planes)
-
-
-def _plain_axes(shape: tuple[int, ...]) -> str:
-    """Of an array that does not say its axes: one image, or images one after the other; the last axis holds RGB if it is 3 or 4
-    long."""
-    ending = "YXS" if len(shape) > 2 and shape[-1] in (3, 4) else "YX"
-    leading = len(shape) - len(ending)
-    if leading > 1 or len(shape) < 2:
-        raise StackError(unsaid(shape))
-    return "I" * leading + ending
+    return _stack(path, "NumPy array", axes or plain_axes(array.shape), planes)
 
 
 def mrc_stack(path: Path, axes: str | None) -> Stack:

@@ -66,7 +66,8 @@ class Tag:
 @dataclass(frozen=True)
 class StoredPage:
     """A page in its file. places: of each segment, its offset and how many bytes it has. offsets, sizes: the tags that say so.
-    shared: whether segments share places, as equal ones may: then none is written over."""
+    shared: whether segments share places, with each other or with those of other pages, as equal ones may: then none is written
+    over."""
 
     layout: Layout
     places: tuple[tuple[int, int], ...]

@@ -50,7 +50,7 @@ class Stack:
 
     @property
     def samples(self) -> int:
-        """Of a pixel: 1 gray, 3 RGB, 2 and 4 with alpha."""
+        """Of a pixel: 1 gray, 3 RGB; 2 and 4 with alpha, where the file says so."""
         return self._length("S") if "S" in self.axes else 1
 
     @property
@@ -100,8 +100,11 @@ class Stack:
         return tuple(slice(None) if axis in "YXS" else next(places) for axis in self.axes)
 
 
-def checked(axes: str, shape: tuple[int, ...]) -> str:
-    """Axes in the letters of AXES. Raises: StackError for others, for those that do not fit, and for a stack without a slice."""
+def checked(axes: str, shape: tuple[int, ...], has_alpha: bool = False) -> str:
+    """Axes in the letters of AXES. has_alpha: whether the file says that the last of 2 or 4 samples is alpha.
+
+    Raises: StackError for others, for those that do not fit, for a stack without a slice, and for samples of no known meaning.
+    """
     letters = axes.upper()
     if len([axis for axis in letters if axis in UNNAMED]) == 1:
         letters = "".join("I" if axis in UNNAMED else axis for axis in letters)
@@ -115,9 +118,27 @@ def checked(axes: str, shape: tuple[int, ...]) -> str:
         )
     if 0 in shape:
         raise StackError(f"it holds no image ({lengths}): replace it")
-    if "S" in letters and shape[letters.index("S")] > 4:
-        raise StackError(f"it has {shape[letters.index('S')]} samples in a pixel: name their axis C, {said_as(len(shape))}")
+    samples = shape[letters.index("S")] if "S" in letters else 1
+    if samples not in ((1, 2, 3, 4) if has_alpha else (1, 3)):
+        alpha = ", and does not say that the last is alpha" if samples in (2, 4) else ""
+        as_channels = letters.replace("S", "C") if "C" not in letters else ""
+        way = (
+            f"name their axis C, --axes {as_channels} (in a data set dataset.axes={as_channels})"
+            if as_channels
+            else "save each as a slice of its own"
+        )
+        raise StackError(f"it has {samples} samples in a pixel{alpha}: {way}")
     return letters
+
+
+def plain_axes(shape: tuple[int, ...]) -> str:
+    """Of an array that does not say its axes: one image, or images one after the other; the last axis holds samples of a pixel
+    if it is 3 or 4 long. Raises: StackError."""
+    ending = "YXS" if len(shape) > 2 and shape[-1] in (3, 4) else "YX"
+    leading = len(shape) - len(ending)
+    if leading > 1 or len(shape) < 2:
+        raise StackError(unsaid(shape))
+    return "I" * leading + ending
 
 
 def check_dtype(dtype: np.dtype) -> None:

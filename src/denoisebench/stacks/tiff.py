@@ -1,7 +1,9 @@
 """Stacks in TIFF files: plain pages, ImageJ's and OME's."""
 
 import struct
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from denoisebench.stacks.segments import COMPRESSIONS, StoredPage, is_cut_off, s
 from denoisebench.stacks.stack import Index, Stack, StackError, check_dtype, checked
 
 BLACK_IS_ZERO, RGB = 1, 2
+ALPHA = (1, 2)  # of the tag ExtraSamples: associated, unassociated
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,10 @@ def _check_kind(series: tifffile.TiffPageSeries) -> None:
         raise StackError("its pages are volumes: save each slice as a page")
 
 
+def _has_alpha(page: Any) -> bool:
+    return bool(page.extrasamples) and page.extrasamples[-1] in ALPHA
+
+
 def _mapped(path: Path, kind: str, series: tifffile.TiffPageSeries, axes: str | None) -> Stack | None:
     """None where its values do not lie in one piece."""
     if series.dataoffset is None:
@@ -118,7 +125,7 @@ def _mapped(path: Path, kind: str, series: tifffile.TiffPageSeries, axes: str | 
     page: Any = series.keyframe
     dtype = np.dtype(page.parent.byteorder + page.dtype.str[1:])
     shape = tuple(map(int, series.shape))
-    return Stack(path, kind, checked(axes or series.axes, shape), shape, page.dtype.newbyteorder("="), Mapped(
+    return Stack(path, kind, checked(axes or series.axes, shape, _has_alpha(page)), shape, page.dtype.newbyteorder("="), Mapped(
         int(series.dataoffset), dtype, shape
     ))  # fmt: skip
 
@@ -138,12 +145,20 @@ def _paged(path: Path, kind: str, series: tifffile.TiffPageSeries, axes: str | N
     numbers = [one.index for one in series.pages if one is not None]
     with tifffile.TiffFile(path) as whole:
         whole.pages.cache = False
-        pages = tuple(stored_page(whole.pages[number]) for number in numbers)
+        pages = _apart([stored_page(whole.pages[number]) for number in numbers])
     if np.prod(lengths, dtype=int) != len(pages):
         raise StackError(
             f"it holds {len(pages)} pages, and its axes {series.axes} ask for {np.prod(lengths, dtype=int)}: replace it"
         )
-    return Stack(path, kind, checked(axes or own, shape), shape, page.dtype.newbyteorder("="), Pages(pages, lengths))
+    return Stack(
+        path, kind, checked(axes or own, shape, _has_alpha(page)), shape, page.dtype.newbyteorder("="), Pages(pages, lengths)
+    )
+
+
+def _apart(pages: Sequence[StoredPage]) -> tuple[StoredPage, ...]:
+    """Pages of which those are `shared` that have a segment at the place of another page's."""
+    uses = Counter(offset for page in pages for offset, _ in page.places)
+    return tuple(replace(page, shared=any(uses[offset] > 1 for offset, _ in page.places)) for page in pages)
 
 
 def _check_length(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from denoisebench.stacks.mapped import EXTRA
-from denoisebench.stacks.stack import Index, Stack, StackError, check_dtype, checked, said_as, unsaid
+from denoisebench.stacks.stack import Index, Stack, StackError, check_dtype, checked, plain_axes, said_as
 
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 BEFORE_AXES = "TCZYX"  # of versions 0.1 and 0.2, which do not say them
@@ -54,10 +54,8 @@ def zarr_stack(path: Path, axes: str | None) -> Stack:
     except Exception as error:  # whatever zarr raises on a damaged folder
         raise StackError(f"it is no whole Zarr folder ({error}): replace it") from error
     check_dtype(dtype)
-    named = axes or own or ({2: "YX", 3: "IYX"}.get(len(shape)))
-    if named is None:
-        raise StackError(unsaid(shape))
-    return Stack(path, "OME-Zarr" if own else "Zarr", checked(named, shape), shape, dtype.newbyteorder("="), planes)
+    named = checked(axes or own or plain_axes(shape), shape)
+    return Stack(path, "OME-Zarr" if own else "Zarr", named, shape, dtype.newbyteorder("="), planes)
 
 
 def _multiscale(attributes: Mapping[str, Any]) -> tuple[Chunks, str]:

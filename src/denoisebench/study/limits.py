@@ -86,6 +86,11 @@ def _check_method(job: Job) -> None:
         raise ConfigError(f"tile={job.plain['tile']}: {name} trains on whole images; leave tile out, or crop the images")
     if job.ensemble and job.method.facts.own_test:
         raise ConfigError(f"ensemble={job.ensemble}: {name} gives outputs that were made elsewhere; leave ensemble out")
+    if job.ensemble and job.test_set.channels == 4:
+        raise ConfigError(
+            f"ensemble={job.ensemble}: {job.test_set.name} holds Bayer planes, whose four channels lie at different places of a "
+            "cell, and a flip or turn exchanges them; leave ensemble out"
+        )
     if job.learn:
         _check_slices(job)
     _check_weights(job)

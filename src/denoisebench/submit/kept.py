@@ -65,7 +65,7 @@ def finished(folder: Path, test_set: str) -> Kept:
         way = _again(folder, f"dataset={test_set}", "noise=real")
         raise ValueError(f"{folder}: a cell of {own}, expected one of {test_set}; {way} makes one")
     images = test_set_of(folder / "config.yaml")
-    if isinstance(images, Packed):
+    if isinstance(images, Packed) and images.crop is None:
         images = images.images  # outputs are kept as planes
     if not isinstance(images, SIDDBlocks | DND) or not images.is_whole or set(images.names) != set(first):
         raise ValueError(

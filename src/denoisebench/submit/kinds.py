@@ -8,7 +8,7 @@ import numpy as np
 
 from denoisebench.submit.dnd import read_bundle, write_bundle
 from denoisebench.submit.kept import Kept, in_8_bit, in_floats, plane_in_floats
-from denoisebench.submit.sidd import RAW, SRGB, read_csv_of_blocks, write_csv_of_blocks
+from denoisebench.submit.sidd import RAW, RAW_CSV, SRGB, SRGB_CSV
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,23 @@ class Kind:
 
 
 KAGGLE = "kaggle.com/competitions/sidd-benchmark-srgb-psnr and -ssim"
+KAGGLE_RAW = "kaggle.com/competitions/sidd-benchmark-raw-psnr and -ssim"
+FIRST_SERVER = "the first server of SIDD (down; Kaggle took its place)"
 KINDS = {
     "sidd-kaggle": Kind(
-        "sidd_benchmark", "sidd_validation", "SubmitSrgb.csv", KAGGLE, 4 / 3, in_8_bit, write_csv_of_blocks, read_csv_of_blocks
+        "sidd_benchmark", "sidd_validation", "SubmitSrgb.csv", KAGGLE,
+        4 / 3, in_8_bit, SRGB_CSV.write, SRGB_CSV.read,
     ),
     "sidd-mat": Kind(
-        "sidd_benchmark", "sidd_validation", "SubmitSrgb.mat", "the first server of SIDD (down; Kaggle took its place)",
+        "sidd_benchmark", "sidd_validation", "SubmitSrgb.mat", FIRST_SERVER,
         4, in_floats, SRGB.write, SRGB.read,
     ),
+    "sidd-raw-kaggle": Kind(
+        "sidd_raw_benchmark", "sidd_raw_validation", "SubmitRaw.csv", KAGGLE_RAW,
+        16 / 3, plane_in_floats, RAW_CSV.write, RAW_CSV.read,
+    ),
     "sidd-raw": Kind(
-        "sidd_raw_benchmark", "sidd_raw_validation", "SubmitRaw.mat", "the server of SIDD (see its page)",
+        "sidd_raw_benchmark", "sidd_raw_validation", "SubmitRaw.mat", FIRST_SERVER,
         4, plane_in_floats, RAW.write, RAW.read,
     ),
     "dnd": Kind(

@@ -1,4 +1,4 @@
-"""SIDD: the CSV of its Kaggle competitions (AbdoKamel/sidd_kaggle_submit at 27710f7) and `SubmitSrgb.mat` and `SubmitRaw.mat` of
+"""SIDD: the CSVs of its Kaggle competitions (AbdoKamel/sidd_kaggle_submit at 27710f7) and `SubmitSrgb.mat` and `SubmitRaw.mat` of
 its first server (the MATLAB kit's SIDD_Denoise.m).
 """
 
@@ -19,28 +19,51 @@ MAT73_TEXT = MAT73_NAME + b" MAT-file, Platform: GLNXA64, Created by: denoiseben
 MAT73_VERSION = bytes(8) + b"\x00\x02IM"
 
 
-def write_csv_of_blocks(kept: Kept, path: Path, about: Mapping[str, str]) -> None:
-    """`ID,BLOCK`: 0 to 1279, and the bytes of a block (H, W, C) in base64."""
-    with path.open("w", encoding="ascii", newline="") as file:
-        file.write(CSV_HEAD)
-        for number, (_, image) in enumerate(kept.pieces()):
-            file.write(f"{number},{base64.b64encode(in_8_bit(image).tobytes()).decode()}\n")
+@dataclass(frozen=True)
+class Csv:
+    """`ID,BLOCK`: 0 to 1279, and the bytes of a block in base64, of the shape and type of the noisy one.
 
+    cast: a kept image as a block. dtype: its type in the file. colours: the axes of a block after its rows and columns.
+    """
 
-def read_csv_of_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    with path.open(encoding="ascii", newline="") as file:
-        if (head := file.readline()) != CSV_HEAD:
-            crlf = head == CSV_HEAD.replace("\n", "\r\n")
-            raise ValueError("its lines end in CRLF, expected LF alone" if crlf else "its first line is not ID,BLOCK")
-        for at, line in enumerate(file, 1):
-            number, _, block = line.rstrip("\n").partition(",")
-            values = np.frombuffer(base64.b64decode(block, validate=True), np.uint8)
-            side = math.isqrt(values.size // 3)
-            if not number.isdecimal() or values.size != 3 * side * side:
-                raise ValueError(
-                    f"cut off or damaged after line {at}: {values.size} bytes of number {number[:20]!r} are no square block"
-                )
-            yield int(number), values.reshape(side, side, 3)
+    cast: Callable[[np.ndarray], np.ndarray]
+    dtype: np.dtype
+    colours: tuple[int, ...]
+
+    def write(self, kept: Kept, path: Path, about: Mapping[str, str]) -> None:
+        with path.open("w", encoding="ascii", newline="") as file:
+            file.write(CSV_HEAD)
+            for number, (_, image) in enumerate(kept.pieces()):
+                block = self.cast(image).astype(self.dtype)
+                file.write(f"{number},{base64.b64encode(block.tobytes()).decode()}\n")
+
+    def read(self, path: Path) -> Iterator[tuple[int, np.ndarray]]:
+        with path.open(encoding="ascii", newline="") as file:
+            if (head := file.readline()) != CSV_HEAD:
+                crlf = head == CSV_HEAD.replace("\n", "\r\n")
+                raise ValueError("its lines end in CRLF, expected LF alone" if crlf else "its first line is not ID,BLOCK")
+            for at, line in enumerate(file, 1):
+                number, _, block = line.rstrip("\n").partition(",")
+                content = base64.b64decode(block, validate=True)
+                if not number.isdecimal() or not self.is_square(len(content)):
+                    raise ValueError(
+                        f"cut off or damaged after line {at}: {len(content)} bytes of number {number[:20]!r} are no square block"
+                    )
+                side = self._side(len(content))
+                values = np.frombuffer(content, self.dtype).astype(self.dtype.newbyteorder("="))
+                yield int(number), values.reshape(side, side, *self.colours)
+
+    def is_square(self, size: int) -> bool:
+        """Whether so many bytes are a square block. None is one of both kinds, as 3 s² = 4 t² has no solution."""
+        return size == self._side(size) ** 2 * self._pixel
+
+    def _side(self, size: int) -> int:
+        return math.isqrt(size // self._pixel)
+
+    @property
+    def _pixel(self) -> int:
+        """Bytes."""
+        return math.prod(self.colours) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,7 @@ class Mat:
 
 
 SRGB, RAW = Mat("Srgb", in_floats), Mat("Raw", plane_in_floats)
+SRGB_CSV, RAW_CSV = Csv(in_8_bit, np.dtype(np.uint8), (3,)), Csv(plane_in_floats, np.dtype("<f4"), ())
 
 
 def _matlab(file: h5py.File, name: str, values: np.ndarray, kind: str) -> h5py.Dataset:

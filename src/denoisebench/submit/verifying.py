@@ -10,9 +10,10 @@ import numpy as np
 from denoisebench.datasets import dnd, sidd
 from denoisebench.progress import track
 from denoisebench.submit.kinds import KINDS
-from denoisebench.submit.sidd import CSV_HEAD, MAT73_NAME, RAW, SRGB
+from denoisebench.submit.sidd import CSV_HEAD, MAT73_NAME, RAW, RAW_CSV, SRGB, SRGB_CSV
 
 MATS = {"sidd-mat": SRGB, "sidd-raw": RAW}
+CSVS = {"sidd-kaggle": SRGB_CSV, "sidd-raw-kaggle": RAW_CSV}
 
 
 def recognised(path: Path) -> str:
@@ -27,7 +28,7 @@ def recognised(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(128)
     if head.replace(b"\r\n", b"\n").startswith(CSV_HEAD.encode()):
-        return "sidd-kaggle"
+        return _recognised_csv(path)
     if head.startswith(MAT73_NAME):
         return _recognised_mat(path)
     if head.startswith(b"MATLAB 5.0"):
@@ -44,6 +45,16 @@ def _recognised_folder(path: Path) -> str:
         return "dnd"
     inside = [entry.name for entry in sorted(path.iterdir()) if entry.name in {kind.output for kind in KINDS.values()}]
     raise ValueError(f"{path}: a folder without 0001.mat. {f'Give {path / inside[0]}' if inside else _known()}")
+
+
+def _recognised_csv(path: Path) -> str:
+    """By the size of its first block: both kinds have one head. A block that is none of either is told of as sRGB."""
+    with path.open("rb") as file:
+        file.readline()
+        first = file.readline().strip().partition(b",")[2]
+    size = len(first) // 4 * 3 - first[-2:].count(b"=")
+    held = [name for name, csv in CSVS.items() if size and csv.is_square(size)]
+    return held[0] if held else "sidd-kaggle"
 
 
 def _recognised_mat(path: Path) -> str:
@@ -99,8 +110,9 @@ def _wanted(name: str) -> tuple[int, tuple[int, ...], np.dtype]:
     """How many pieces a kind has, and of which shape and type."""
     if name == "dnd":
         return dnd.IMAGES * dnd.BOXES, (dnd.SIDE, dnd.SIDE, 3), np.dtype(np.float32)
-    colours = () if name == "sidd-raw" else (3,)
-    return sidd.FRAMES * sidd.BLOCKS, (sidd.SIDE, sidd.SIDE, *colours), KINDS[name].cast(np.zeros((1, 1, 1), np.uint16)).dtype
+    kind = KINDS[name]
+    colours = () if kind.test_set == "sidd_raw_benchmark" else (3,)
+    return sidd.FRAMES * sidd.BLOCKS, (sidd.SIDE, sidd.SIDE, *colours), kind.cast(np.zeros((1, 1, 1), np.uint16)).dtype
 
 
 def _pieces(name: str, path: Path) -> Iterator[tuple[int, np.ndarray]]:
