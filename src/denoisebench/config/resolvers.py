@@ -15,12 +15,12 @@ def _true_sigma(noise: Mapping[str, Any]) -> float | None:
     return float(sigma) if isinstance(sigma, int | float) else None
 
 
-def _choose(name: str, choices: Mapping[str, Any]) -> Any:
-    """`${choose:NAME,{a:1,b:2,else:3}}`: what belongs to a name."""
+def _choose(name: str | int, choices: Mapping[Any, Any], refusal: str | None = None) -> Any:
+    """`${choose:NAME,{a:1,b:2,else:3}}`: what belongs to a name. refusal: the error's text for all others."""
     if name not in choices and "else" in choices:
         return choices["else"]
     if name not in choices:
-        raise ConfigError(f"nothing is said for {name}; {nearest(name, choices)}")
+        raise ConfigError(refusal or f"nothing is set for {name}; {nearest(str(name), map(str, choices))}")
     return choices[name]
 
 
