@@ -1,7 +1,7 @@
 """What YAML files may write as `${name:...}` beside OmegaConf's own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,6 +13,11 @@ def _true_sigma(noise: Mapping[str, Any]) -> float | None:
     """`${true_sigma:${noise}}`: the standard deviation on the 0-255 scale if the noise is unclipped Gaussian of one level."""
     sigma = noise.get("sigma") if str(noise.get("_target_", "")).endswith(".Gaussian") and not noise.get("clip") else None
     return float(sigma) if isinstance(sigma, int | float) else None
+
+
+def _levels(noise: Mapping[str, Any]) -> str:
+    """`${levels:${train_noise}}`: `range` if each image's sigma or lam is drawn from a range, else `one`."""
+    return "range" if any(isinstance(noise.get(name), Sequence) for name in ("sigma", "lam")) else "one"
 
 
 def _choose(name: str | int, choices: Mapping[Any, Any], refusal: str | None = None) -> Any:
@@ -33,4 +38,5 @@ def threads_each(processes: int) -> int:
 def register() -> None:
     OmegaConf.register_new_resolver("threads_each", threads_each, replace=True)
     OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
+    OmegaConf.register_new_resolver("levels", _levels, replace=True)
     OmegaConf.register_new_resolver("choose", _choose, replace=True)
