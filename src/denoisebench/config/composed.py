@@ -165,7 +165,12 @@ class _Unchanged:
 
 @functools.cache
 def _unchanged(
-    _brought: tuple[Path, ...], named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str, train_noise: str
+    _brought: tuple[Path, ...],
+    named: tuple[str, ...],
+    without_recipe: tuple[str, ...],
+    dataset: str,
+    noise: str,
+    train_noise: str,
 ) -> _Unchanged:
     """dataset, noise, train_noise: as JSON. Jobs that differ in other settings share it, as long as the same packages bring methods."""
     with_recipe, bare = compose(named), compose(without_recipe)
