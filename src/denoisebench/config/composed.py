@@ -172,7 +172,7 @@ def _unchanged(
     noise: str,
     train_noise: str,
 ) -> _Unchanged:
-    """dataset, noise, train_noise: as JSON. Jobs that differ in other settings share it, as long as the same packages bring methods."""
+    """dataset, noise, train_noise: as JSON. Jobs that differ in other settings share it while the same packages bring methods."""
     with_recipe, bare = compose(named), compose(without_recipe)
     has_recipe = with_recipe.training.steps > 0
     recipe_sets = has_recipe or OmegaConf.to_container(with_recipe.method) != OmegaConf.to_container(bare.method)
