@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from denoisebench.config import compose_one
 from denoisebench.methods.blind2unblind import Blind2Unblind
 from test_slow import compute, mean_psnr
 
@@ -113,6 +114,23 @@ def test_visibility_stays_and_then_climbs_in_stairs(start: float) -> None:
     reached = [round(Blind2Unblind(features=1, ramp_start=0.4).visibility(epoch / 100 - 0.005), 6) for epoch in (99, 98, 97, 100)]
     assert reached == [19.7, 19.4, 19.1, 20.0]
     assert Blind2Unblind(features=1).visibility(0.985) == pytest.approx(19.1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        (("noise=gaussian25",), 0.8),
+        (("noise=poisson30",), 0.8),
+        (("noise=gaussian5_50",), 0.4),
+        (("noise=poisson5_50", "budget=hour"), 0.4),
+        (("noise=gaussian25", "train_noise=gaussian5_50"), 0.4),  # the network is that of its training
+        (("noise=gaussian5_50", "train_noise=gaussian25"), 0.8),
+    ],
+)
+def test_ranges_of_training_noise_ramp_earlier_under_the_same_label(overrides: tuple[str, ...], start: float) -> None:
+    found = compose_one(("method=blind2unblind", *overrides))
+    assert found.plain["method"]["ramp_start"] == start
+    assert found.changed == ()
 
 
 def test_learning_rates_and_weight_decay() -> None:

@@ -38,6 +38,28 @@ def test_keeps_to_the_contract_with_one_channel(name: str) -> None:
     assert [found for check in (contract.shape, contract.clean_in_training) for found in check(gray)] == []
 
 
+GRAY_AND_COLOUR = ("ffdnet",)  # the networks that its paper defines
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in GRAY_AND_COLOUR])
+def test_the_four_channels_of_raw_planes_are_denoised(name: str) -> None:
+    raw = subject(name, ["dataset.channels=4"])
+    assert raw.channels == 4
+    images = torch.rand(1, 4, 33, 34, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        output = raw.build(0).test_step(Batch(images, images, None, ("raw",), 0, 1), 0)
+    assert output.shape == images.shape
+    assert torch.isfinite(output).all()
+
+
+@pytest.mark.parametrize("name", GRAY_AND_COLOUR)
+def test_four_channels_are_refused_in_words(name: str) -> None:
+    with pytest.raises(config.ConfigError, match=r"^method\.channels: FFDNet has networks for 1 and 3 channels only$"):
+        composed(name, "dataset.channels=4")
+    with pytest.raises(config.ConfigError, match=r"^method\.layers: nothing is set for 4; Valid: 1, 3$"):
+        composed(name, "dataset.channels=4", "method.channels=4")
+
+
 def test_a_gray_subject_is_trained_on_gray_images() -> None:
     gray = subject("noise2void", ["dataset.channels=1"])
     assert list(contract.resumed(gray)) == []

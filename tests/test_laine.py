@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import jobs
+from denoisebench.config import compose_one
 from denoisebench.methods.laine import Laine, covariance, solved
 from test_slow import compute, mean_psnr
 
@@ -225,6 +226,18 @@ def test_the_noise_says_which_level_is_known() -> None:
         assert model.tags == ()
         assert model.noise_model == ("poisson" if noise == "poisson5_50" else "gaussian")
     assert built("noise=gaussian25", "method.estimate=mu").tags == ()
+
+
+@pytest.mark.parametrize("method", ["laine", "recorrupted2recorrupted"])
+def test_the_level_in_the_loss_is_that_of_the_training_noise(method: str) -> None:
+    found = compose_one((f"method={method}", "noise=gaussian25", "train_noise=gaussian50"))
+    assert (found.plain["method"]["sigma"], found.changed) == (50.0, ())
+    assert compose_one((f"method={method}", "noise=gaussian25", "train_noise=gaussian5_50")).plain["method"]["sigma"] is None
+
+
+def test_the_noise_model_of_laine_is_that_of_the_training_noise() -> None:
+    model = jobs.built("method=laine", "budget=smoke", "noise=gaussian25", "train_noise=poisson30")
+    assert (model.noise_model, model.known) == ("poisson", pytest.approx(1 / 30))
 
 
 @pytest.mark.slow

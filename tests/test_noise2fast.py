@@ -100,11 +100,22 @@ def test_loss_and_gradients_are_those_of_the_slow_loss(channels: int, networks: 
 def test_all_four_ordered_pairs_are_drawn_alike() -> None:
     model = small_model(1)
     model.reset(torch.rand(1, 1, 4, 4))
-    drawn = [torch.randint(4, ()).item() for _ in range(2000)]
-    counts = [drawn.count(pair) for pair in range(4)]
-    assert max(abs(count - 500) for count in counts) < 5 * (2000 * 3 / 16) ** 0.5
     pairs = model._pairs[0]
     assert len(pairs) == 4
+    drawn: list[int] = []
+    seen: dict[int, Tensor] = {}
+
+    def seeing(source: Tensor) -> Tensor:
+        """The network in the pair's first image, of which it notes the place in `pairs`."""
+        drawn.append(next(index for index, (first, _) in enumerate(pairs) if first is source))
+        return seen.setdefault(drawn[-1], torch.zeros_like(source))
+
+    model.networks[0].forward = seeing  # type: ignore[method-assign]
+    for _ in range(2000):
+        loss = model._pair_loss(0)
+        assert torch.equal(loss, F.mse_loss(torch.zeros(()).expand_as(pairs[drawn[-1]][1]), pairs[drawn[-1]][1]))
+    counts = [drawn.count(pair) for pair in range(4)]
+    assert max(abs(count - 500) for count in counts) < 5 * (2000 * 3 / 16) ** 0.5
     shapes = [(tuple(one.shape[-2:]), tuple(two.shape[-2:])) for one, two in pairs]
     assert shapes == [((2, 4), (2, 4))] * 2 + [((4, 2), (4, 2))] * 2
     assert torch.equal(pairs[0][0], pairs[1][1])
@@ -184,8 +195,11 @@ def test_a_constant_output_is_learned_anew_at_a_tiny_rate(monkeypatch: pytest.Mo
             for parameter in self.networks[1].parameters():
                 torch.nn.init.zeros_(parameter)
             self.networks[1].requires_grad_(False)
+            for living in (self.networks[0], self.networks[2]):
+                list(living.parameters())[-2].data.mul_(1000)  # their outputs vary by many grey levels
         else:
             self.networks[1].requires_grad_(True)
+            self.num_steps = 2
 
     monkeypatch.setattr(Noise2Fast, "reset", dying)
     noisy = torch.rand(1, 3, 16, 16)
@@ -193,6 +207,7 @@ def test_a_constant_output_is_learned_anew_at_a_tiny_rate(monkeypatch: pytest.Mo
     assert len(resets) == 2
     assert {1e-3, 5e-6} <= set(rates)
     assert result[:, 1].std() > 0
+    assert model.chosen == {"stop_step": "3 2 3"}, "of the training that each channel is from"
 
 
 def test_a_constant_channel_is_returned_as_it_is() -> None:

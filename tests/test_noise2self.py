@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.methods.noise2self import Noise2Self
+from jobs import method_settings
 from test_slow import compute, mean_psnr
 
 
@@ -120,6 +121,9 @@ def test_networks_and_learning_rates() -> None:
     assert len(convolutions) == 8
     assert Noise2Self(features=1).learning_rate(0.9) == 1e-3
     assert Noise2Self(features=1, lr=1.0, lr_decay="linear").learning_rate(0.25) == 0.75
+    for network, lr in (("laine", 1e-3), ("dncnn", 1e-2)):
+        assert method_settings("method=noise2self", f"method.network={network}").lr == lr
+    assert method_settings("method=noise2self", "budget=hour", "method.network=dncnn").lr == 1e-3
     with pytest.raises(ValueError, match=r"method\.cell"):
         Noise2Self(cell=1)
 

@@ -10,6 +10,7 @@ from denoisebench.masking import draw_marks, draw_neighbor_values, window_statis
 from denoisebench.methods.noise2void import Noise2Void
 from denoisebench.networks.n2v_unet import MULTIPLE, REACH, N2VUNet, _BlurPool
 from denoisebench.tiling import in_tiles
+from jobs import method_settings
 from test_slow import compute, mean_psnr
 
 
@@ -184,6 +185,21 @@ def test_the_residual_adds_the_input_and_values_are_normalised_inside() -> None:
     torch.testing.assert_close(model.denoise(x), x, rtol=0, atol=1e-12)
     model.network.residual = False  # type: ignore[assignment]
     torch.testing.assert_close(model.denoise(x), torch.full_like(x, 0.5), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "masks"),
+    [
+        (("dataset=bsd68", "method.network=paper"), (22, 2, True)),
+        (("dataset=kodak", "method.network=paper"), (22, 2, False)),  # the release refuses residual for colour
+        (("dataset=bsd68", "method.network=n2v2"), (8, 5, False)),
+        (("dataset=bsd68",), (8, 5, False)),
+        (("dataset=bsd68", "method.network=paper", "method.box=8"), (8, 2, True)),
+    ],
+)
+def test_the_paper_network_has_the_masks_of_the_run_on_bsd68(overrides: tuple[str, ...], masks: tuple[int, int, bool]) -> None:
+    method = method_settings("method=noise2void", *overrides)
+    assert (method.box, method.radius, method.residual) == masks
 
 
 def test_learning_rates_and_refusals() -> None:

@@ -176,8 +176,13 @@ def test_the_learning_rate_is_a_cosine() -> None:
     assert [model.learning_rate(at) for at in (0.0, 1 / 3, 0.5, 1.0)] == pytest.approx([1e-4, 0.75e-4, 0.5e-4, 0.0])
 
 
+NEIGHBOURS = ("camera", "correlated", "jpeg", "row_column", "stripes")  # share noise
+APART = ("gaussian25", "poisson30", "dead_pixels", "fixed_pattern", "speckle25")
+EXPECTED = {**dict.fromkeys(NEIGHBOURS, (0.7, 2)), **dict.fromkeys(APART, (0.5, 1))}
+
+
 def test_independent_noise_has_settings_of_its_own() -> None:
-    for noise, expected in (("gaussian25", (0.5, 1)), ("poisson30", (0.5, 1)), ("camera", (0.7, 2))):
+    for noise, expected in EXPECTED.items():
         method = method_settings("method=pixel_refilling", f"noise={noise}")
         assert (method.refill, method.pd) == expected
     real = method_settings("method=pixel_refilling", "dataset=polyu", "noise=real")

@@ -48,6 +48,14 @@ def test_loss_and_gradients_are_those_of_the_slow_loss(seed: int, channels: int)
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
+def turn_of(masked: Tensor, image: Tensor) -> tuple[bool, bool]:
+    """Whether `masked`, some values of `image` and else zeros, is upside down, and whether it is mirrored."""
+    known = masked != 0
+    turns = [(rows, columns) for rows in (False, True) for columns in (False, True)]
+    [found] = [turn for turn in turns if torch.equal(masked, image.flip([-2] * turn[0] + [-1] * turn[1]) * known)]
+    return found
+
+
 def test_flips_undo_themselves_and_are_drawn_for_each_image() -> None:
     x = torch.rand(4, 3, 5, 6)
     draw = torch.tensor([[False, False, True, True], [False, True, False, True]])[..., None, None, None]
@@ -55,13 +63,15 @@ def test_flips_undo_themselves_and_are_drawn_for_each_image() -> None:
     assert torch.equal(flipped(x, draw), torch.stack([x[0], x[1].flip(-1), x[2].flip(-2), x[3].flip(-1, -2)]))
     seen = set()
     model = small_model()
-    model.network.forward = lambda x, mask: x  # type: ignore[method-assign]
-    ramp = torch.arange(1.0, 901).view(1, 1, 30, 30).expand(1, 3, -1, -1)
-    for _ in range(40):
+    given: list[Tensor] = []
+    model.network.forward = lambda x, mask: (given.append(x), x)[1]  # type: ignore[method-assign]
+    ramp = torch.arange(1.0, 901).view(1, 1, 30, 30).expand(2, 3, -1, -1)
+    for _ in range(20):
         mask, output = model.masked_pass(ramp)
         assert torch.equal(output, ramp * mask), "the flip is undone, of the mask too"
-        seen.add(tuple((torch.rand(2) < 0.5).tolist()))
-    assert len(seen) == 4
+        seen.add(tuple(turn_of(image, ramp[0]) for image in given[-1]))
+    assert {turn for both in seen for turn in both} == {(False, False), (False, True), (True, False), (True, True)}
+    assert any(one != other for one, other in seen), "the two images of a batch would turn together"
 
 
 def test_masks_drop_values_of_pixels_and_channels_apart() -> None:

@@ -43,6 +43,8 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
         return no_such_key(found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", message):
         return f"{found[1]} names several values: add -m to run them all, write [a,b] for a list, {quoting.or_quote(found[1])}"
+    if found := re.match(r"ConfigError raised while resolving interpolation: (.*?)\s+full_key: (\S+)", message, re.DOTALL):
+        return f"{found[2]}: {found[1]}"
     if "Config group override must be a string" in message and (odd := _no_name(overrides)):
         return odd
     return " ".join(line.strip() for line in message.splitlines() if "HYDRA_FULL_ERROR" not in line)

@@ -138,7 +138,7 @@ def _compose(overrides: Sequence[str]) -> Composed:
     plugins.find_classes(own_folders(own))
     named = tuple(f"{group}={quoted(choices[group])}" for group in ("method", "dataset", "budget"))
     protocols = f"protocol=[{','.join(plain['protocols'])}]"
-    data = (json.dumps(plain[part]) for part in ("dataset", "noise"))
+    data = (json.dumps(plain[part]) for part in ("dataset", "noise", "train_noise"))
     unchanged = _unchanged(brought(), (*own, *named, protocols, *of_weights), (*own, named[0], "recipe=none", *of_weights), *data)
     _same_protocols(plain["protocols"], unchanged.protocols)
     changed = [change for part in LABELLED for change in _differences(plain[part], unchanged.labelled[part], part)]
@@ -165,14 +165,20 @@ class _Unchanged:
 
 @functools.cache
 def _unchanged(
-    _brought: tuple[Path, ...], named: tuple[str, ...], without_recipe: tuple[str, ...], dataset: str, noise: str
+    _brought: tuple[Path, ...],
+    named: tuple[str, ...],
+    without_recipe: tuple[str, ...],
+    dataset: str,
+    noise: str,
+    train_noise: str,
 ) -> _Unchanged:
-    """dataset, noise: as JSON. Jobs that differ in other settings share it, as long as the same packages bring methods."""
+    """dataset, noise, train_noise: as JSON. Jobs that differ in other settings share it while the same packages bring methods."""
     with_recipe, bare = compose(named), compose(without_recipe)
     has_recipe = with_recipe.training.steps > 0
     recipe_sets = has_recipe or OmegaConf.to_container(with_recipe.method) != OmegaConf.to_container(bare.method)
     for reference in (with_recipe, bare):
         reference.dataset, reference.noise = json.loads(dataset), json.loads(noise)
+        reference.train_noise = json.loads(train_noise)
     with flag_override(with_recipe, "struct", False):
         for key in (bare.method.keys() | with_recipe.method.keys()) - RECIPE_KEYS:
             if key in bare.method:

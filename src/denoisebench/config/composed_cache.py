@@ -28,7 +28,7 @@ NAME = "composed"
 MOST = 3000  # about 8 MB; a larger sweep is kept whole
 What = Literal["job", "grid"]
 # Interpolations whose values follow from their arguments, other keys, an environment variable or the number of cores.
-INTERPOLATION = re.compile(r"\$\{(?:[\w.]*\}|(?:oc\.select|choose|true_sigma|threads_each):|oc\.env:(\w+)[,}])")
+INTERPOLATION = re.compile(r"\$\{(?:[\w.]*\}|(?:oc\.select|choose|levels|true_sigma|threads_each):|oc\.env:(\w+)[,}])")
 # In an override: an interpolation, another user's home folder, folders that are not ours.
 FURTHER = re.compile(r"\$|~\w|searchpath")
 

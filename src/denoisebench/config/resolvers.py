@@ -1,7 +1,7 @@
 """What YAML files may write as `${name:...}` beside OmegaConf's own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -15,12 +15,17 @@ def _true_sigma(noise: Mapping[str, Any]) -> float | None:
     return float(sigma) if isinstance(sigma, int | float) else None
 
 
-def _choose(name: str, choices: Mapping[str, Any]) -> Any:
-    """`${choose:NAME,{a:1,b:2,else:3}}`: what belongs to a name."""
+def _levels(noise: Mapping[str, Any]) -> str:
+    """`${levels:${train_noise}}`: `range` if each image's sigma or lam is drawn from a range, else `one`."""
+    return "range" if any(isinstance(noise.get(name), Sequence) for name in ("sigma", "lam")) else "one"
+
+
+def _choose(name: str | int, choices: Mapping[Any, Any], refusal: str | None = None) -> Any:
+    """`${choose:NAME,{a:1,b:2,else:3}}`: what belongs to a name. refusal: the error's text for all others."""
     if name not in choices and "else" in choices:
         return choices["else"]
     if name not in choices:
-        raise ConfigError(f"nothing is said for {name}; {nearest(name, choices)}")
+        raise ConfigError(refusal or f"nothing is set for {name}; {nearest(str(name), map(str, choices))}")
     return choices[name]
 
 
@@ -33,4 +38,5 @@ def threads_each(processes: int) -> int:
 def register() -> None:
     OmegaConf.register_new_resolver("threads_each", threads_each, replace=True)
     OmegaConf.register_new_resolver("true_sigma", _true_sigma, replace=True)
+    OmegaConf.register_new_resolver("levels", _levels, replace=True)
     OmegaConf.register_new_resolver("choose", _choose, replace=True)

@@ -102,12 +102,16 @@ class Noise2Fast(ImageDenoiser):
         self.num_steps = steps
         self.lr = self._lr = lr
         self._outputs: list[Outputs] = []
+        self._stopped: list[Tensor] = []
         self._running: list[int] = []
 
     @property
     def chosen(self) -> Mapping[str, float | str]:
-        """Steps until training stopped; of several networks, in the order of the channels."""
-        steps = [int(outputs.steps) for outputs in self._outputs]
+        """Steps of the training that gave the result; of several networks, in the order of the channels.
+
+        Of a joint network with a constant channel they are those of its second training.
+        """
+        steps = [int(steps) for steps in self._stopped]
         return {"stop_step": steps[0] if len(steps) == 1 else " ".join(map(str, steps))} if steps else {}
 
     def reset(self, noisy: Tensor) -> None:
@@ -164,11 +168,17 @@ class Noise2Fast(ImageDenoiser):
         self._lr = self.lr
         super()._learn(image)
         self._result, dead = self._averaged(image)
+        self._stopped = [outputs.steps for outputs in self._outputs]
         if dead.any():
             self._lr = RESTART_LR
             self.reset(image)
             super()._learn(image)
             self._result = torch.where(dead, self._averaged(image)[0], self._result)
+            anew = [bool(own.any()) for own in dead.chunk(len(self.networks), dim=1)]
+            self._stopped = [
+                outputs.steps if again else steps
+                for outputs, again, steps in zip(self._outputs, anew, self._stopped, strict=True)
+            ]
 
     def _averaged(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The result, and which of its channels are constant where the image's are not: (1, C, 1, 1)."""
