@@ -22,7 +22,10 @@ import torch
 from denoisebench import cli, config
 from denoisebench.cli import app
 from denoisebench.config.jobs import job_of, jobs
+from denoisebench.denoiser import DatasetDenoiser
+from denoisebench.methods.at_bsn import ATBSN
 from denoisebench.methods.sasl import SASL
+from denoisebench.methods.tm_bsn import TMBSN
 from denoisebench.networks.weight_files import read_file
 from denoisebench.scoring.evidence import ReadCount
 from denoisebench.store.cell import Cell
@@ -81,24 +84,37 @@ def test_two_processes_learn_what_one_does(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
-def test_a_network_of_another_stage_stays_bit_equal_on_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of SASL's three steps is a stage's: it trains one network, and rank 0 sees the others as they were."""
-    parts = ("blind", "lan", "network")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("cls", "name", "moving"),
+    [
+        (SASL, "sasl", [{"blind"}, {"lan"}, {"network"}]),
+        (ATBSN, "at_bsn", [{"teacher"}, {"teacher"}, {"student", "student_started"}]),
+        (TMBSN, "tm_bsn", [{"teacher"}, {"teacher"}, {"student"}]),
+    ],
+)
+def test_a_network_of_another_stage_stays_bit_equal_on_two_devices(
+    cls: type[DatasetDenoiser], name: str, moving: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps through the switch: each trains its stage's network, and rank 0 sees the others as they were."""
     states: list[dict[str, torch.Tensor]] = []
-    loss = SASL.loss
+    loss = cls.loss
 
-    def watched(method: SASL, noisy: torch.Tensor, progress: float) -> torch.Tensor:
+    def watched(method: DatasetDenoiser, noisy: torch.Tensor, progress: float) -> torch.Tensor:
         states.append({name: value.clone() for name, value in method.state_dict().items()})
         return loss(method, noisy, progress)
 
-    monkeypatch.setattr(SASL, "loss", watched)
-    cell = computed("method=sasl", *(word for word in TWO if not word.startswith("method=")))
+    monkeypatch.setattr(cls, "loss", watched)
+    switch = () if name == "sasl" else ("method.switch=0.5",)
+    words = (word for word in TWO if not word.startswith("method="))
+    cell = computed(f"method={name}", *switch, "training.steps=3", *words)
     assert json.loads((cell.training / "training.json").read_text())["devices"] == 2
     states.append(weights_of(cell))
-    for step, (before, after) in enumerate(pairwise(states)):
-        moved = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-        assert moved == {parts[step]}
-    assert len(states) == 4
+    moved = [
+        {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+        for before, after in pairwise(states)
+    ]
+    assert moved == moving
 
 
 @pytest.mark.parametrize(
