@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from denoisebench.datasets.listing import shown
 from denoisebench.datasets.reading import Reading, read_image
 from denoisebench.datasets.slices import Slice, read_slice
+from denoisebench.datasets.written import written
 
 
 class ImageSet(ABC):
@@ -111,7 +111,7 @@ def fingerprint_of(*parts: object) -> str:
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of a folder; read once in a process as long as it is not written."""
     if path.is_dir():
-        return _folder_hash(path, _written(path))
+        return _folder_hash(path, written(path))
     status = path.stat()
     return _hashed(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -120,23 +120,6 @@ def file_hash(path: Path) -> str:
 def _folder_hash(path: Path, _written: str) -> str:
     inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
     return hashlib.sha256(repr([(one.relative_to(path).as_posix(), file_hash(one)) for one in inside]).encode()).hexdigest()
-
-
-def _written(folder: Path) -> str:
-    """Of the names, sizes and times of the files in a folder: another one once any is written, added or taken away.
-
-    It is asked for before each slice of a Zarr folder is read, of tens of thousands of chunks.
-    """
-    digest, folders = hashlib.sha256(), [str(folder)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    status = entry.stat()
-                    digest.update(f"{entry.path!r} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 @functools.cache
