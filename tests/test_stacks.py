@@ -274,7 +274,7 @@ def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) 
         for image in (VALUES[0, 0], VALUES[0, 0], VALUES[0, 1]):
             file.write(image, metadata=None, contiguous=False, compression="zlib")
     with tifffile.TiffFile(path) as file:  # as a writer that stores equal pages once
-        first, second = file.pages[0].tags, file.pages[1].tags
+        first, second = file.pages[0].aspage().tags, file.pages[1].aspage().tags
         places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
     with path.open("r+b") as file:
         for place, value in places.values():
