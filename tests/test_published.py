@@ -7,7 +7,7 @@ import pytest
 
 from denoisebench import config
 from denoisebench.report.differences import difference_text
-from denoisebench.report.published import GRADES, beside, context, not_comparable, read_published
+from denoisebench.report.published import GRADES, PROTOCOL_UNKNOWN, Beside, beside, context, not_comparable, read_published
 from denoisebench.report.results import Result, summarise
 from denoisebench.report.rows import read_study
 from denoisebench.report.standing import counted, standing_table, standings
@@ -113,6 +113,15 @@ def test_another_thing_says_why_not(columns: dict[str, object], reason: str) -> 
     found = next(b for b in beside([result]) if b.published.method == "neighbor2neighbor")
     assert found.psnr_difference_db is None
     assert reason in difference_text(found)
+
+
+def test_a_protocol_that_is_not_stated_leaves_the_psnr() -> None:
+    published = dataclasses.replace(next(p for p in context("kodak", "gaussian25") if p.ssim), protocol="unknown")
+    alike = ours(protocol="default")
+    alike = dataclasses.replace(alike, method=published.method, tags=published.tags, trained_on=published.trained_on)
+    one = Beside(published, alike, tuple(not_comparable(published, alike)))
+    assert difference_text(one) == f"{32.1 - published.psnr_db:+.2f} dB; {PROTOCOL_UNKNOWN}"
+    assert one.ssim_difference is None
 
 
 def test_a_part_of_a_set_and_another_noise_are_no_match() -> None:

@@ -140,15 +140,21 @@ def _beside_line(b: Beside) -> list[Markup]:
     return [
         element("th", p.method, scope="row"),
         *(element("td", text, class_="number") for text in texts),
-        element("td", difference_text(b), class_="refused" if b.reasons else "number"),
+        element(
+            "td", difference_text(b), class_="refused" if b.psnr_difference_db is None else "terms" if b.reasons else "number"
+        ),
         element("td", p.grade),
         element("td", p.source + (f"; {p.note}" if p.note else "")),
     ]
 
 
 def difference_text(b: Beside) -> str:
-    """The difference in dB (and SSIM), or why there is none."""
+    """The difference in dB (and SSIM), and what the paper does not say; or why there is none."""
     psnr, ssim = b.psnr_difference_db, b.ssim_difference
     if psnr is None:
         return "not comparable: " + "; ".join(b.reasons)
-    return f"{psnr:+.2f} dB" + ("" if ssim is None else f", {ssim:+.4f}")
+    return (
+        f"{round(psnr, 2) + 0.0:+.2f} dB"
+        + ("" if ssim is None else f", {ssim:+.4f}")
+        + "".join(f"; {reason}" for reason in b.reasons)
+    )  # no -0.00

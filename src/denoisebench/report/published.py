@@ -9,7 +9,7 @@ benchmark (`server:sidd-mat` is the first one of SIDD, whose SSIM reads higher t
 import csv
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -47,7 +47,10 @@ class Published:
 
 @dataclass(frozen=True)
 class Beside:
-    """A published score beside ours; `reasons` why they may not be compared, none if they may."""
+    """A published score beside ours; `reasons` why they may not be compared, none if they may.
+
+    PSNR is compared with a paper that does not state its protocol, since rounding moves it by hundredths of a dB; SSIM is not.
+    """
 
     published: Published
     result: Result
@@ -56,7 +59,7 @@ class Beside:
     @property
     def psnr_difference_db(self) -> float | None:
         ours = self.result.psnr_db
-        return None if self.reasons or ours is None else ours - self.published.psnr_db
+        return None if weighty(self.reasons) or ours is None else ours - self.published.psnr_db
 
     @property
     def ssim_difference(self) -> float | None:
@@ -130,6 +133,11 @@ def not_comparable(published: Published, result: Result) -> list[str]:
     """Why a published score and ours are not of the same thing; empty if nothing is known to part them."""
     checks = (_other_images, _other_protocol, _other_training, _other_tags)
     return [reason for check in checks for reason in check(published, result)]
+
+
+def weighty(reasons: Iterable[str]) -> list[str]:
+    """The reasons that keep two PSNRs from being compared: all but a protocol that the paper does not state."""
+    return [reason for reason in reasons if reason != PROTOCOL_UNKNOWN]
 
 
 def _other_images(published: Published, result: Result) -> list[str]:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from denoisebench.report.plain import markdown_table, markdown_text
-from denoisebench.report.published import PROTOCOL_UNKNOWN, WEIGHTS_GIVEN, Published, base_of, not_comparable, read_published
+from denoisebench.report.published import (
+    PROTOCOL_UNKNOWN,
+    WEIGHTS_GIVEN,
+    Published,
+    base_of,
+    not_comparable,
+    read_published,
+    weighty,
+)
 from denoisebench.report.results import Result
 
 TOLERANCE_DB = 0.15
@@ -45,7 +53,7 @@ def standings(results: Sequence[Result], methods: Iterable[str] | None = None) -
 
 def _standing(published: Published, results: Sequence[Result]) -> Standing:
     own = [r for r in results if base_of(r.method) == published.base and _same_set(published, r)]
-    reasons = {r.id: [reason for reason in not_comparable(published, r) if reason != PROTOCOL_UNKNOWN] for r in own}
+    reasons = {r.id: weighty(not_comparable(published, r)) for r in own}
     alike = [r for r in own if not reasons[r.id]]
     if alike:
         # Of a paper that does not say how it scored, ours counts under `default`, not under the one that suits best.
