@@ -43,8 +43,9 @@ audit: .venv/uv  ## advisories on the pinned dependencies (skipped offline)
 format: .venv/dev  ## format the code
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-methods: .venv/uv  ## write the table in docs/methods.md
+methods: .venv/core  ## write the tables of docs/methods.md, docs/published.md and README.md
 	$(BIN)/python docs/methods.py
+	$(BIN)/python docs/standings.py
 
 wheel: .venv/dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --installer uv
