@@ -41,7 +41,8 @@ def _short(every: Sequence[Standing]) -> str:
         columns = dict(zip(HEAD, zip(*map(texts_of, own.values()), strict=True), strict=True))
         cells = ([noise for noise, _ in own], columns["published"], columns["ours"])
         lines.append(f"| {method} | {dataset} | {' | '.join(', '.join(texts) for texts in cells)} | {word} |")
-    return "\n".join([*lines, "", f"Of all {len(every)} in the file: {counted(every)} ([docs/published.md](docs/published.md))."])
+    total = f"Of the {len(every)} published numbers listed: {counted(every)} ([docs/published.md](docs/published.md))."
+    return "\n".join([*lines, "", total])
 
 
 def _whole(every: Sequence[Standing]) -> str:
