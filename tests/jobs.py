@@ -1,5 +1,7 @@
 """From overrides to jobs and cells, in this process, without Hydra's launcher."""
 
+import copy
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,14 +36,20 @@ def computed(*overrides: str) -> list[Cell]:
     return [job.cell for job in result]
 
 
+@functools.cache
+def _method(*overrides: str) -> dict[str, Any]:
+    """Composed once in each process."""
+    return compose_one(overrides).plain["method"]
+
+
 def method_settings(*overrides: str) -> SimpleNamespace:
     """The settings of the method that these overrides compose, no class imported."""
-    return SimpleNamespace(**compose_one(overrides).plain["method"])
+    return SimpleNamespace(**copy.deepcopy(_method(*overrides)))
 
 
 def built(*overrides: str) -> Any:
     """The method that these overrides compose, its weights drawn from the global generator."""
-    return instantiate(compose_one(overrides).plain["method"], "method", Denoiser)
+    return instantiate(copy.deepcopy(_method(*overrides)), "method", Denoiser)
 
 
 def written(group: str, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What every method must keep to, and what is asked of ours alone. A new one needs no line here."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,24 @@ import denoisebench
 from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.cli import main
+from denoisebench.config.choosing import class_named
 from denoisebench.config.parts import class_of
 from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
 from denoisebench.study import contract
-from denoisebench.study.contract import CHECKS, SHORT, Subject, findings, subject
+from denoisebench.study.contract import CHECKS, SHORT, Subject, findings
 from jobs import METHODS
 
 
+@functools.cache
 def composed(name: str, *overrides: str) -> Any:
+    """Composed once in each process: to be read only."""
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
+
+
+@functools.cache
+def subject(name: str, *overrides: str) -> Subject:
+    return contract.subject(name, overrides)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -33,7 +42,7 @@ def test_keeps_to_the_contract(name: str, check: Callable[[Subject], Iterator[st
 
 @pytest.mark.parametrize("name", METHODS)
 def test_keeps_to_the_contract_with_one_channel(name: str) -> None:
-    gray = subject(name, ["dataset.channels=1"])
+    gray = subject(name, "dataset.channels=1")
     assert gray.channels == 1
     assert [found for check in (contract.shape, contract.clean_in_training) for found in check(gray)] == []
 
@@ -43,7 +52,7 @@ GRAY_AND_COLOUR = ("ffdnet",)  # the networks that its paper defines
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in GRAY_AND_COLOUR])
 def test_the_four_channels_of_raw_planes_are_denoised(name: str) -> None:
-    raw = subject(name, ["dataset.channels=4"])
+    raw = subject(name, "dataset.channels=4")
     assert raw.channels == 4
     images = torch.rand(1, 4, 33, 34, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -61,7 +70,7 @@ def test_four_channels_are_refused_in_words(name: str) -> None:
 
 
 def test_a_gray_subject_is_trained_on_gray_images() -> None:
-    gray = subject("noise2void", ["dataset.channels=1"])
+    gray = subject("noise2void", "dataset.channels=1")
     assert list(contract.resumed(gray)) == []
 
 
@@ -83,6 +92,13 @@ def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere
         has_recipe = (Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml").is_file()
         # An hour is a length of one training on a data set; those that learn from each image anew have none of it.
         assert has_recipe == (learns == "dataset" or (learns == "image" and budget != "hour")), budget
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_its_class_is_known_without_composing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = class_of(composed(name)["method"], "method", Denoiser)
+    monkeypatch.setattr("denoisebench.config.choosing.compose_one", None)
+    assert class_named(name) is expected
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from denoisebench.config import groups
-from denoisebench.config.choosing import Chosen, choose
+from denoisebench.config.choosing import Chosen, choose, class_named
 from denoisebench.config.jobs import protocols_of
 from denoisebench.datasets.arrays import Array, Arrays, given
 from denoisebench.datasets.datamodule import DataModule, TrainingData
@@ -286,7 +286,7 @@ def methods() -> list[MethodInfo]:
 
 
 def _info(name: str) -> MethodInfo:
-    cls = choose(name, 3).cls
+    cls = class_named(name)
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     return MethodInfo(name, cls.learns, cls.target is not None, summary)
 

@@ -4,18 +4,20 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import YAMLError, safe_load
 
 from denoisebench.config import quoting
 from denoisebench.config.checks import check_arguments
 from denoisebench.config.composed import compose_one
 from denoisebench.config.errors import ConfigError, nearest
-from denoisebench.config.parts import arguments_of, class_of, instantiate
-from denoisebench.config.places import groups
+from denoisebench.config.parts import TARGET, arguments_of, class_of, instantiate
+from denoisebench.config.places import brought, conf_dir, groups
+from denoisebench.config.yaml_files import readable
 from denoisebench.denoiser import Denoiser
 from denoisebench.seeding import isolated_rng, seed_from
 
@@ -64,6 +66,19 @@ def choose(name: str, channels: int, *, budget: str = "paper", settings: Mapping
     cls = class_of(node, "method", Denoiser)
     check_arguments(cls, arguments_of(node), "method")
     return Chosen(name, budget, channels, cls, node, plain[TRAINING], dict(settings or {}))
+
+
+def class_named(name: str) -> type[Denoiser]:
+    """The class of the method of this name, from its file alone; composed only where that takes its class from another file."""
+    for root in (Path(conf_dir()), *brought()):
+        file = root / "method" / f"{name}.yaml"
+        if file.is_file():
+            with readable(str(file)):
+                node = safe_load(file.read_text(encoding="utf-8"))
+            if isinstance(node, dict) and "defaults" not in node and "${" not in str(node.get(TARGET, "${")):
+                return class_of(node, "method", Denoiser)
+            break
+    return choose(name, 3).cls
 
 
 def from_text(settings: Sequence[str]) -> dict[str, Any]:
