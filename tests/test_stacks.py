@@ -229,6 +229,8 @@ def test_a_fourth_sample_is_no_alpha_unless_the_file_says_so(tmp_path: Path, cap
     ):
         with pytest.raises(StackError, match=said):
             stack_of(tmp_path / name, axes)
+    with pytest.raises(StackError, match="that the last is alpha: save each as a slice of its own"):
+        stack_of(tmp_path / "b.tif")  # --axes IYXC would be refused: its pages hold the samples together
     assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out")]) == 1
     assert "--axes YXC" in capsys.readouterr().err
     assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out"), "--axes", "YXC"]) == 0
