@@ -34,6 +34,7 @@ from denoisebench.report.rows import read_study
 from denoisebench.scoring.developed import Developed, develop, gray_world, order_of
 from denoisebench.scoring.kept import image_hash
 from denoisebench.scoring.protocol import Protocol
+from denoisebench.study.lacking import Here
 from denoisebench.study.limits import check
 from sets_fixture import make_sets
 from sidd_raw_fixture import SHAPE, make_raw_blocks, make_raw_frames, planes, save_v73
@@ -305,6 +306,15 @@ def test_colours_never_become_gray_on_the_way_to_bayer_planes(tmp_path: Path) ->
     assert (planes_of.name, planes_of.channels) == ("gray-bayer", 4)
     np.testing.assert_array_equal(planes_of.clean(0)[..., 0], cv2.imread(str(gray / "0.png"), cv2.IMREAD_UNCHANGED))
     assert job_of([*pack, f"dataset.clean={gray}", "noise=gaussian25"]).test_set.channels == 4
+
+
+@pytest.mark.parametrize(("colour", "step"), [(True, "dataset.pack=bayer"), (False, "dataset.unprocess=0")])
+def test_files_that_no_planes_can_be_made_of_are_told_with_a_way_out(colour: bool, step: str, tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "own", (24, 36), 3 if colour else 1)
+    lacks = Here().lacks(job_of(["method=nlm", "dataset=folder", f"dataset.clean={folder}", step, "noise=raw"]))
+    assert lacks is not None
+    assert "dataset.channels" not in lacks  # they follow from the step, whatever is set
+    assert "dataset.pack=bayer alone takes planes of one channel, dataset.unprocess=SEED takes RGB images" in lacks
 
 
 def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: Path) -> None:
