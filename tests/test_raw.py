@@ -335,6 +335,18 @@ def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: 
             image_set({**kodak, "channels": channels}, "dataset", Steps("bayer"))
 
 
+def test_the_way_out_for_a_training_set_names_keys_that_there_are(tmp_path: Path) -> None:
+    sets = make_sets(tmp_path / "sets")
+    kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets), "channels": 4}
+    with pytest.raises(DataError, match=r"^dataset\.pack=bayer packs .*: dataset\.unprocess=0 makes .*; dataset\.pack=null takes"):
+        image_set(kodak, "train_set", Steps("bayer"))
+    raw = {"_target_": "denoisebench.datasets.sidd_raw.SIDDRawBlocks", "root": str(sets), "channels": 4}
+    with pytest.raises(DataError, match=r"set dataset\.pack=bayer"):
+        image_set(raw, "train_set", Steps())
+    with pytest.raises(DataError, match=r"train_set\.crop=3: a crop of Bayer planes"):
+        image_set({**raw, "crop": 3}, "train_set", Steps("bayer"))
+
+
 def test_training_patches_keep_the_cells_whole(tmp_path: Path) -> None:
     folder = tmp_path / "cells"
     folder.mkdir()

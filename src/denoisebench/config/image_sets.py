@@ -57,7 +57,7 @@ def image_set(node: Mapping[str, Any], key: str, steps: Steps) -> ImageSet:
     except ValueError as error:
         raise DataError(with_own_key(str(error), key)) from error
     if getattr(images, "mosaic", False):
-        raise DataError(f"{images.name} holds Bayer planes, whose neighbours see other colours: set {key}.pack=bayer")
+        raise DataError(f"{images.name} holds Bayer planes, whose neighbours see other colours: set dataset.pack=bayer")
     return images
 
 
