@@ -330,7 +330,7 @@ def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: 
         image_set(gray, "dataset", Steps(None, 0))
     sets = make_sets(tmp_path / "sets")
     kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets)}
-    for channels in (3, 4):
+    for channels in (1, 3, 4):
         with pytest.raises(DataError, match=r"kodak has 3: dataset\.unprocess=0 makes raw planes"):
             image_set({**kodak, "channels": channels}, "dataset", Steps("bayer"))
 
