@@ -258,7 +258,7 @@ def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
         (folder / name).write_text(name)
     first, hashes = file_hash(folder), []
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rglob", lambda *_: pytest.fail("it is walked and hashed again"))
+        patch.setattr("denoisebench.datasets.images.files_below", lambda *_: pytest.fail("it is walked and hashed again"))
         assert file_hash(folder) == first
     for change in (
         lambda: (folder / "0/1").write_text("0/2"),
@@ -268,6 +268,19 @@ def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
         change()
         hashes.append(file_hash(folder))
     assert len({first, *hashes}) == 4
+
+
+def test_files_that_links_of_a_folder_lead_to_are_hashed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "a.zarr", tmp_path / "big_disk"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "0").write_text("a chunk")
+    (folder / "c").symlink_to(elsewhere)
+    (folder / "loop").symlink_to(folder)
+    (folder / "itself").symlink_to("itself")
+    linked = file_hash(folder)
+    (elsewhere / "0").write_text("another chunk")
+    assert file_hash(folder) != linked
 
 
 def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
