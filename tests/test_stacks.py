@@ -12,6 +12,7 @@ import tifffile
 from denoisebench.cli import main
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import file_hash
+from denoisebench.datasets.looks import Look, hash_of
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
 
@@ -281,6 +282,15 @@ def test_files_that_links_of_a_folder_lead_to_are_hashed(tmp_path: Path) -> None
     linked = file_hash(folder)
     (elsewhere / "0").write_text("another chunk")
     assert file_hash(folder) != linked
+
+
+def test_a_slice_of_a_zarr_folder_that_was_written_is_looked_at_again(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    array: Any = library.open_array(str(tmp_path / "a.zarr"), mode="w", shape=(2, 40, 36), chunks=(1, 40, 36), dtype="uint16")
+    for value in (1, 2):
+        array[:] = value
+        _, seen = Folder(clean=str(tmp_path), channels=1).looks()["clean"]["a/i0"]
+        assert seen == Look(hash_of(np.full((40, 36, 1), value, np.uint16)), value, value, deep=True)
 
 
 def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
