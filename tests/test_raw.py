@@ -335,6 +335,24 @@ def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: 
             image_set({**kodak, "channels": channels}, "dataset", Steps("bayer"))
 
 
+class OwnPlanes(Unprocessed):
+    """As a set of another package, which knows nothing of `mosaic`."""
+
+    packed = False
+
+    def __init__(self, clean: str, channels: int) -> None:
+        super().__init__(Folder(clean=clean), 0)
+        if channels != 1:
+            raise ValueError(f"dataset.channels is 1: these are planes; it is {channels}")
+        self.channels = channels
+
+
+def test_planes_of_another_package_are_packed(tmp_path: Path) -> None:
+    own = {"_target_": f"{__name__}.OwnPlanes", "clean": str(a_folder(tmp_path, "own"))}
+    for key, channels in (("dataset", 4), ("train_set", 1)):
+        assert image_set({**own, "channels": channels}, key, Steps("bayer")).name == "own-raw-bayer"
+
+
 def test_the_way_out_for_a_training_set_names_keys_that_there_are(tmp_path: Path) -> None:
     sets = make_sets(tmp_path / "sets")
     kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets), "channels": 4}

@@ -70,8 +70,9 @@ def _as_files(node: Mapping[str, Any], key: str, steps: Steps) -> dict[str, Any]
     if steps.packs and cls is Folder:
         return {**node, TARGET: f"{PlaneFiles.__module__}.{PlaneFiles.__name__}", "channels": 1}
     mosaic = getattr(cls, "mosaic", False)
-    if steps.packs and node.get("channels") == 1 and not mosaic:  # a training set's own: gray of its colours
-        return {**node, "channels": 3}
-    if node.get("channels") != 4 or not (steps.pack or steps.unprocess is not None or mosaic):
+    if steps.packs and node.get("channels") in (1, 4):  # 1: a training set's own, gray of its colours
+        ours = cls.__module__.startswith("denoisebench.")  # another package's holds what is packed
+        return {**node, "channels": 3 if ours and not mosaic else 1}
+    if node.get("channels") != 4 or not (steps.unprocess is not None or mosaic):
         return dict(node)
     return {**node, "channels": 1 if mosaic else 3}
