@@ -517,6 +517,11 @@ def test_the_raw_csv_is_that_of_kaggle(runs: Path, capsys: pytest.CaptureFixture
         path.write_text("\n".join([head, *lines[:3], change, *lines[4:], ""]))
         assert main(["verify-submission", str(path)]) == 1
         assert text in capsys.readouterr().err
+    path.write_text(f"{head}\n0,{base64.b64encode(wrong.astype('<f8').tobytes()).decode()}\n")
+    assert main(["verify-submission", str(path)]) == 1
+    assert "number 0: its values are in float64, expected float32; write it again by `denoisebench submit sidd-raw-kaggle" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_dry_run_of_the_raw_csv_scores_its_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
