@@ -1,4 +1,4 @@
-"""Stand-ins of the public data sets: every file of theirs by its name and place, with a few pixels in it."""
+"""Stand-ins of the public data sets: every file of theirs by its name and place, small but large enough for every method."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def make_sets(root: Path) -> Path:
             folder.mkdir(parents=True)
             for name in own.names or [f"{which}-{part}{number:03d}" for number in range(own.count)]:
                 for suffix in {own.clean_suffix, own.noisy_suffix or own.clean_suffix}:
-                    image = cv2.imencode(".png", rng.integers(0, 256, (3, 4) if own.gray else (3, 4, 3), dtype=np.uint8))[1]
+                    image = cv2.imencode(".png", rng.integers(0, 256, (33, 34) if own.gray else (33, 34, 3), dtype=np.uint8))[1]
                     (folder / f"{name}{suffix}.png").write_bytes(image.tobytes())
     make_blocks(root)
     make_dnd(root)

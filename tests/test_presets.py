@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench import cli, config
+from denoisebench.config import compose
 
 PRESETS = config.groups()["experiment"]
 WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "ten": 10, "twelve": 12}
@@ -42,6 +43,20 @@ def test_a_preset_has_as_many_cells_as_it_says(name: str) -> None:
     told = [WORDS.get(word.lower()) or int(word) for word in re.findall(rf"(?i)\b(\d+|{'|'.join(WORDS)}) cells\b", text)]
     count = len(config.expand([f"experiment={name}"], multirun=True))
     assert not told or count in told, text
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_trains_by_the_recipe_of_the_budget_that_it_names(name: str) -> None:
+    composed, hydra_own = compose.composed([f"experiment={name}", config.expand([f"experiment={name}"], multirun=True)[0][0]])
+    assert composed.budget == hydra_own.runtime.choices["budget"]
+
+
+def test_a_preset_that_only_names_a_budget_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nbudget: hour\n")
+    overrides, _, _ = config.split_flags(["--config-dir", str(tmp_path), "experiment=mine", "method=noise2void"])
+    with pytest.raises(config.ConfigError, match="recipe of paper: write `- override /budget: hour` into its defaults"):
+        config.compose_one(overrides)
 
 
 def test_other_commands_that_heads_name_exist(capsys: pytest.CaptureFixture[str]) -> None:

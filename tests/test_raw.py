@@ -34,6 +34,7 @@ from denoisebench.report.rows import read_study
 from denoisebench.scoring.developed import Developed, develop, gray_world, order_of
 from denoisebench.scoring.kept import image_hash
 from denoisebench.scoring.protocol import Protocol
+from denoisebench.study.lacking import Here
 from denoisebench.study.limits import check
 from sets_fixture import make_sets
 from sidd_raw_fixture import SHAPE, make_raw_blocks, make_raw_frames, planes, save_v73
@@ -307,6 +308,15 @@ def test_colours_never_become_gray_on_the_way_to_bayer_planes(tmp_path: Path) ->
     assert job_of([*pack, f"dataset.clean={gray}", "noise=gaussian25"]).test_set.channels == 4
 
 
+@pytest.mark.parametrize(("colour", "step"), [(True, "dataset.pack=bayer"), (False, "dataset.unprocess=0")])
+def test_files_that_no_planes_can_be_made_of_are_told_with_a_way_out(colour: bool, step: str, tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "own", (24, 36), 3 if colour else 1)
+    lacks = Here().lacks(job_of(["method=nlm", "dataset=folder", f"dataset.clean={folder}", step, "noise=raw"]))
+    assert lacks is not None
+    assert "dataset.channels" not in lacks  # they follow from the step, whatever is set
+    assert "dataset.pack=bayer alone takes planes of one channel, dataset.unprocess=SEED takes RGB images" in lacks
+
+
 def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, "some", (24, 36))
     raw = SIDDRawBlocks(root=str(make_raw_blocks(tmp_path / "data")))
@@ -320,9 +330,39 @@ def test_what_unprocessing_and_packing_cannot_take_is_told_of_the_set(tmp_path: 
         image_set(gray, "dataset", Steps(None, 0))
     sets = make_sets(tmp_path / "sets")
     kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets)}
-    for channels in (3, 4):
+    for channels in (1, 3, 4):
         with pytest.raises(DataError, match=r"kodak has 3: dataset\.unprocess=0 makes raw planes"):
             image_set({**kodak, "channels": channels}, "dataset", Steps("bayer"))
+
+
+class OwnPlanes(Unprocessed):
+    """As a set of another package, which knows nothing of `mosaic`."""
+
+    packed = False
+
+    def __init__(self, clean: str, channels: int) -> None:
+        super().__init__(Folder(clean=clean), 0)
+        if channels != 1:
+            raise ValueError(f"dataset.channels is 1: these are planes; it is {channels}")
+        self.channels = channels
+
+
+def test_planes_of_another_package_are_packed(tmp_path: Path) -> None:
+    own = {"_target_": f"{__name__}.OwnPlanes", "clean": str(a_folder(tmp_path, "own"))}
+    for key, channels in (("dataset", 4), ("train_set", 1)):
+        assert image_set({**own, "channels": channels}, key, Steps("bayer")).name == "own-raw-bayer"
+
+
+def test_the_way_out_for_a_training_set_names_keys_that_there_are(tmp_path: Path) -> None:
+    sets = make_sets(tmp_path / "sets")
+    kodak = {"_target_": "denoisebench.datasets.standard.Standard", "which": "kodak", "root": str(sets), "channels": 4}
+    with pytest.raises(DataError, match=r"^dataset\.pack=bayer packs.*: dataset\.unprocess=0 .*; dataset\.pack=null takes"):
+        image_set(kodak, "train_set", Steps("bayer"))
+    raw = {"_target_": "denoisebench.datasets.sidd_raw.SIDDRawBlocks", "root": str(sets), "channels": 4}
+    with pytest.raises(DataError, match=r"set dataset\.pack=bayer"):
+        image_set(raw, "train_set", Steps())
+    with pytest.raises(DataError, match=r"train_set\.crop=3: a crop of Bayer planes"):
+        image_set({**raw, "crop": 3}, "train_set", Steps("bayer"))
 
 
 def test_training_patches_keep_the_cells_whole(tmp_path: Path) -> None:
@@ -477,6 +517,11 @@ def test_the_raw_csv_is_that_of_kaggle(runs: Path, capsys: pytest.CaptureFixture
         path.write_text("\n".join([head, *lines[:3], change, *lines[4:], ""]))
         assert main(["verify-submission", str(path)]) == 1
         assert text in capsys.readouterr().err
+    path.write_text(f"{head}\n0,{base64.b64encode(wrong.astype('<f8').tobytes()).decode()}\n")
+    assert main(["verify-submission", str(path)]) == 1
+    assert "number 0: its values are in float64, expected float32; write it again by `denoisebench submit sidd-raw-kaggle" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_dry_run_of_the_raw_csv_scores_its_planes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import tifffile
 from denoisebench.cli import main
 from denoisebench.datasets.folder import Folder
 from denoisebench.datasets.images import file_hash
+from denoisebench.datasets.looks import Look, hash_of
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
 
@@ -229,6 +230,8 @@ def test_a_fourth_sample_is_no_alpha_unless_the_file_says_so(tmp_path: Path, cap
     ):
         with pytest.raises(StackError, match=said):
             stack_of(tmp_path / name, axes)
+    with pytest.raises(StackError, match="that the last is alpha: save each as a slice of its own"):
+        stack_of(tmp_path / "b.tif")  # --axes IYXC would be refused: its pages hold the samples together
     assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out")]) == 1
     assert "--axes YXC" in capsys.readouterr().err
     assert main(["denoise", str(tmp_path / "a.npy"), "--method", "tv", "--out", str(tmp_path / "out"), "--axes", "YXC"]) == 0
@@ -256,7 +259,7 @@ def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
         (folder / name).write_text(name)
     first, hashes = file_hash(folder), []
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rglob", lambda *_: pytest.fail("it is walked and hashed again"))
+        patch.setattr("denoisebench.datasets.images.files_below", lambda *_: pytest.fail("it is walked and hashed again"))
         assert file_hash(folder) == first
     for change in (
         lambda: (folder / "0/1").write_text("0/2"),
@@ -266,6 +269,28 @@ def test_an_unchanged_folder_is_not_hashed_again_and_a_changed_one_is_noticed(
         change()
         hashes.append(file_hash(folder))
     assert len({first, *hashes}) == 4
+
+
+def test_files_that_links_of_a_folder_lead_to_are_hashed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "a.zarr", tmp_path / "big_disk"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "0").write_text("a chunk")
+    (folder / "c").symlink_to(elsewhere)
+    (folder / "loop").symlink_to(folder)
+    (folder / "itself").symlink_to("itself")
+    linked = file_hash(folder)
+    (elsewhere / "0").write_text("another chunk")
+    assert file_hash(folder) != linked
+
+
+def test_a_slice_of_a_zarr_folder_that_was_written_is_looked_at_again(tmp_path: Path) -> None:
+    library = pytest.importorskip("zarr", reason="the extra stacks is not installed")
+    array: Any = library.open_array(str(tmp_path / "a.zarr"), mode="w", shape=(2, 40, 36), chunks=(1, 40, 36), dtype="uint16")
+    for value in (1, 2):
+        array[:] = value
+        _, seen = Folder(clean=str(tmp_path), channels=1).looks()["clean"]["a/i0"]
+        assert seen == Look(hash_of(np.full((40, 36, 1), value, np.uint16)), value, value, deep=True)
 
 
 def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:

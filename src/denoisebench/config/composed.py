@@ -133,6 +133,11 @@ def _compose(overrides: Sequence[str]) -> Composed:
         choices = dict(hydra_own.runtime.choices)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     check_settings(plain, {key: value for key, _, value in (override.partition("=") for override in overrides)})
+    if plain["budget"] != choices["budget"]:
+        raise ConfigError(
+            f"budget: {plain['budget']} in a preset names the budget and leaves the recipe of {choices['budget']}: write "
+            f"`- override /budget: {plain['budget']}` into its defaults"
+        )
     paths.make_absolute(plain)
     own = own_overrides(overrides)
     plugins.find_classes(own_folders(own))

@@ -57,7 +57,7 @@ def image_set(node: Mapping[str, Any], key: str, steps: Steps) -> ImageSet:
     except ValueError as error:
         raise DataError(with_own_key(str(error), key)) from error
     if getattr(images, "mosaic", False):
-        raise DataError(f"{images.name} holds Bayer planes, whose neighbours see other colours: set {key}.pack=bayer")
+        raise DataError(f"{images.name} holds Bayer planes, whose neighbours see other colours: set dataset.pack=bayer")
     return images
 
 
@@ -69,6 +69,10 @@ def _as_files(node: Mapping[str, Any], key: str, steps: Steps) -> dict[str, Any]
     cls = class_of(node, key, ImageSet)
     if steps.packs and cls is Folder:
         return {**node, TARGET: f"{PlaneFiles.__module__}.{PlaneFiles.__name__}", "channels": 1}
-    if node.get("channels") != 4 or not (steps.pack or steps.unprocess is not None or getattr(cls, "mosaic", False)):
+    mosaic = getattr(cls, "mosaic", False)
+    if steps.packs and node.get("channels") in (1, 4):  # 1: a training set's own, gray of its colours
+        ours = cls.__module__.startswith("denoisebench.")  # another package's holds what is packed
+        return {**node, "channels": 3 if ours and not mosaic else 1}
+    if node.get("channels") != 4 or not (steps.unprocess is not None or mosaic):
         return dict(node)
-    return {**node, "channels": 1 if getattr(cls, "mosaic", False) else 3}
+    return {**node, "channels": 1 if mosaic else 3}

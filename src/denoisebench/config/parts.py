@@ -3,6 +3,7 @@
 import functools
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -68,9 +69,10 @@ def instantiate(node: Mapping[str, Any], key: str, kind: type = object) -> Any:
 
 
 def with_own_key(text: str, key: str) -> str:
-    """What a class says of its keys: the same class may be the test set or the training set."""
+    """What a class says of its keys: the same class may be the test set or the training set. The steps to raw planes are said of
+    the test set alone, for both."""
     group = {"train_set": "dataset", "train_noise": "noise"}.get(key.partition(".")[0])
-    return text.replace(f"{group}.", f"{key}.") if group else text
+    return re.sub(rf"{group}\.(?!pack=|unprocess=)", f"{key}.", text) if group else text
 
 
 def is_function_of(node: Mapping[str, Any]) -> bool:

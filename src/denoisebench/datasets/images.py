@@ -10,7 +10,7 @@ import numpy as np
 from denoisebench.datasets.listing import shown
 from denoisebench.datasets.reading import Reading, read_image
 from denoisebench.datasets.slices import Slice, read_slice
-from denoisebench.datasets.written import written
+from denoisebench.datasets.written import files_below, written
 
 
 class ImageSet(ABC):
@@ -118,7 +118,7 @@ def file_hash(path: Path) -> str:
 
 @functools.cache
 def _folder_hash(path: Path, _written: str) -> str:
-    inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
+    inside = sorted(files_below(path))
     return hashlib.sha256(repr([(one.relative_to(path).as_posix(), file_hash(one)) for one in inside]).encode()).hexdigest()
 
 

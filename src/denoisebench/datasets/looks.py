@@ -9,6 +9,7 @@ import numpy as np
 
 from denoisebench.datasets.reading import Reading, read_image
 from denoisebench.datasets.slices import Slice, file_of, read_slice
+from denoisebench.datasets.written import written
 
 
 def pixel_hash(path: Path, how: Reading | int) -> str:
@@ -28,13 +29,19 @@ class Look:
 
 
 def look_at(path: Path | Slice, how: Reading | int) -> Look:
-    """Reads an image file once in a process as long as the file is not written. Raises: ValueError, naming the file."""
-    status = file_of(path).stat()
+    """Reads an image file, or a slice, once in a process as long as its file or folder is not written.
+
+    Raises: ValueError, naming the file.
+    """
+    file = file_of(path)
+    if file.is_dir():
+        return _looked_at(path, how, written(file))
+    status = file.stat()
     return _looked_at(path, how, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @functools.cache
-def _looked_at(path: Path | Slice, how: Reading | int, *_written: int) -> Look:
+def _looked_at(path: Path | Slice, how: Reading | int, *_written: int | str) -> Look:
     image = read_slice(path, how) if isinstance(path, Slice) else read_image(path, how)
     return Look(hash_of(image), float(image.min()), float(image.max()), image.dtype == np.uint16)
 

@@ -100,8 +100,9 @@ class Stack:
         return tuple(slice(None) if axis in "YXS" else next(places) for axis in self.axes)
 
 
-def checked(axes: str, shape: tuple[int, ...], has_alpha: bool = False) -> str:
-    """Axes in the letters of AXES. has_alpha: whether the file says that the last of 2 or 4 samples is alpha.
+def checked(axes: str, shape: tuple[int, ...], has_alpha: bool = False, *, apart: bool = True) -> str:
+    """Axes in the letters of AXES. has_alpha: whether the file says that the last of 2 or 4 samples is alpha. apart: whether
+    each sample can be a slice where they are stored.
 
     Raises: StackError for others, for those that do not fit, for a stack without a slice, and for samples of no known meaning.
     """
@@ -121,7 +122,7 @@ def checked(axes: str, shape: tuple[int, ...], has_alpha: bool = False) -> str:
     samples = shape[letters.index("S")] if "S" in letters else 1
     if samples not in ((1, 2, 3, 4) if has_alpha else (1, 3)):
         alpha = ", and does not say that the last is alpha" if samples in (2, 4) else ""
-        as_channels = letters.replace("S", "C") if "C" not in letters else ""
+        as_channels = letters.replace("S", "C") if apart and "C" not in letters else ""
         way = (
             f"name their axis C, --axes {as_channels} (in a data set dataset.axes={as_channels})"
             if as_channels

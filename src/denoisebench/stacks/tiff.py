@@ -150,9 +150,8 @@ def _paged(path: Path, kind: str, series: tifffile.TiffPageSeries, axes: str | N
         raise StackError(
             f"it holds {len(pages)} pages, and its axes {series.axes} ask for {np.prod(lengths, dtype=int)}: replace it"
         )
-    return Stack(
-        path, kind, checked(axes or own, shape, _has_alpha(page)), shape, page.dtype.newbyteorder("="), Pages(pages, lengths)
-    )
+    named = checked(axes or own, shape, _has_alpha(page), apart=False)
+    return Stack(path, kind, named, shape, page.dtype.newbyteorder("="), Pages(pages, lengths))
 
 
 def _apart(pages: Sequence[StoredPage]) -> tuple[StoredPage, ...]:

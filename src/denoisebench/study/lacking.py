@@ -91,5 +91,7 @@ def _images_lack(images: ImageSet, key: str) -> str | None:
     if not lines:
         return None
     shown = "; ".join(lines[:SHOWN]) + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")
-    channels = f", or set {key}.channels" if any("this data set is read as" in line for line in lines) else ""
+    of_packed = "; dataset.pack=bayer alone takes planes of one channel, dataset.unprocess=SEED takes RGB images"
+    other = of_packed if images.packed else f", or set {key}.channels"
+    channels = other if any("this data set is read as" in line for line in lines) else ""
     return f"{key} {images.name}: {counted(len(lines), 'file')} cannot be used: {shown}. Replace or remove them{channels}"

@@ -45,6 +45,8 @@ class Csv:
             for at, line in enumerate(file, 1):
                 number, _, block = line.rstrip("\n").partition(",")
                 content = base64.b64decode(block, validate=True)
+                if number.isdecimal() and self.is_double(len(content)):
+                    raise ValueError(f"number {number}: its values are in float64, expected {self.dtype.name}")
                 if not number.isdecimal() or not self.is_square(len(content)):
                     raise ValueError(
                         f"cut off or damaged after line {at}: {len(content)} bytes of number {number[:20]!r} are no square block"
@@ -56,6 +58,10 @@ class Csv:
     def is_square(self, size: int) -> bool:
         """Whether so many bytes are a square block. None is one of both kinds, as 3 s² = 4 t² has no solution."""
         return size == self._side(size) ** 2 * self._pixel
+
+    def is_double(self, size: int) -> bool:
+        """Whether so many bytes are a square block in float64, and float32 is expected."""
+        return self.dtype.kind == "f" and 0 < size == 2 * self._side(size // 2) ** 2 * self._pixel
 
     def _side(self, size: int) -> int:
         return math.isqrt(size // self._pixel)

@@ -53,7 +53,7 @@ def _recognised_csv(path: Path) -> str:
         file.readline()
         first = file.readline().strip().partition(b",")[2]
     size = len(first) // 4 * 3 - first[-2:].count(b"=")
-    held = [name for name, csv in CSVS.items() if size and csv.is_square(size)]
+    held = [name for name, csv in CSVS.items() if size and (csv.is_square(size) or csv.is_double(size))]
     return held[0] if held else "sidd-kaggle"
 
 
