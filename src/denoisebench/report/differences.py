@@ -153,8 +153,10 @@ def difference_text(b: Beside) -> str:
     psnr, ssim = b.psnr_difference_db, b.ssim_difference
     if psnr is None:
         return "not comparable: " + "; ".join(b.reasons)
-    return (
-        f"{round(psnr, 2) + 0.0:+.2f} dB"
-        + ("" if ssim is None else f", {ssim:+.4f}")
-        + "".join(f"; {reason}" for reason in b.reasons)
-    )  # no -0.00
+    numbers = [f"{_signed(psnr, 2)} dB", *([] if ssim is None else [_signed(ssim, 4)])]
+    return "; ".join([", ".join(numbers), *b.reasons])
+
+
+def _signed(difference: float, digits: int) -> str:
+    """With its sign, but `+0.00` for what rounds to nothing from below."""
+    return f"{round(difference, digits) + 0.0:+.{digits}f}"
