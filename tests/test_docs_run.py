@@ -29,7 +29,7 @@ ELSEWHERE = {
     r"--config-dir DIR": "a template: test_plugins",
 }
 SMALL = ("dataset.crop=64", "budget=smoke", "trainer=cpu", "pictures=0")
-STUDIES = ("demo", "classical", "quick")  # of which the pages speak without computing them
+STUDIES = ("demo", "classical", "kodak", "quick")  # of which the pages speak without computing them
 
 
 def commands(page: Path) -> Iterator[str]:
