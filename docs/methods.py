@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "methods.md"
-BEGIN, END = "<!-- begin: written by docs/methods.py -->", "<!-- end -->"
 KINDS = {
     "Denoiser": "nothing (training-free)",
     "ClassicalDenoiser": "nothing (training-free)",
@@ -33,8 +32,14 @@ def table() -> str:
 
 def page() -> str:
     """The whole page with its table as it should be."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+    return filled(PAGE, "methods.py", table())
+
+
+def filled(page: Path, script: str, text: str) -> str:
+    """A page with the text that a script of docs/ writes into it."""
+    begin, end = f"<!-- begin: written by docs/{script} -->", "<!-- end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
 
 
 def _row(path: Path) -> tuple[str, str, str, str]:

@@ -3,16 +3,19 @@
 python docs/standings.py
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from methods import filled
+
+from denoisebench.report.plain import markdown_table, markdown_text
 from denoisebench.report.published import read_published
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import find_study, read_studies
 from denoisebench.report.standing import HEAD, WORDS, Standing, counted, standing_table, standings, texts_of
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- begin: written by docs/standings.py -->", "<!-- end: standings -->"
 
 
 def found() -> list[Standing]:
@@ -26,7 +29,7 @@ def pages() -> dict[Path, str]:
     """The two pages as they should be."""
     every = found()
     parts = {ROOT / "README.md": _short(every), ROOT / "docs" / "published.md": _whole(every)}
-    return {path: _filled(path.read_text(encoding="utf-8"), text) for path, text in parts.items()}
+    return {path: filled(path, "standings.py", text) for path, text in parts.items()}
 
 
 def _short(every: Sequence[Standing]) -> str:
@@ -36,28 +39,22 @@ def _short(every: Sequence[Standing]) -> str:
         if one.word != "not run":  # a number that two sources print is there twice
             p = one.published
             groups.setdefault((p.method, p.dataset, one.word), {})[p.noise, p.psnr_db] = one
-    lines = ["| method | data set | noise | published | ours | status |", "|---|---|---|---|---|---|"]
+    body = []
     for (method, dataset, word), own in sorted(groups.items()):
         columns = dict(zip(HEAD, zip(*map(texts_of, own.values()), strict=True), strict=True))
-        cells = ([noise for noise, _ in own], columns["published"], columns["ours"])
-        lines.append(f"| {method} | {dataset} | {' | '.join(', '.join(texts) for texts in cells)} | {word} |")
+        levels = ([noise for noise, _ in own], columns["published"], columns["ours"])
+        body.append([markdown_text(method), dataset, *map(", ".join, levels), word])
+    table = markdown_table(("method", "data set", "noise", "published", "ours", "status"), body, texts=range(6))
     total = f"Of the {len(every)} published numbers listed: {counted(every)} ([docs/published.md](docs/published.md))."
-    return "\n".join([*lines, "", total])
+    return f"{table}\n\n{total}"
 
 
 def _whole(every: Sequence[Standing]) -> str:
     """The counts, the numbers that were compared, and for each method how many were not."""
     methods = sorted({one.published.base for one in every})
-    lines = ["| method | " + " | ".join(WORDS) + " |", "|---|" + "---:|" * len(WORDS)]
-    for method in methods:
-        words = [one.word for one in every if one.published.base == method]
-        lines.append(f"| {method} | " + " | ".join(str(words.count(word)) for word in WORDS) + " |")
-    return "\n\n".join([f"{counted(every)}.", standing_table(every, WORDS[:2]), "\n".join(lines)])
-
-
-def _filled(page: str, text: str) -> str:
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
+    words = Counter((one.published.base, one.word) for one in every)
+    body = [[markdown_text(method), *(str(words[method, word]) for word in WORDS)] for method in methods]
+    return "\n\n".join([f"{counted(every)}.", standing_table(every, WORDS[:2]), markdown_table(("method", *WORDS), body)])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from denoisebench.config.parts import instantiate
 from denoisebench.denoiser import Denoiser
 from denoisebench.job import Job
 from denoisebench.store.cell import Cell
+from denoisebench.study import contract
 from denoisebench.study.cell import compute
 from denoisebench.study.planning import plan
 
@@ -50,6 +51,12 @@ def method_settings(*overrides: str) -> SimpleNamespace:
 def built(*overrides: str) -> Any:
     """The method that these overrides compose, its weights drawn from the global generator."""
     return instantiate(copy.deepcopy(_method(*overrides)), "method", Denoiser)
+
+
+@functools.cache
+def subject(name: str, *overrides: str) -> contract.Subject:
+    """What the contract is asked of a method, composed once in each process."""
+    return contract.subject(name, overrides)
 
 
 def written(group: str, name: str) -> dict[str, Any]:

@@ -20,18 +20,13 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
 from denoisebench.study import contract
 from denoisebench.study.contract import CHECKS, SHORT, Subject, findings
-from jobs import METHODS
+from jobs import METHODS, subject
 
 
 @functools.cache
 def composed(name: str, *overrides: str) -> Any:
     """Composed once in each process: to be read only."""
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
-
-
-@functools.cache
-def subject(name: str, *overrides: str) -> Subject:
-    return contract.subject(name, overrides)
 
 
 @pytest.mark.parametrize("name", METHODS)

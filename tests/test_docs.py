@@ -165,7 +165,8 @@ def test_the_table_of_methods_is_the_one_that_its_script_writes() -> None:
     assert script["page"]() == script["PAGE"].read_text(encoding="utf-8"), "run `make methods`"
 
 
-def test_the_published_numbers_of_the_pages_are_those_of_the_committed_studies() -> None:
+def test_the_published_numbers_of_the_pages_are_those_of_the_committed_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
     script = runpy.run_path(str(ROOT / "docs" / "standings.py"))
     for path, text in script["pages"]().items():
         assert text == path.read_text(encoding="utf-8"), f"{path.name}: run `make methods`"

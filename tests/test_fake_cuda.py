@@ -16,21 +16,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import jobs
 from denoisebench import config
 from denoisebench.classical import ClassicalDenoiser
-from denoisebench.config.parts import class_of, instantiate
+from denoisebench.config.choosing import class_named
+from denoisebench.config.parts import instantiate
 from denoisebench.denoiser import Denoiser, ImageDenoiser, SupervisedDenoiser
 from denoisebench.methods import noise2fast
 from denoisebench.methods.mash import MASH
 from denoisebench.noise import NoiseModel
 from denoisebench.scoring.measures.similarity import gaussian_taps
 from denoisebench.scoring.protocol import Protocol
-from denoisebench.study.contract import subject
 
 # What is asked once for an image, on the CPU, is given here: the noise level, and which ratio MASH trains with.
 GIVEN = {"pixel2pixel": ("method.sigma=25",), "ffdnet": ("method.sigma=25",)}
 PROGRESS = (0.0, 0.5, 0.99)  # the stages that methods have
 
 
-CLASSES = {name: class_of(jobs.written("method", name), "method", Denoiser) for name in jobs.METHODS}
+CLASSES = {name: class_named(name) for name in jobs.METHODS}
 METHODS = [name for name, cls in CLASSES.items() if not issubclass(cls, ClassicalDenoiser)]
 
 
@@ -94,7 +94,7 @@ def denoised(method: Any, noisy: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_stays_on_its_device_and_reads_nothing_from_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise2fast, "_drawn_pair", lambda: 1)  # drawn on the CPU, where drawing a number is no waiting
-    of = subject(name, GIVEN.get(name, ()))
+    of = jobs.subject(name, *GIVEN.get(name, ()))
     method = of.build(0)
     count = 1 if of.cls.learns == "image" else 2
     with fake_gpu(method):
@@ -110,7 +110,7 @@ def test_a_method_stays_on_its_device_and_reads_nothing_from_it(name: str, monke
 
 @pytest.mark.parametrize("name", [name for name in METHODS if CLASSES[name].tiles])
 def test_tiles_stay_on_the_device(name: str) -> None:
-    method = subject(name).build(0)
+    method = jobs.subject(name).build(0)
     method.tile = 128
     with fake_gpu(method), torch.no_grad():
         assert method.denoise(images(side=200)).device.type == "cuda"

@@ -16,7 +16,7 @@ from denoisebench.store.plan import add_to_plan
 
 LARGEST_HEAD = 256 * 2**20
 ORIGIN = "origin.json"
-BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError, OSError)
+BROKEN = (zipfile.BadZipFile, EOFError, RuntimeError, UnicodeDecodeError, OSError)
 
 
 class Pack:

@@ -8,7 +8,7 @@ from denoisebench.report.published import Beside, context
 from denoisebench.report.results import Result, all_images
 from denoisebench.report.statistics import FEWEST_PHOTOGRAPHS, FEWEST_TESTED, Comparison, Difference
 from denoisebench.report.study import Place
-from denoisebench.report.table import tags_of
+from denoisebench.report.table import signed_text, tags_of
 from denoisebench.scoring.measures import MEASURES, Measure
 
 
@@ -136,13 +136,12 @@ def published_section(beside: Sequence[Beside], place: Place) -> Markup:
 
 def _beside_line(b: Beside) -> list[Markup]:
     p, r = b.published, b.result
+    compared = "terms" if b.reasons else "number"
     texts = [f"{p.psnr_db:.2f}", "" if p.ssim is None else f"{p.ssim:.4f}", "" if r.psnr_db is None else f"{r.psnr_db:.2f}"]
     return [
         element("th", p.method, scope="row"),
         *(element("td", text, class_="number") for text in texts),
-        element(
-            "td", difference_text(b), class_="refused" if b.psnr_difference_db is None else "terms" if b.reasons else "number"
-        ),
+        element("td", difference_text(b), class_="refused" if b.psnr_difference_db is None else compared),
         element("td", p.grade),
         element("td", p.source + (f"; {p.note}" if p.note else "")),
     ]
@@ -153,10 +152,5 @@ def difference_text(b: Beside) -> str:
     psnr, ssim = b.psnr_difference_db, b.ssim_difference
     if psnr is None:
         return "not comparable: " + "; ".join(b.reasons)
-    numbers = [f"{_signed(psnr, 2)} dB", *([] if ssim is None else [_signed(ssim, 4)])]
+    numbers = [f"{signed_text(psnr, 2)} dB", *([] if ssim is None else [signed_text(ssim, 4)])]
     return "; ".join([", ".join(numbers), *b.reasons])
-
-
-def _signed(difference: float, digits: int) -> str:
-    """With its sign, but `+0.00` for what rounds to nothing from below."""
-    return f"{round(difference, digits) + 0.0:+.{digits}f}"

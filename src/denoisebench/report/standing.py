@@ -15,6 +15,7 @@ from denoisebench.report.published import (
     weighty,
 )
 from denoisebench.report.results import Result
+from denoisebench.report.table import signed_text
 
 TOLERANCE_DB = 0.15
 Word = Literal["reproduced", "differs", "not run"]
@@ -87,7 +88,7 @@ HEAD = ("status", "method", "data set, noise", "published", "ours", "difference"
 def texts_of(one: Standing) -> list[str]:
     """The cells of HEAD."""
     p, ours = one.published, None if one.result is None else one.result.psnr_db
-    difference = "" if one.difference_db is None else f"{round(one.difference_db, 2) + 0.0:+.2f}"  # no -0.00
+    difference = "" if one.difference_db is None else signed_text(one.difference_db, 2)
     scores = [f"{p.psnr_db:.2f}", "" if ours is None else f"{ours:.2f}", difference]
     return [one.word, p.method, f"{p.dataset}, {p.noise}", *scores, p.grade, p.source, one.told]
 

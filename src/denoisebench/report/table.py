@@ -181,6 +181,11 @@ def headings(results: Iterable[Result]) -> str:
     return " / ".join(measure.heading for measure in measures_in(results)) or NO_SCORE
 
 
+def signed_text(difference: float, digits: int) -> str:
+    """A difference with its sign, but `+0.00` for what rounds to nothing from below."""
+    return f"{round(difference, digits) + 0.0:+.{digits}f}"
+
+
 def seconds_text(value: float | None) -> str:
     """1.6 ms, 32 ms, 780 ms, 22 s."""
     if not value:  # none was measured: it was made elsewhere

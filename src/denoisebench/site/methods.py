@@ -1,14 +1,11 @@
 """The pages of methods: paper, code, deviations, cost, and where each stands."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import yaml
 
 from denoisebench.citations import Described, described
-from denoisebench.config import conf_dir, groups
+from denoisebench.config import groups
+from denoisebench.config.choosing import class_named
 from denoisebench.report.published import base_of
 from denoisebench.report.results import Result
 from denoisebench.report.standing import Standing, counted, standings
@@ -60,10 +57,10 @@ def method_pages(report: Report) -> list[MethodPage]:
 
 
 def _page(name: str, report: Report, found: Sequence[Standing]) -> MethodPage:
-    target = yaml.safe_load((Path(conf_dir()) / "method" / f"{name}.yaml").read_text(encoding="utf-8"))["_target_"]
-    module, _, cls_name = target.rpartition(".")
-    cls = getattr(importlib.import_module(module), cls_name)
-    return MethodPage(name, target, cls.learns, cls.family, described(cls), found, _rows(name, report))
+    cls = class_named(name)
+    return MethodPage(
+        name, f"{cls.__module__}.{cls.__qualname__}", cls.learns, cls.family, described(cls), found, _rows(name, report)
+    )
 
 
 def _foreign(name: str, report: Report) -> MethodPage:
