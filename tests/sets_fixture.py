@@ -1,4 +1,5 @@
-"""Stand-ins of the public data sets: every file of theirs by its name and place, small but large enough for every method."""
+"""Stand-ins of the public data sets: every file of theirs by its name and place, small but large enough for every method
+and for the crops of the presets."""
 
 from pathlib import Path
 
@@ -17,12 +18,14 @@ def make_sets(root: Path) -> Path:
     """The standard sets, SIDD's validation blocks, prepared patches and raw frames, and DND, below `root`; a second's work."""
     rng = np.random.default_rng(0)
     for which, own in SETS.items():
+        height, width = (256, 260) if which == "kodak" else (33, 34)
+        shape = (height, width) if own.gray else (height, width, 3)
         for part, folders in own.folders.items():
             folder = root / folders[0]
             folder.mkdir(parents=True)
             for name in own.names or [f"{which}-{part}{number:03d}" for number in range(own.count)]:
                 for suffix in {own.clean_suffix, own.noisy_suffix or own.clean_suffix}:
-                    image = cv2.imencode(".png", rng.integers(0, 256, (33, 34) if own.gray else (33, 34, 3), dtype=np.uint8))[1]
+                    image = cv2.imencode(".png", rng.integers(0, 256, shape, dtype=np.uint8))[1]
                     (folder / f"{name}{suffix}.png").write_bytes(image.tobytes())
     make_blocks(root)
     make_dnd(root)

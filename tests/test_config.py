@@ -156,7 +156,7 @@ def test_every_experiment_can_be_planned_and_no_cell_of_it_is_impossible(
     grid = config.expand([f"experiment={name}"], multirun=True)
     assert len(grid) == EXPERIMENTS[name]
     made = Made()
-    planned = plan([job_of([*own, "dataset.crop=null"], made) for own in pairwise(grid)], keep=False)
+    planned = plan([job_of(own, made) for own in pairwise(grid)], keep=False)
     assert len({job.cell.key for job in planned}) == len(planned)
     assert [reason for job in planned if (reason := impossible_reason(replace(job, lacks=None)))] == []
 
