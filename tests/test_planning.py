@@ -362,7 +362,7 @@ def tags_of(*overrides: str) -> set[str]:
 
 @pytest.mark.parametrize("method", SIGMA_METHODS)
 def test_a_told_level_is_an_oracle_only_where_it_is_the_true_one(method: str) -> None:
-    given = (f"method={method}", "method.neighbours=null") if method == "pixel2pixel" else (f"method={method}",)
+    given = [f"method={method}", "budget=smoke", *(["method.neighbours=null"] if method == "pixel2pixel" else [])]
     levels = {"oracle_sigma", "sigma_given"}
     assert tags_of(*given, "method.sigma=25") & levels == {"oracle_sigma"}
     assert tags_of(*given, "method.sigma=0.1") & levels == {"sigma_given"}
