@@ -62,13 +62,13 @@ photograph that the data set does not contain. An end is infinite where nearly a
 "corrected" is the level 1 - 0.05 / m of m comparisons (Bonferroni). Methods share a rank if the corrected interval of their
 difference to the rank's leader contains zero. "The best" is the best in the same images, so a lead over it is slightly
 flattered. p is the two-sided Wilcoxon signed-rank test (scipy.stats.wilcoxon), corrected by Holm over the methods. Methods
-are compared only on identical noisy inputs (checked by hash); others get no rank. Bounds have no rank.
+are compared only on identical noisy inputs (checked by hash); others get no rank, nor do supervised methods (bounds).
 
 Published numbers carry a grade: A seen in an official figure or README, or in a peer-reviewed follow-up's table; B the
 text of one paper; C secondary. A difference is printed only where data set, noise, protocol, training set, budget and
 tags agree; a network from a file, whose training set is not known here, may be compared where the paper names none either. A
-number of ours that may be held against a published one is `reproduced` within 0.15 dB of PSNR and `differs` beyond; a published
-number without one is `not run`. Where a paper does not state how it scored, ours under protocol `default` is held against it.
+published number is `reproduced` if a comparable one of ours agrees to 0.15 dB of PSNR, `differs` if it does not, and `not run` if
+there is none. Where a paper does not state how it scored, the comparison uses our score under protocol `default`.
 """
 
 

@@ -1,4 +1,4 @@
-"""Published numbers, and whether one of ours may be held against them.
+"""Published numbers, and whether one of ours is comparable with them.
 
 `published.csv` holds what was read in papers, figures and repositories, with a grade: A seen in an official figure or
 README or in the result table of a peer-reviewed follow-up; B the text of one paper's table or a follow-up's official

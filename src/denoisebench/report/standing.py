@@ -24,7 +24,7 @@ WORDS: tuple[Word, ...] = ("reproduced", "differs", "not run")
 
 @dataclass(frozen=True)
 class Standing:
-    """One published number and the result of ours that may be held against it, if there is one.
+    """One published number and the comparable result of ours, if there is one.
 
     told: with a result, under which terms it was compared; without, why the nearest of ours may not be.
     """

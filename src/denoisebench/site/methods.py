@@ -33,7 +33,7 @@ class MethodPage:
 
     @property
     def status(self) -> str:
-        """`reproduced` or `differs` where one of its published numbers can be held against ours, else `not run`."""
+        """`reproduced` or `differs` where one of its published numbers can be compared with ours, else `not run`."""
         words = {one.word for one in self.standings}
         return next((word for word in ("differs", "reproduced") if word in words), "not run")
 
