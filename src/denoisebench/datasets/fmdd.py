@@ -46,7 +46,9 @@ class FMDD(ImageSet):
             if value is not None and value < 1:
                 raise ValueError(f"dataset.{key} is a number above 0, or null, not {value}")
         if channels != 1:
-            raise ValueError(f"dataset.channels of fmdd is 1: its images are gray; it is {channels}")
+            raise ValueError(
+                f"fmdd has gray images: dataset.channels is 1, not {channels}, and dataset.pack and dataset.unprocess are null"
+            )
         if average not in (1, 2, 4, 8, 16):
             raise ValueError(f"dataset.average of fmdd is 1, 2, 4, 8 or 16 shots, not {average}")
         if unknown := sorted({*(kinds or ())} - {*KINDS}):

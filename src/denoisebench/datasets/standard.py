@@ -169,7 +169,9 @@ class Standard(ImageSet):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]
         if own.gray and channels != 1:
-            raise ValueError(f"dataset.channels of {which} is 1: its images are gray; it is {channels}")
+            raise ValueError(
+                f"{which} has gray images: dataset.channels is 1, not {channels}, and dataset.pack and dataset.unprocess are null"
+            )
         every: Part = "train+test" if len(own.folders) > 1 else "test"
         parts: list[Part] = [name for name in own.folders if part in (None, every, name)]
         if not parts:
