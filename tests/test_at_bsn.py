@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from denoisebench.config import compose_one
 from denoisebench.methods.at_bsn import ATBSN
 from denoisebench.networks.laine_unet import LaineUNet
 from denoisebench.networks.skip_unet import SkipUNet
@@ -162,6 +163,12 @@ def test_learning_rates() -> None:
     assert ATBSN(features=1, distill=False).learning_rate(0.5) == pytest.approx(1.5e-4)
     linear = ATBSN(features=1, lr_decay="linear")
     assert [linear.learning_rate(p) for p in (0.2, 0.8, 0.9)] == pytest.approx([2.25e-4, 3e-4, 1.5e-4])
+
+
+@pytest.mark.parametrize("method", ["at_bsn", "tm_bsn"])
+def test_without_distillation_the_published_length_is_that_of_the_first_stage(method: str) -> None:
+    plain, distilled = (compose_one([f"method={method}", f"method.distill={flag}"]).plain for flag in ("false", "true"))
+    assert plain["training"]["steps"] == distilled["method"]["switch"] * distilled["training"]["steps"]
 
 
 # --- Inference ---------------------------------------------------------------------------------------------------

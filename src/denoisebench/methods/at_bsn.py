@@ -60,8 +60,8 @@ class ATBSN(DatasetDenoiser):
     lr, lr_decay: Adam's learning rate, in each stage from its start down to zero: `cosine` (the released code) or `linear`.
 
     Deviations from the released code: all 8 flips and quarter turns, not 4; one pass of the teacher's trunk serves all
-    holes; the teacher and the student are the last ones, not those that clean images chose; the batch of the first stage
-    also serves the second; the networks take any size.
+    holes; the teacher and the student are the last ones, not those that clean images chose; the last convolution of student c
+    starts with gain 1; the networks take any size.
     """
 
     family = "blind spot"

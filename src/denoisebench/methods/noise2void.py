@@ -36,9 +36,9 @@ class Noise2Void(DatasetDenoiser):
     ensemble: denoise in the 8 flips and rotations, and take the mean.
     lr, lr_decay: Adam's learning rate; `cosine` or `linear` to zero.
 
-    Deviations from the released code: values are normalised by mean 0.5 and standard deviation 0.25, not by those of the
-    training set; the learning rate follows a cosine, not plateaus of a validation loss, and the last weights count; one
-    network for all channels; kernels of 3.
+    Deviations from the released code: `paper` and `n2v2` normalise by mean 0.5 and standard deviation 0.25, not by those of
+    the training set, `laine` not at all; training images are neither flipped nor rotated; the learning rate follows a
+    cosine, not plateaus of a validation loss, and the last weights count; one network for all channels; kernels of 3.
     """
 
     family = "masking"

@@ -43,7 +43,8 @@ class TMBSN(DatasetDenoiser):
         down to a hundredth, and in the second stage from its start down to zero; or `linear` to zero in each.
 
     Deviations from the released code: the second stage is the README's, not the script's, and as long as the first by
-    default; the teacher is the last one, not that which clean images chose; the networks take any size.
+    default; the teacher and the student are the last ones, not those that clean images chose; the student denoises without
+    the padding of the published rows, which by its README hardly matters; the networks take any size.
     """
 
     family = "blind spot"
