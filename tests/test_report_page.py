@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,18 @@ def test_the_pareto_front_leaves_out_what_is_beaten_and_bounds() -> None:
     assert isinstance(plot, Markup)
     assert "<script" not in plot
     assert cost_plot([], "none", "time") == ""
+
+
+def test_every_name_in_a_plot_lies_within_it_and_apart_from_the_others() -> None:
+    """Marks close together at the right edge, where a long name has room on the left or above alone."""
+    names = ("sdap", "cbsn", "self2self_plus[iqa=null]", "mash")
+    points = [Point(name, 90.0 + i, 21.2 + 0.2 * i, "image") for i, name in enumerate(names)]
+    plot = str(cost_plot([Point("tv", 0.02, 18.5, "nothing"), *points], "title", "time"))
+    found = re.findall(r'<text x="([^"]*)" y="([^"]*)"[^>]*class="label"[^>]*>([^<]*)<', plot)
+    assert len(found) == 5
+    boxes = [(float(x), float(x) + 6.3 * len(text), float(y)) for x, y, text in found]
+    assert all(left >= 0 and right <= 460.5 for left, right, _ in boxes)
+    assert all(a[1] <= b[0] or b[1] <= a[0] or abs(a[2] - b[2]) >= 13 for a, b in combinations(boxes, 2))
 
 
 def test_the_hardest_crops_lie_where_the_error_is_and_do_not_overlap() -> None:

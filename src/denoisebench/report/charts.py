@@ -153,13 +153,13 @@ def _mark(x: float, y: float, point: Point, measure: Measure = PSNR) -> Markup:
 
 
 def _labels(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
-    """Names beside their marks, each at the first place where it covers neither a mark nor another name."""
+    """Names beside their marks, each at the first place where it covers the fewest marks and other names, none if possible."""
     taken = [(x(p.cost_s) - 7, y(p.score) - 7, x(p.cost_s) + 7, y(p.score) + 7) for p in points]
     found = []
     for point in points:
         text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
         boxes = _places(x(point.cost_s), y(point.score), len(text) * LETTER)
-        box = next((box for box in boxes if _inside(box) and not any(_overlap(box, other) for other in taken)), boxes[0])
+        box = min(boxes, key=lambda box: (not _inside(box), sum(_overlap(box, other) for other in taken)))
         taken.append(box)
         found.append(element("text", text, x=box[0], y=box[3] - 3, class_="label", **point.marked))
     return found
@@ -171,6 +171,7 @@ Box = tuple[float, float, float, float]
 def _places(x: float, y: float, width: float) -> list[Box]:
     corners = [(x + 9, y - 7), (x - 9 - width, y - 7), (x - width / 2, y - 22), (x - width / 2, y + 9)]
     corners += [(x + 9, y + d) for d in (6, -20, 18, -32)] + [(x - 9 - width, y + d) for d in (6, -20, 18, -32)]
+    corners += [(WIDTH - width, y + d) for d in (-22, 9, -35, 22)]  # at the right edge, whose marks have no room on the right
     return [(left, top, left + width, top + LINE) for left, top in corners]
 
 
