@@ -220,13 +220,16 @@ def test_the_pareto_front_leaves_out_what_is_beaten_and_bounds() -> None:
     assert cost_plot([], "none", "time") == ""
 
 
-def test_every_name_in_a_plot_lies_within_it_and_apart_from_the_others() -> None:
+@pytest.mark.parametrize(("apart", "names"), [
+    (0.2, ("sdap", "cbsn", "self2self_plus[iqa=null]", "mash")),
+    (0.01, ("at_bsn[train_set=SIDD_val_320]", "tm_bsn[train_set=SIDD_val_320]", "sdap[train_set=SIDD_val_320]")),
+])  # fmt: skip
+def test_every_name_in_a_plot_lies_within_it_and_apart_from_the_others(apart: float, names: tuple[str, ...]) -> None:
     """Marks close together at the right edge, where a long name has room on the left or above alone."""
-    names = ("sdap", "cbsn", "self2self_plus[iqa=null]", "mash")
-    points = [Point(name, 90.0 + i, 21.2 + 0.2 * i, "image") for i, name in enumerate(names)]
+    points = [Point(name, 90.0 + i, 21.2 + apart * i, "image") for i, name in enumerate(names)]
     plot = str(cost_plot([Point("tv", 0.02, 18.5, "nothing"), *points], "title", "time"))
     found = re.findall(r'<text x="([^"]*)" y="([^"]*)"[^>]*class="label"[^>]*>([^<]*)<', plot)
-    assert len(found) == 5
+    assert len(found) == 1 + len(names)
     boxes = [(float(x), float(x) + 6.3 * len(text), float(y)) for x, y, text in found]
     assert all(left >= 0 and right <= 460.5 for left, right, _ in boxes)
     assert all(a[1] <= b[0] or b[1] <= a[0] or abs(a[2] - b[2]) >= 13 for a, b in combinations(boxes, 2))

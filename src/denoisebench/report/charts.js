@@ -40,17 +40,17 @@ function staircase(front) {
   return front.map((p, i) => (i ? `${p.x},${front[i - 1].y} ` : "") + `${p.x},${p.y}`).join(" ");
 }
 
-// The first place beside a mark where a name covers the fewest marks and other names, within the plot if possible.
+// The first place beside a mark where a name covers the least of marks and other names, within the plot if possible.
 function placeNames(points, [left, , , bottom], width) {
   const taken = points.map((p) => [p.x - 7, p.y - 7, p.x + 7, p.y + 7]);
   const inside = (box) => box[0] >= left && box[2] <= width && box[1] >= 0 && box[3] <= bottom;
-  const covered = (box) =>
-    taken.filter((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]).length;
-  const cost = (box) => covered(box) + (inside(box) ? 0 : taken.length + 1);
+  const shared = (a, b, i) => Math.max(Math.min(a[i + 2], b[i + 2]) - Math.max(a[i], b[i]), 0);
+  const covered = (box) => taken.reduce((sum, other) => sum + shared(box, other, 0) * shared(box, other, 1), 0);
+  const cost = (box) => covered(box) + (inside(box) ? 0 : 1e9);
   for (const p of points) {
     const wide = p.name.textContent.length * LETTER;
     const corners = [[9, -7], [-9 - wide, -7], [-wide / 2, -22], [-wide / 2, 9]];
-    for (const side of [9, -9 - wide]) for (const down of [6, -20, 18, -32]) corners.push([side, down]);
+    for (const side of [9, -9 - wide]) for (const down of [6, -20, 18, -32, 30, -44]) corners.push([side, down]);
     for (const down of [-22, 9, -35, 22]) corners.push([width - wide - p.x, down]);
     const boxes = corners.map(([dx, dy]) => [p.x + dx, p.y + dy, p.x + dx + wide, p.y + dy + LINE]);
     const box = boxes.reduce((best, other) => (cost(other) < cost(best) ? other : best));

@@ -153,13 +153,13 @@ def _mark(x: float, y: float, point: Point, measure: Measure = PSNR) -> Markup:
 
 
 def _labels(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
-    """Names beside their marks, each at the first place where it covers the fewest marks and other names, none if possible."""
+    """Names beside their marks, each at the first place where it covers the least of marks and other names."""
     taken = [(x(p.cost_s) - 7, y(p.score) - 7, x(p.cost_s) + 7, y(p.score) + 7) for p in points]
     found = []
     for point in points:
         text = point.label if len(point.label) <= 28 else point.label[:27] + "…"
         boxes = _places(x(point.cost_s), y(point.score), len(text) * LETTER)
-        box = min(boxes, key=lambda box: (not _inside(box), sum(_overlap(box, other) for other in taken)))
+        box = min(boxes, key=lambda box: (not _inside(box), sum(_covered(box, other) for other in taken)))
         taken.append(box)
         found.append(element("text", text, x=box[0], y=box[3] - 3, class_="label", **point.marked))
     return found
@@ -170,7 +170,7 @@ Box = tuple[float, float, float, float]
 
 def _places(x: float, y: float, width: float) -> list[Box]:
     corners = [(x + 9, y - 7), (x - 9 - width, y - 7), (x - width / 2, y - 22), (x - width / 2, y + 9)]
-    corners += [(x + 9, y + d) for d in (6, -20, 18, -32)] + [(x - 9 - width, y + d) for d in (6, -20, 18, -32)]
+    corners += [(left, y + d) for left in (x + 9, x - 9 - width) for d in (6, -20, 18, -32, 30, -44)]
     corners += [(WIDTH - width, y + d) for d in (-22, 9, -35, 22)]  # at the right edge, whose marks have no room on the right
     return [(left, top, left + width, top + LINE) for left, top in corners]
 
@@ -179,8 +179,9 @@ def _inside(box: Box) -> bool:
     return box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _covered(one: Box, other: Box) -> float:
+    """The area that both have."""
+    return max(min(one[2], other[2]) - max(one[0], other[0]), 0) * max(min(one[3], other[3]) - max(one[1], other[1]), 0)
 
 
 def legend(points: Sequence[Point]) -> Markup:
