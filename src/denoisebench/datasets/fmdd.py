@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, check_gray, fingerprint_of
 from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import image_size, middle
@@ -45,10 +45,7 @@ class FMDD(ImageSet):
         for key, value in (("first", first), ("crop", crop), ("shots", shots)):
             if value is not None and value < 1:
                 raise ValueError(f"dataset.{key} is a number above 0, or null, not {value}")
-        if channels != 1:
-            raise ValueError(
-                f"fmdd has gray images: dataset.channels is 1, not {channels}, and dataset.pack and dataset.unprocess are null"
-            )
+        check_gray("fmdd", channels)
         if average not in (1, 2, 4, 8, 16):
             raise ValueError(f"dataset.average of fmdd is 1, 2, 4, 8 or 16 shots, not {average}")
         if unknown := sorted({*(kinds or ())} - {*KINDS}):

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, check_gray, check_selection, fingerprint_of
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import in_any_case
@@ -168,10 +168,8 @@ class Standard(ImageSet):
         if channels not in (1, 3):
             raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
         own = SETS[which]
-        if own.gray and channels != 1:
-            raise ValueError(
-                f"{which} has gray images: dataset.channels is 1, not {channels}, and dataset.pack and dataset.unprocess are null"
-            )
+        if own.gray:
+            check_gray(which, channels)
         every: Part = "train+test" if len(own.folders) > 1 else "test"
         parts: list[Part] = [name for name in own.folders if part in (None, every, name)]
         if not parts:
