@@ -6,7 +6,8 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, check_selection, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.keys import check_selection
 from denoisebench.datasets.places import find
 from denoisebench.progress import counted
 from denoisebench.ranges import Count, Number

@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import Files, ImageSet, check_gray, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.keys import check_gray
 from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import find
 from denoisebench.datasets.reading import image_size, middle

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from denoisebench.datasets.folder_keys import (
-    check_chosen,
     check_partners,
     checked_range,
     common_name,
@@ -18,6 +17,7 @@ from denoisebench.datasets.folder_keys import (
 )
 from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.keys import check_chosen
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
 from denoisebench.datasets.looks import Look, look_at
 from denoisebench.datasets.reading import Reading, middle

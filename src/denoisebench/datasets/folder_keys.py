@@ -4,16 +4,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from denoisebench.datasets.images import check_selection
 from denoisebench.datasets.listing import composed, shown
 from denoisebench.datasets.slices import Place
 from denoisebench.stacks.opening import is_stack_path
-
-
-def check_chosen(channels: int, first: int | None, crop: int | None) -> None:
-    if channels not in (1, 3):
-        raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
-    check_selection(first=first, crop=crop)
 
 
 def checked_range(white: float | None, black: float | None) -> tuple[float | None, float | None]:

@@ -90,21 +90,6 @@ class ImageSet(ABC):
         cuts of one file. Sets that share one share a scene. (A recompressed copy is another photograph.)"""
 
 
-def check_selection(**chosen: int | None) -> None:
-    """chosen: numbers by their keys. Raises: ValueError for one that chooses nothing."""
-    for key, value in chosen.items():
-        if value is not None and value < 1:
-            raise ValueError(f"dataset.{key} is a number above 0, or null for all, not {value}")
-
-
-def check_gray(name: str, channels: int) -> None:
-    """Of a set that has gray images alone. Raises: ValueError for other channels, as packing asks for too."""
-    if channels != 1:
-        raise ValueError(
-            f"{name} has gray images: dataset.channels is 1, not {channels}, and dataset.pack and dataset.unprocess are null"
-        )
-
-
 def photographs_shared(first: ImageSet, second: ImageSet) -> int:
     """How many photographs two sets share: by name where their names tell, else by equal pixels."""
     shared = first.sources & second.sources

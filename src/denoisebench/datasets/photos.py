@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import ImageSet, check_selection, fingerprint_of
+from denoisebench.datasets.images import ImageSet, fingerprint_of
+from denoisebench.datasets.keys import check_selection
 from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.reading import gray_of, middle, read_image
 from denoisebench.ranges import Count

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from denoisebench.datasets.images import Files, ImageSet, check_selection, file_hash, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, file_hash, fingerprint_of
+from denoisebench.datasets.keys import check_selection
 from denoisebench.datasets.looks import hash_of
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.matlab73 import Stored

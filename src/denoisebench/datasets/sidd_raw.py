@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.datasets.images import check_selection, fingerprint_of
+from denoisebench.datasets.images import fingerprint_of
+from denoisebench.datasets.keys import check_selection
 from denoisebench.datasets.matlab import read_v5
 from denoisebench.datasets.matlab73 import Stored, is_v73, read_v73
 from denoisebench.datasets.sidd import SIDDBlocks

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from denoisebench.datasets.headers import damaged_files
-from denoisebench.datasets.images import Files, ImageSet, check_gray, check_selection, fingerprint_of
+from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
+from denoisebench.datasets.keys import check_chosen, check_gray
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
 from denoisebench.datasets.looks import pixel_hash
 from denoisebench.datasets.places import in_any_case
@@ -164,9 +165,7 @@ class Standard(ImageSet):
     ) -> None:
         if which not in SETS:
             raise ValueError(f"dataset.which is one of {', '.join(SETS)}, not {which!r}")
-        check_selection(first=first, crop=crop)
-        if channels not in (1, 3):
-            raise ValueError(f"dataset.channels is 1 (gray) or 3 (RGB), not {channels}")
+        check_chosen(channels, first, crop)
         own = SETS[which]
         if own.gray:
             check_gray(which, channels)
