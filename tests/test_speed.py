@@ -204,3 +204,25 @@ def test_under_autocast_no_feature_leaves_bfloat16(network: torch.nn.Module) -> 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), Float32Maps() as seen:
         network(torch.rand(1, channels, 64, 64))
     assert seen.wide == []
+
+
+# --- Several images at once --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_each_arrangement_takes_its_steps(speed: Any) -> None:
+    at_once = importlib.import_module("images_at_once")
+    found = at_once.measured(32, rounds=2, steps=1)
+    assert all(len(found.ms[name]) == 2 and min(found.ms[name]) > 0 for name in at_once.ARRANGEMENTS)
+    for name, ratios in found.ratios.items():
+        assert ratios == [plain / other for plain, other in zip(found.ms["plain"], found.ms[name], strict=True)]
+    assert max(found.equal["loss"], found.equal["weights"]) <= 1e-5
+    assert found.floor_ms == pytest.approx(1e3 * found.gflop / found.peak_gflops)
+    assert at_once.said(found)[-1].startswith("floor")
+
+
+def test_a_process_that_ends_early_is_noticed(speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = importlib.import_module("images_at_once")
+    monkeypatch.setattr(at_once.sys, "executable", "false")
+    with at_once.Workers("each", 32) as workers, pytest.raises(RuntimeError, match="ended with 1"):
+        workers.turn(1)
