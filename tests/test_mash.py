@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from denoisebench.methods.mash import MASH, flat_tiles
 from denoisebench.noise import Camera
 from denoisebench.sampling import bernoulli_mask, draw_permutations
+from jobs import built
 from learning import gain_db, method_of
 
 
@@ -206,6 +207,19 @@ def test_networks_schedule_and_impossible_settings() -> None:
     for options, key in wrong:
         with pytest.raises(ValueError, match=key):
             small_model(**options)
+
+
+def test_a_step_that_may_be_replayed_trains_the_network_of_its_phase_towards_the_target_of_its_phase() -> None:
+    model = small_model(steps=4, shuffle_at=0.5)
+    assert [model.phase(step / 12) for step in range(12)] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3]
+
+
+def test_fmdd_and_other_sets_have_their_published_settings() -> None:
+    found = []
+    for dataset in ("fmdd", "kodak"):
+        model = built("method=mash", f"dataset={dataset}", "noise=real" if dataset == "fmdd" else "noise=gaussian25")
+        found.append((model.steps, model.shuffle_step, model.flatness))
+    assert found == [(700, 101, 0.1), (800, 51, 0.5)]
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from denoisebench.methods.noise2detail import Noise2Detail
+from denoisebench.networks.conv_stack import ConvStack
 from learning import gain_db, method_of
 
 
@@ -76,9 +80,11 @@ def test_the_second_loss_and_its_gradients_are_those_of_the_slow_loss(channels: 
     expected = slow_loss(slow_pair(noisy), [model.second(half) for half in slow_pair(guide)], model.second(guide))
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=0)
     parameters = list(model.second.parameters())
-    for one, other in zip(torch.autograd.grad(got, parameters), torch.autograd.grad(expected, parameters), strict=True):
+    gradients = torch.autograd.grad(got, parameters, retain_graph=True)
+    for one, other in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-    assert all(parameter.grad is None for parameter in model.first.parameters())
+    of_first = torch.autograd.grad(got, list(model.first.parameters()), allow_unused=True)
+    assert all(gradient is None for gradient in of_first), "the first network is trained in the second's steps"
 
 
 def test_whole_training_is_that_of_two_loops_with_optimisers_of_their_own() -> None:
@@ -116,6 +122,39 @@ def test_the_guide_is_made_once_for_an_image_and_anew_for_the_next() -> None:
     assert not guide.requires_grad
     model.reset(second)
     assert not torch.equal(model.guide(second), guide)
+
+
+def written_out(network: ConvStack, x: Tensor) -> Tensor:
+    first, second, last = (layer for layer in network.body if isinstance(layer, nn.Conv2d))
+    for layer in (first, second):
+        x = F.conv2d(x, layer.weight, layer.bias, padding=1)
+        x = torch.where(x > 0, x, 0.2 * x)
+    return F.conv2d(x, last.weight, last.bias)
+
+
+def test_both_networks_are_those_of_zs_n2n_and_the_guide_of_any_size_is_padded_by_reflection() -> None:
+    model = small_model().double()
+    noisy = torch.rand(1, 3, 9, 10, dtype=torch.float64)
+    for network in (model.first, model.second):
+        torch.testing.assert_close(network(noisy), written_out(network, noisy), rtol=0, atol=1e-12)
+    model.reset(noisy)
+
+    def denoised(x: Tensor) -> Tensor:
+        return (x - written_out(model.first, x)).clamp(0, 1)
+
+    views = [denoised(noisy)]
+    for stride, height, width in ((2, 10, 10), (4, 12, 12)):
+        larger = torch.from_numpy(np.pad(noisy.numpy(), ((0, 0), (0, 0), (0, height - 9), (0, width - 10)), mode="reflect"))
+        together = torch.empty_like(larger)
+        for i, j in product(range(stride), repeat=2):
+            together[..., i::stride, j::stride] = denoised(larger[..., i::stride, j::stride])
+        views.append(denoised(together[..., :9, :10]))
+    torch.testing.assert_close(model.guide(noisy), sum(views, torch.zeros_like(noisy)) / 3, rtol=0, atol=1e-12)
+
+
+def test_a_step_that_may_be_replayed_trains_the_network_of_its_phase() -> None:
+    model = small_model(steps=3)
+    assert [model.phase(step / 6) for step in range(6)] == [0, 0, 0, 1, 1, 1]
 
 
 def test_two_networks_of_zs_n2n_and_their_learning_rates() -> None:

@@ -144,13 +144,42 @@ def test_the_mean_is_the_released_one_over_the_outputs_there_are(seed: int) -> N
     distances = torch.rand(80, generator=generator, dtype=torch.float64)
     distances[: 5 * seed] += 2 - torch.arange(5.0 * seed) / 40  # the best comes at the first step, or later
     distances[0] = 0.0 if seed == 0 else distances[0]
-    ours = Outputs(6, outputs[0])
+    ours = Outputs(6, 80, outputs[0])
     for output, distance in zip(outputs, distances, strict=True):  # far beyond the stop
         ours.add(output, distance)
     expected, steps = released_loop(outputs, distances.tolist(), 6)
     assert ours.stopped
     assert int(ours.steps) == steps
     torch.testing.assert_close(ours.mean(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [1, 5, 11, 30])
+def test_outputs_that_come_nearer_to_the_last_give_the_mean_of_the_last_ones(most: int) -> None:
+    outputs = list(torch.rand(most, 1, 1, 3, 3, dtype=torch.float64))
+    ours = Outputs(6, most, outputs[0])
+    for index, output in enumerate(outputs):
+        ours.add(output, torch.tensor(1 / (1 + index), dtype=torch.float64))
+    assert not ours.stopped
+    assert int(ours.steps) == most
+    torch.testing.assert_close(ours.mean(), torch.stack(outputs[-11:]).mean(0), rtol=0, atol=1e-12)
+
+
+def test_a_run_that_takes_all_its_steps_returns_the_mean_of_its_last_outputs() -> None:
+    noisy = torch.rand(1, 1, 12, 11, dtype=torch.float64)
+    model = small_model(1, steps=20, patience=8).double()
+    seen: list[Tensor] = []
+    add = Outputs.add
+
+    def noted(self: Outputs, output: Tensor, distance: Tensor) -> None:
+        seen.append(output)
+        add(self, output, distance)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Outputs, "add", noted)
+        got = model.denoise(noisy)
+    assert model.chosen == {"stop_step": 20}
+    expected = torch.stack(seen[-13:]).mean(0) * noisy.std(correction=0) + noisy.mean()
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
 def test_a_run_stops_by_itself_with_the_released_result() -> None:

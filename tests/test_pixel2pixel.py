@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from denoisebench.methods import pixel2pixel
 from denoisebench.methods.pixel2pixel import Distance, Pixel2Pixel, pixel_bank
@@ -147,6 +148,41 @@ def test_the_network_is_the_released_one(channels: int, parameters: int) -> None
     assert not torch.equal(model.network[0].weight, before)  # type: ignore[arg-type]
 
 
+def written_out(model: Pixel2Pixel, x: Tensor, sigmoid: bool) -> Tensor:
+    *hidden, last = (layer for layer in model.network if isinstance(layer, nn.Conv2d))
+    assert len(hidden) == 5
+    for layer in hidden:
+        x = F.conv2d(x, layer.weight, layer.bias, padding=1)
+        x = torch.where(x > 0, x, 0.2 * x)
+    x = F.conv2d(x, last.weight, last.bias)
+    return 1 / (1 + (-x).exp()) if sigmoid else x
+
+
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_the_network_is_five_convolutions_with_leaky_relus_and_one_of_single_pixels(sigmoid: bool) -> None:
+    model = small_model(sigmoid=sigmoid).double()
+    noisy = torch.randn(1, 3, 24, 26, dtype=torch.float64)
+    model.reset(noisy)
+    torch.testing.assert_close(model.network(noisy), written_out(model, noisy, sigmoid), rtol=0, atol=1e-12)
+
+
+def test_whole_training_is_that_of_a_loop_with_adamw() -> None:
+    noisy = torch.rand(1, 3, 24, 26, dtype=torch.float64)
+    model, literal = small_model(steps=6).double(), small_model(steps=6).double()
+    torch.manual_seed(2)
+    got = model.denoise(noisy)
+    torch.manual_seed(2)
+    literal.reset(noisy)
+    adam = torch.optim.AdamW(literal.parameters(), lr=1e-3, weight_decay=0.01)
+    for rate in (1, 1, 1, 1 / 2, 1 / 4, 1 / 8):  # of 3000 steps: after 1500, 2000, 2500
+        adam.param_groups[0]["lr"] = 1e-3 * rate
+        adam.zero_grad()
+        literal_loss(literal).backward()
+        adam.step()
+    with torch.no_grad():
+        torch.testing.assert_close(got, written_out(literal, noisy, sigmoid=True).clamp(0, 1), rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(("sigma", "neighbours"), [(10, 2), (25, 4), (50, 8)])
 def test_neighbours_follow_the_estimated_noise_level(sigma: int, neighbours: int) -> None:
     clean = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64)
@@ -202,11 +238,11 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
         Pixel2Pixel(**options)
 
 
-def test_real_noise_has_its_published_settings_and_other_noise_its_own() -> None:
-    both = ("dataset=polyu", "noise=real"), ("dataset=kodak", "noise=gaussian50")
-    found = [method_settings("method=pixel2pixel", *own) for own in both]
+def test_real_noise_gaussian_noise_and_any_other_have_their_published_settings() -> None:
+    three = ("dataset=polyu", "noise=real"), ("dataset=kodak", "noise=gaussian50"), ("dataset=kodak", "noise=poisson30")
+    found = [method_settings("method=pixel2pixel", *own) for own in three]
     chosen = [(one.neighbours, one.distance, one.sigmoid) for one in found]
-    assert chosen == [(20, "l2", False), (None, "l1", True)]
+    assert chosen == [(20, "l2", False), (None, "l1", True), (8, "l1", True)]
 
 
 @pytest.mark.slow

@@ -113,10 +113,13 @@ class DIP(ImageDenoiser):
     steps: of training, for each image, at most. Published: 5000 with a stopping rule, 3000 without.
     lr: Adam's learning rate.
 
-    Deviations from the released code: outputs are those of the stopping step, which the release of ES only reports; no
-    return to the last weights when the fit worsens suddenly (ES has none either); the noisy image is not clipped to [0, 1],
-    though f cannot follow it further; images are not cropped to multiples of 32; before W outputs (101 with `es_emv`) were
-    seen the newest is kept; `input_std` is 1/30 at sigma 50 too: choosing it by the true sigma would be an oracle.
+    `es_wmv` keeps W outputs in memory: half a gigabyte for colour images of 768 x 512.
+
+    Deviations from the released code: the release of ES only reports the stopping step, here the result is the output of that
+    step with `average=last`, and by default the average up to it (stopping is judged by single outputs either way); no return
+    to the last weights when the fit worsens suddenly (ES has none either); the noisy image is not clipped to [0, 1], though f
+    cannot follow it further; images are not cropped to multiples of 32; before W outputs (101 with `es_emv`) were seen the
+    newest is kept; `input_std` is 1/30 at sigma 50 too: choosing it by the true sigma would be an oracle.
     """
 
     family = "network prior"

@@ -31,7 +31,8 @@ class FFDNet(SupervisedDenoiser):
 
     Deviations from the released code: none at inference (odd sides grow by repeating the last row or column). In training,
     a level is not drawn uniformly from 0 to 75 by the method: the noise is that of `train_noise`, and the network is given
-    each patch's level as measured from its noise; the release halves the rate every 200,000 steps and names no end.
+    each patch's level as measured from its noise (for noise that is correlated between pixels, the level that is estimated at
+    a test with `sigma=null` is far lower: give sigma then); the release halves the rate every 200,000 steps and names no end.
     """
 
     family = "clean targets"

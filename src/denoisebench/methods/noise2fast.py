@@ -20,11 +20,14 @@ FEW_PIXELS = 25
 class Outputs:
     """The mean of a network's outputs around the one nearest to the noisy image, without reading any from the device.
 
-    It takes the nearest output, the 4 before it and up to `patience` after it, and stops with the next one.
+    It takes the nearest output, the 4 before it and `patience` after it, and stops with the next one. If it has not stopped
+    after `most` outputs, it takes as many, the last ones.
     """
 
-    def __init__(self, patience: int, like: Tensor) -> None:
+    def __init__(self, patience: int, most: int, like: Tensor) -> None:
         self.patience = patience
+        self._until_last = most - (KEPT_BEFORE + 1 + patience)
+        self._last, self._last_count = torch.zeros_like(like), 0
         self.best = like.new_full((), torch.inf)
         self.since = torch.zeros((), dtype=torch.int64, device=like.device)
         self.steps = torch.zeros_like(self.since)
@@ -46,9 +49,15 @@ class Outputs:
         self.count = torch.where(better, len(self._recent) + 1, self.count + counts)
         self.best = torch.where(better, distance, self.best)
         self._recent = [*self._recent[1 - KEPT_BEFORE :], output]
+        self._until_last -= 1
+        if self._until_last < 0:
+            self._last += output
+            self._last_count += 1
 
     def mean(self) -> Tensor:
-        return self.total / self.count
+        """Of the outputs around the nearest; of the last ones where none was the nearest for long enough."""
+        around = self.total / self.count
+        return torch.where(self.stopped, around, self._last / self._last_count) if self._last_count else around
 
 
 class Noise2Fast(ImageDenoiser):
@@ -69,9 +78,10 @@ class Noise2Fast(ImageDenoiser):
 
     Nothing but the noisy image decides when to stop; `chosen` has the steps.
 
-    Deviations from the released code: `networks=joint`; the most steps; a mean over fewer outputs than 105 is one over
-    those there are (the release averages zeros in); the restart of a network with a constant output, at a learning rate of
-    5e-6, counts grey levels of the 0-255 scale whatever the values; the result is not rounded.
+    Deviations from the released code: `networks=joint`; the most steps, after which the mean is that of the last 105 outputs;
+    a mean over fewer outputs than 105 is one over those there are (the release averages zeros in); the restart of a network
+    with a constant output, at a learning rate of 5e-6, counts grey levels of the 0-255 scale whatever the values; the result
+    is not rounded.
     """
 
     family = "sub-sampling"
@@ -123,7 +133,7 @@ class Noise2Fast(ImageDenoiser):
         values = (noisy - self._shift) / torch.where(self._scale == 0, 1, self._scale)
         self._images = values.chunk(len(self.networks), dim=1)
         self._pairs = [_ordered_pairs(image) for image in self._images]
-        self._outputs = [Outputs(self.patience, image) for image in self._images]
+        self._outputs = [Outputs(self.patience, self.num_steps, image) for image in self._images]
         self._running = list(range(len(self.networks)))
         self._step = 0
 

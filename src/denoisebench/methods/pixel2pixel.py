@@ -83,7 +83,8 @@ class Pixel2Pixel(ImageDenoiser):
 
     channels, features: of five 3 x 3 convolutions and a 1 x 1; zero padding, orthogonal first weights.
     neighbours: m, similar pixels that each pixel is drawn from, itself among them. null: 2, 4 or 8 by the noise level,
-        whichever the paper has for the nearest of sigma 10, 25 and 50. Published: real noise 20.
+        whichever the paper has for the nearest of sigma 10, 25 and 50. Published: real noise 20; 8 for noise that is neither
+        real nor Gaussian (2 for Bernoulli noise).
     sigma: standard deviation of the noise on the 0-255 scale, which its row calls `oracle_sigma`; null estimates it from
         each image. Used where neighbours is null only.
     distance: of patches and of the loss; `l1` (the default of the released script for synthetic noise) or `l2` (its
@@ -92,9 +93,11 @@ class Pixel2Pixel(ImageDenoiser):
     steps: of training, for each image; the learning rate halves after 1/2, 2/3 and 5/6 of them.
     lr: AdamW's first learning rate.
 
-    Deviations from the released code: by default the noise level is estimated, and any kind of noise is judged by it
-    (the release sets m for each set, 8 where noise is neither Gaussian nor Bernoulli); any size from 24 x 24 is
-    denoised (the release drops what fills no block of 64 x 64), gray images too.
+    Deviations from the released code: the level of Gaussian noise is estimated, and the nearest published one chooses m (the
+    release is told the level, and has 8 for all but exactly 10 and 25); any size from 24 x 24 is denoised (the release drops
+    what fills no block of 64 x 64), gray images too; initial weights follow the run's seed. The script for synthetic noise
+    clips Gaussian noise to [0, 1]: here that is the noise model's choice (`noise.clip=true`). The level of clipped noise is
+    estimated too low: at sigma 50 set neighbours to 8.
     """
 
     replayed = True

@@ -66,6 +66,8 @@ class PixelRefilling(ImageDenoiser):
     passes: outputs averaged, each with a fresh mask.
     lr: Adam's first learning rate; it falls to zero as a cosine.
 
+    Refill and pd follow the kind of noise that a run names, not its level; the photographs' commands take those of real noise.
+
     Deviations from the released code: sides that are no multiple of pd and of 2 grow by reflection (the release leaves a
     border of the auxiliary image black there); the last weights are used, as for the published numbers, and not the best
     by the clean image, which the scripts print too. The release's second network, a U-Net, is left out.

@@ -43,8 +43,8 @@ class Self2Self(ImageDenoiser):
 
     Deviations from the released code: the kernels that count known values are not trained; the count is divided by the number
     of channels (`ratio=released` leaves that out); masks are padded as the image is, by reflection and once, so that skips
-    stay aligned; any size is denoised; the result is not truncated to 8 bit; the average of `training` starts at the
-    first output.
+    stay aligned; any size is denoised; the result is not truncated to 8 bit; the weights of the average of
+    `training` sum to 1 from the first output on.
     """
 
     family = "masking"
@@ -86,7 +86,7 @@ class Self2Self(ImageDenoiser):
         self.passes_per_batch = passes_per_batch
         self.lr = lr
         self.lr_decay = lr_decay
-        self._average: Tensor | None = None
+        self._average, self._outputs = torch.empty(0), 0
 
     @property
     def averaged(self) -> int:
@@ -94,7 +94,7 @@ class Self2Self(ImageDenoiser):
 
     def reset(self, noisy: Tensor) -> None:
         self.network.reset()
-        self._average = None
+        self._average, self._outputs = torch.zeros_like(noisy), 0
 
     def masked_pass(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """A fresh mask, 1 where a value is kept, and what the network makes of these values: both (N, C, H, W).
@@ -112,7 +112,8 @@ class Self2Self(ImageDenoiser):
         mask, predicted = self.masked_pass(noisy)
         if self.result == "training":
             output = predicted.detach().to(noisy.dtype)
-            self._average = output if self._average is None else self._average.lerp(output, 1 - AVERAGE_DECAY)
+            self._outputs += 1
+            self._average = self._average.lerp(output, (1 - AVERAGE_DECAY) / (1 - AVERAGE_DECAY**self._outputs))
         dropped = 1 - mask
         # A very small image can lose nothing: then there is nothing to predict.
         return ((predicted - noisy).square() * dropped).sum() / dropped.sum().clamp(min=1)
@@ -122,7 +123,6 @@ class Self2Self(ImageDenoiser):
 
     def predict(self, noisy: Tensor) -> Tensor:
         if self.result == "training":
-            assert self._average is not None
             return self._average
         size = self.passes_per_batch or self._passes_at_once(noisy)
         total = torch.zeros_like(noisy)
