@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from denoisebench.methods.dip import DIP, MovingVariance, WindowedVariance
-from denoisebench.noise import Gaussian
 from denoisebench.seeding import isolated_rng
 from jobs import method_settings
-from single_image import gain_db
+from learning import gain_db, method_of
 
 
 def small_model(**options: Any) -> DIP:
@@ -187,5 +186,5 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 @pytest.mark.slow
 def test_it_lifts_psnr_on_independent_noise() -> None:
-    gain = gain_db("dip", Gaussian(sigma=25))
+    gain = gain_db(method_of("dip", "budget=quick"))
     assert gain > 2, gain

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from denoisebench.methods import pixel2pixel
 from denoisebench.methods.pixel2pixel import Distance, Pixel2Pixel, pixel_bank
-from denoisebench.noise import Gaussian
 from jobs import method_settings
-from single_image import gain_db
+from learning import gain_db, method_of
 
 
 def small_model(**options: Any) -> Pixel2Pixel:
@@ -247,5 +246,5 @@ def test_real_noise_gaussian_noise_and_any_other_have_their_published_settings()
 
 @pytest.mark.slow
 def test_it_lifts_psnr_on_independent_noise() -> None:
-    gain = gain_db("pixel2pixel", Gaussian(sigma=25))
+    gain = gain_db(method_of("pixel2pixel", "budget=quick"))
     assert gain > 6, gain

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from denoisebench.methods import pixel_refilling
 from denoisebench.methods.pixel_refilling import PixelRefilling, refill_image
-from denoisebench.noise import Camera, Gaussian
+from denoisebench.noise import Camera, Gaussian, NoiseModel
 from denoisebench.sampling import bernoulli_mask
 from jobs import method_settings
-from single_image import gain_db
+from learning import gain_db, method_of
 
 
 def small_model(**options: Any) -> PixelRefilling:
@@ -199,8 +199,8 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("noise", "gain"), [("camera", 2.5), ("gaussian25", 2.5)])
-def test_it_lifts_psnr_on_correlated_and_on_independent_noise(noise: str, gain: float) -> None:
-    model = Camera(lam=15) if noise == "camera" else Gaussian(sigma=25)
-    got = gain_db("pixel_refilling", model, f"noise={noise}")
+@pytest.mark.parametrize(("noise", "photo", "gain"), [(Camera(lam=15), 2, 3.0), (Gaussian(sigma=25), 0, 2.5)])
+def test_it_lifts_psnr_on_correlated_and_on_independent_noise(noise: NoiseModel, photo: int, gain: float) -> None:
+    name = "camera" if isinstance(noise, Camera) else "gaussian25"
+    got = gain_db(method_of("pixel_refilling", "budget=quick", f"noise={name}"), noise, index=photo)
     assert got > gain, got

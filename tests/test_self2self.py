@@ -5,11 +5,10 @@ import torch
 from torch import Tensor
 
 from denoisebench.methods.self2self import Self2Self, flipped
-from denoisebench.noise import Gaussian
 from denoisebench.sampling import bernoulli_mask
 from denoisebench.seeding import isolated_rng
 from jobs import method_settings
-from single_image import gain_db
+from learning import gain_db, method_of
 
 
 def small_model(**options: Any) -> Self2Self:
@@ -212,5 +211,5 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 @pytest.mark.slow
 def test_it_lifts_psnr_on_independent_noise() -> None:
-    gain = gain_db("self2self", Gaussian(sigma=25))
+    gain = gain_db(method_of("self2self", "budget=quick"))
     assert gain > 3, gain
