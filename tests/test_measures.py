@@ -150,13 +150,15 @@ def test_a_report_tells_what_methods_chose(capsys: pytest.CaptureFixture[str]) -
     first = {"a": 30.0, "b": 31.0, "c": 32.0}
     for seed, steps in enumerate((100, 400)):
         add_cell("stops", first, seed=seed, chosen=chosen_text({"stop_step": steps, "ratio": 0.4, "kind": f"k{seed}"}))
+    add_cell("channels", first, chosen=chosen_text({"stop_step": "380 420 312"}))
     add_cell("plain", first, chosen="")
     cell = add_cell("older", first)
     with (cell.folder / "rows.csv").open(newline="") as file:
         older = [{name: value for name, value in row.items() if name != "chosen"} for row in csv.DictReader(file)]
     write_csv(cell.folder / "rows.csv", list(older[0]), older)
     line = "stops on set, gaussian25: stop_step 250 (100 to 400), ratio 0.4, kind k0 3 times, k1 3 times"
-    assert choices(summarise(read_study(STUDY))) == [line]
+    channels = "channels on set, gaussian25: stop_step 380 (312 to 420)"
+    assert sorted(choices(summarise(read_study(STUDY)))) == [channels, line]
     assert main(["report", str(STUDY)]) == 0
     assert f"chosen: {line}" in " ".join(capsys.readouterr().out.split())
     assert line in (STUDY / "report.html").read_text()

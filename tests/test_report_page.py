@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -82,6 +83,13 @@ def test_several_studies_make_one_report_and_a_cell_in_both_counts_once() -> Non
     report = build([STUDY, Path("runs/other")])
     assert len(report.rows) == 12
     assert report.notes == []
+
+
+def test_parts_of_one_study_have_its_name_once() -> None:
+    three_methods()
+    part = Path("part") / STUDY.name
+    shutil.copytree(STUDY, part)
+    assert build([STUDY, part]).title == STUDY.name
 
 
 def test_mixed_commits_are_told() -> None:

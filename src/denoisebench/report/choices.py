@@ -19,8 +19,16 @@ def _summary(result: Result) -> str:
     values: dict[str, list[float | str]] = {}
     for row in result.rows:
         for name, value in read_chosen(row.get("chosen") or "").items():
-            values.setdefault(name, []).append(value)
+            values.setdefault(name, []).extend(_each(value))
     return ", ".join(f"{name} {_told(own)}" for name, own in values.items())
+
+
+def _each(value: float | str) -> list[float | str]:
+    """A number or words as they are; several numbers of one image, as of networks for each channel, one by one."""
+    try:
+        return [float(part) for part in value.split("_")] if isinstance(value, str) else [value]
+    except ValueError:
+        return [value]
 
 
 def _told(values: Sequence[float | str]) -> str:

@@ -78,7 +78,7 @@ def build(studies: Sequence[Path], baseline: str = "noisy", names: Sequence[str]
     grouped = {place: [r for r in results if place_of(r) == place] for place in places}
     cells = {cell.key: cell for study in studies if study.is_dir() for cell in read_plan(study).values()}
     return Report(
-        title=" + ".join(map(name_of, studies)), studies=tuple(studies), rows=rows, results=results,
+        title=" + ".join(dict.fromkeys(map(name_of, studies))), studies=tuple(studies), rows=rows, results=results,
         grids=grids(results), comparisons={place: compare(own, baseline) for place, own in grouped.items()},
         further={place: _further(own, baseline) for place, own in grouped.items()},
         published=beside(results), standings=standings(results), audits={r.id: audit(r) for r in results},

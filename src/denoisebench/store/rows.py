@@ -38,14 +38,14 @@ def chosen_text(chosen: Mapping[str, float | str]) -> str:
 
 
 def read_chosen(text: str) -> dict[str, float | str]:
-    """The same, read: what is a number as a float."""
+    """The same, read: what is a number as a float, several numbers as their text, e.g. `380_420_312`."""
     pairs = [pair.partition("=") for pair in text.split()]
     return {name: _number_or_text(value) for name, _, value in pairs}
 
 
 def _number_or_text(text: str) -> float | str:
     try:
-        return float(text)
+        return text if "_" in text else float(text)  # Python would read 380_420 as one number
     except ValueError:
         return text
 
