@@ -238,10 +238,11 @@ def test_impossible_settings_are_named(options: dict[str, Any], key: str) -> Non
 
 
 def test_real_noise_gaussian_noise_and_any_other_have_their_published_settings() -> None:
-    three = ("dataset=polyu", "noise=real"), ("dataset=kodak", "noise=gaussian50"), ("dataset=kodak", "noise=poisson30")
-    found = [method_settings("method=pixel2pixel", *own) for own in three]
-    chosen = [(one.neighbours, one.distance, one.sigmoid) for one in found]
-    assert chosen == [(20, "l2", False), (None, "l1", True), (8, "l1", True)]
+    cases = {("polyu", "real"): (20, "l2", False), ("kodak", "poisson30"): (8, "l1", True)}
+    cases |= dict.fromkeys((("kodak", "gaussian50"), ("cbsd68", "stored50")), (None, "l1", True))
+    for (dataset, noise), expected in cases.items():
+        one = method_settings("method=pixel2pixel", f"dataset={dataset}", f"noise={noise}")
+        assert (one.neighbours, one.distance, one.sigmoid) == expected
 
 
 @pytest.mark.slow
