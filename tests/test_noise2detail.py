@@ -4,12 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoisebench.methods.noise2detail import Noise2Detail
-from denoisebench.networks.conv_stack import ConvStack
 from learning import gain_db, method_of
+from written_out import conv_stack
 
 
 def small_model(channels: int = 3, **options: Any) -> Noise2Detail:
@@ -124,23 +123,15 @@ def test_the_guide_is_made_once_for_an_image_and_anew_for_the_next() -> None:
     assert not torch.equal(model.guide(second), guide)
 
 
-def written_out(network: ConvStack, x: Tensor) -> Tensor:
-    first, second, last = (layer for layer in network.body if isinstance(layer, nn.Conv2d))
-    for layer in (first, second):
-        x = F.conv2d(x, layer.weight, layer.bias, padding=1)
-        x = torch.where(x > 0, x, 0.2 * x)
-    return F.conv2d(x, last.weight, last.bias)
-
-
 def test_both_networks_are_those_of_zs_n2n_and_the_guide_of_any_size_is_padded_by_reflection() -> None:
     model = small_model().double()
     noisy = torch.rand(1, 3, 9, 10, dtype=torch.float64)
     for network in (model.first, model.second):
-        torch.testing.assert_close(network(noisy), written_out(network, noisy), rtol=0, atol=1e-12)
+        torch.testing.assert_close(network(noisy), conv_stack(network.body, 2, noisy), rtol=0, atol=1e-12)
     model.reset(noisy)
 
     def denoised(x: Tensor) -> Tensor:
-        return (x - written_out(model.first, x)).clamp(0, 1)
+        return (x - conv_stack(model.first.body, 2, x)).clamp(0, 1)
 
     views = [denoised(noisy)]
     for stride, height, width in ((2, 10, 10), (4, 12, 12)):

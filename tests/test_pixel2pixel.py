@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from denoisebench.methods import pixel2pixel
 from denoisebench.methods.pixel2pixel import Distance, Pixel2Pixel, pixel_bank
 from jobs import method_settings
 from learning import gain_db, method_of
+from written_out import conv_stack
 
 
 def small_model(**options: Any) -> Pixel2Pixel:
@@ -148,12 +148,7 @@ def test_the_network_is_the_released_one(channels: int, parameters: int) -> None
 
 
 def written_out(model: Pixel2Pixel, x: Tensor, sigmoid: bool) -> Tensor:
-    *hidden, last = (layer for layer in model.network if isinstance(layer, nn.Conv2d))
-    assert len(hidden) == 5
-    for layer in hidden:
-        x = F.conv2d(x, layer.weight, layer.bias, padding=1)
-        x = torch.where(x > 0, x, 0.2 * x)
-    x = F.conv2d(x, last.weight, last.bias)
+    x = conv_stack(model.network, 5, x)
     return 1 / (1 + (-x).exp()) if sigmoid else x
 
 

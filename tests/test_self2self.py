@@ -165,6 +165,7 @@ def test_the_average_of_the_training_is_that_of_its_outputs() -> None:
     weights = [0.99**age for age in (3, 2, 1, 0)]
     mean = sum((weight * output for weight, output in zip(weights, outputs, strict=True)), torch.zeros_like(result))
     torch.testing.assert_close(result, mean / sum(weights))
+    assert len(outputs) == 4
 
 
 def test_bf16_learns_from_one_image_as_float32_does() -> None:
