@@ -27,7 +27,7 @@ TRAINED = {
 class NetworkFile(Denoiser):
     """Any network in a file: ONNX, torch.export, or a checkpoint that spandrel recognises.
 
-    Made elsewhere: nobody here knows how it was trained but by what the user says.
+    Made elsewhere: how it was trained is known only from what the user states (`method.trained`).
 
     file: of the network. ONNX files and those of torch.export hold graphs of known operators, and other checkpoints are read
         as tensors alone: no code in them is run. TorchScript and pickled modules are programs: refused without `trust`.

@@ -15,8 +15,8 @@ class MMBSN(PixelShuffledDenoiser):
 
     Zhang, Zhou, Jiang, Fu: MM-BSN: Self-Supervised Image Denoising for Real-World with Multi-Mask based on Blind-Spot
     Network, CVPR Workshops 2023, arXiv 2304.01598. Official code: https://github.com/dannie125/MM-BSN at 45f09bd.
-    AM-BSN (2025) is `masks_d2=[centre] masks_d3=[diagonals] blend=0.2 lr=2e-4`: https://github.com/wam730/AM-BSN at
-    141361d, without a training script.
+    AM-BSN (2025) is `method.masks_d2=[centre] method.masks_d3=[diagonals] method.blend=0.2 method.lr=2e-4`:
+    https://github.com/wam730/AM-BSN at 141361d, without a training script.
 
     Symbols: x -> noisy, f -> network, PD -> `mosaic_down`, R3 -> `refined`.
 

@@ -78,8 +78,9 @@ def _same_set(published: Published, result: Result) -> bool:
 
 
 def counted(found: Sequence[Standing]) -> str:
-    """`3 reproduced, 1 differs, 20 not run`."""
-    return ", ".join(f"{sum(one.word == word for one in found)} {word}" for word in WORDS)
+    """`3 reproduced, 2 differ, 20 not run`."""
+    counts = {word: sum(one.word == word for one in found) for word in WORDS}
+    return ", ".join(f"{n} {'differ' if word == 'differs' and n != 1 else word}" for word, n in counts.items())
 
 
 HEAD = ("status", "method", "data set, noise", "published", "ours", "difference", "grade", "source", "terms")
