@@ -9,8 +9,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: .venv/core  ## compare methods on photographs, each on the noise it is for: runs/demo/report.html (minutes the first time, seconds the second)
-	$(BIN)/denoisebench run -m experiment=demo
-	$(BIN)/denoisebench run -m experiment=demo_camera
+	$(BIN)/denoisebench run -m experiment=demo launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/denoisebench run -m experiment=demo_camera launcher=joblib hydra.launcher.n_jobs=2
 	$(BIN)/denoisebench report demo
 
 test: .venv/dev  ## run the tests, about 9 minutes on 2 cores

@@ -144,6 +144,15 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, c
     assert main(["run", "-m", "method=noisy,nlm", *SMALL]) == 0
 
 
+def test_an_interrupted_report_promises_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("denoisebench.report.rows.find_study", interrupted)
+    assert main(["report", "mine"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_a_composed_configuration_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "method=nlm", "noise=gaussian50", "--cfg", "job"]) == 0
     assert "denoisebench.methods.nlm.NLM" in capsys.readouterr().out

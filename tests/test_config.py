@@ -82,6 +82,19 @@ def test_own_files_are_not_hidden_by_ours(tmp_path: Path) -> None:
         config.split_flags(["--config-dir", str(tmp_path), "method=nlm"])
 
 
+def test_a_glob_finds_methods_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("_target_: denoisebench.methods.nlm.NLM\n")
+    own, _, _ = config.split_flags(["--config-dir", str(tmp_path), "method=glob(mi*)"])
+    assert [each.method for each in config.compose_all(own, multirun=True)] == ["mine"]
+
+
+@pytest.mark.parametrize("flag", ["--run", "--config-name", "--experimental-rerun=x", "--plann"])
+def test_an_option_that_computes_and_prints_nothing_is_refused(flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"no option {flag}"):
+        config.split_flags([flag, "method=nlm"])
+
+
 def test_a_recipe_is_no_place_to_change_a_method_unsaid(tmp_path: Path) -> None:
     target = "_target_: denoisebench.methods.self2self_plus.Self2SelfPlus\n"
     (tmp_path / "method").mkdir()

@@ -9,6 +9,7 @@ import torch
 from denoisebench.cli import main
 from denoisebench.report.explain import Convention, alternatives, explain, find_cell, ladder, luma, scores, without_middle
 from denoisebench.report.rows import read_study
+from denoisebench.scoring.developed import Developed
 from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, write_png
@@ -104,6 +105,16 @@ def test_a_cell_is_explained_from_its_own_protocol(capsys: pytest.CaptureFixture
     assert "from neighbor2neighbor to default" in capsys.readouterr().out
     assert main(["explain", cell.key, "--protocol", "default", "--against", "apbsn"]) == 0
     assert "from default to apbsn" in capsys.readouterr().out
+
+
+def test_planes_and_developed_pictures_are_no_convention_apart() -> None:
+    developed = Developed("developed")
+    with pytest.raises(ValueError, match="score different images"):
+        ladder(OURS, developed)
+    plane = torch.rand(1, 1, 64, 64, dtype=torch.float64)
+    own = [Convention(developed.name, developed), *alternatives(developed, 2, 64)]
+    found = scores(lambda: iter([(plane, plane.clone()), (plane, plane + 0.1)]), own, lambda done, note: None)
+    assert len(found) == len(own) > 5
 
 
 @pytest.mark.parametrize("pair", [(FREE, None), (FREE, OURS), (OURS, FREE)])

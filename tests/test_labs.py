@@ -15,7 +15,7 @@ from tests.studies import STUDY, add_cell
 from denoisebench import cli
 from denoisebench.packs.contents import Author
 from denoisebench.packs.write import write_pack
-from denoisebench.report.labs import labs_of
+from denoisebench.report.labs import NEEDED, labs_of
 from denoisebench.report.rows import find_study
 from denoisebench.report.study import build
 from denoisebench.scoring.further import FURTHER
@@ -54,6 +54,23 @@ def test_a_study_of_ones_own_beside_a_pack() -> None:
     report = build([STUDY, find_study(str(pack))])
     assert {r.method for r in report.results} == {"nlm @ here", "nlm @ Lab A"}
     assert [round(one.difference_db, 6) for one in report.twice] == [0.5]
+
+
+def test_the_noisy_images_of_several_labs_stay_the_baseline_and_the_warning() -> None:
+    packs = []
+    for lab in ("Lab A", "Lab B"):
+        shutil.rmtree(STUDY, ignore_errors=True)
+        add_cell("nlm" if lab == "Lab A" else "tv", {image: psnr - 5 for image, psnr in PSNRS.items()})
+        packs.append(of_lab(lab, Path(f"{lab[-1]}.zip"), 0.0, method="noisy"))
+    report = build([find_study(str(path)) for path in packs])
+    assert {r.method: "below_input" in r.tags for r in report.results} == {
+        "noisy @ Lab A": False, "noisy @ Lab B": False, "nlm": True, "tv": True
+    }  # fmt: skip
+    [comparison] = report.comparisons.values()
+    assert comparison.baseline is not None
+    assert comparison.baseline.method == "noisy @ Lab A"
+    assert len(comparison.to_baseline) == 3
+    assert [r.method for r in report.results][:2] == ["noisy @ Lab A", "noisy @ Lab B"]
 
 
 def test_labs_that_ran_other_methods_share_a_table_and_its_statistics() -> None:
@@ -131,6 +148,17 @@ def test_what_somebody_else_says_of_a_measure_is_checked(changed: dict[str, obje
 def test_a_further_score_that_is_no_number_is_damage() -> None:
     add_cell("nlm", PSNRS, gmsd="<b>")
     assert any("gmsd is <b>" in note for note in build([STUDY]).notes)
+
+
+@pytest.mark.parametrize(("line", "said"), [("n/a", "n/a"), (None, "no column")])
+def test_a_damaged_results_file_is_named(line: str | None, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = sorted(NEEDED)
+    columns = [name for name in kept if line is not None or name != "budget"]
+    Path("r.csv").write_text(f"{','.join(columns)}\n{','.join(line or 'x' for _ in columns)}\n")
+    assert cli.main(["report", "r.csv"]) == 2
+    told = capsys.readouterr().err
+    assert "r.csv" in told
+    assert said in told
 
 
 def test_what_is_no_results_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

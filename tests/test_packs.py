@@ -25,6 +25,7 @@ from denoisebench.scoring.kept import as_stored, batched
 from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import decoded, stored_sha
 from denoisebench.store.rows import COLUMNS
+from denoisebench.verify import job as verifying
 from denoisebench.verify.finding import Finding
 from denoisebench.verify.pack import Draw, verify
 
@@ -401,6 +402,36 @@ def test_each_way_of_cheating_is_caught(honest: Path, cheat: str) -> None:
     assert any(said in text for text in of(verdict.findings, own).contradictions), of(verdict.findings, own).contradictions
     others = [f for f in verdict.findings if f.cell.key != own and "one seed" not in cheat]
     assert not any(f.contradictions for f in others), "an honest cell was accused"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"psnr_db": "", "ssim": ""}, "has a psnr_db under default, and the pack says otherwise"),
+        ({"ssim": "0.9999"}, "SSIM apart"),
+    ],
+)
+def test_scores_are_caught_by_computing_again_where_there_are_no_images(
+    study: Path, tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    write_pack(study, tmp_path / "x.zip", AUTHOR)
+    bad = forged(
+        tmp_path / "x.zip", lambda own, head: edit_rows(own, key_of(head, "noisy"), lambda rows: rows[0].update(changed))
+    )
+    verdict = verify(bad, Draw(count=9))
+    assert [(f.cell.label, f.word) for f in verdict.findings if f.contradictions] == [("noisy", "contradicted")]
+    assert said in next(f for f in verdict.findings if f.contradictions).contradictions[0]
+
+
+def test_images_left_out_are_seen_where_the_method_cannot_be_made(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise ImportError("its package is not here")
+
+    bad = forged(honest, lambda own, head: worst_image_out(own, head, key_of(head, "noisy")))
+    monkeypatch.setattr(verifying, "method_and_data", lacking)
+    found = next(f for f in verify(bad, Draw()).findings if f.cell.label == "noisy")
+    assert "images are left out" in found.contradictions[0]
+    assert any("its package is not here" in text for text in found.unchecked)
 
 
 def test_rows_that_were_changed_alone_are_caught(honest: Path) -> None:

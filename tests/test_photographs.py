@@ -404,6 +404,14 @@ def test_files_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(path.name for path in Path("new/out").glob("*.png")) == ["[odd].png", "a b.png", "c.png", "single.png"]
 
 
+def test_a_file_is_no_folder_of_outputs(tmp_path: Path, capsys: Any) -> None:
+    _some(tmp_path, "a.png")
+    for out in (tmp_path / "a.png", tmp_path / "new" / "b.JPG"):
+        assert main(["denoise", str(tmp_path / "a.png"), "--method", "tv", "--out", str(out)]) == 2
+        assert "names a file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_an_input_is_never_written_over(tmp_path: Path, capsys: Any) -> None:
     _some(tmp_path, "a.png", "a_denoised.png")
     before = [(tmp_path / name).read_bytes() for name in ("a.png", "a_denoised.png")]

@@ -88,6 +88,16 @@ def test_on_a_terminal_one_bar_goes_through_both_stages(clock: Clock, monkeypatc
     assert "[2/3] testing mine" in shown
 
 
+def test_processes_that_share_a_terminal_write_lines(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=160, highlight=False))
+    monkeypatch.setattr(progress.multiprocessing, "parent_process", object)
+    with track("training mine", 100, stage="training") as advance:
+        clock.now += progress.SECONDS_BETWEEN_LINES
+        advance(50, "loss 0.5")
+    assert screen.getvalue() == "training mine 50/100, 15 s left loss 0.5\n"
+
+
 def test_a_bar_is_redrawn_without_an_update(clock: Clock) -> None:
     pace, of = Pace(10, expected=100), Part()
     column = progress._Times(lambda: of.times(pace, "testing"))

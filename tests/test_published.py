@@ -186,7 +186,7 @@ def test_a_label_writes_equal_settings_alike() -> None:
     [({}, 32.08, "reproduced", "protocol neighbor2neighbor"), ({}, 31.93, "reproduced", "protocol"), ({}, 32.24, "differs", ""),
      ({}, 31.9, "differs", ""), ({"budget": "hour"}, 32.08, "not run", "budget hour"),
      ({"protocol": "default"}, 32.08, "not run", "ours default"), ({"trained_on": "bsds500"}, 32.08, "not run", "ours bsds500"),
-     ({"tags": "stale_training"}, 32.08, "not run", "our code has changed")],
+     ({"tags": "stale_training"}, 32.08, "not run", "our code has changed"), ({"tags": "below_input"}, 12.0, "differs", "")],
 )  # fmt: skip
 def test_the_status_of_a_published_number_is_computed(columns: dict[str, str], psnr_db: float, word: str, told: str) -> None:
     learned = {"learns": "dataset", "budget": "paper", "trained_on": "imagenet_val", "protocol": "neighbor2neighbor"}

@@ -121,6 +121,34 @@ def test_a_test_resumed_equals_a_test_undisturbed(fail_at: int, monkeypatch: pyt
     assert without_costs(rows_of(cell)) == expected
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize(("first", "then"), [("[psnr,ssim]", "[psnr,ssim,ciede2000]"), ("[psnr,ssim,ciede2000]", "[psnr,ssim]")])
+def test_a_test_resumed_by_other_measures_has_them_of_all_images(
+    first: str, then: str, gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [undisturbed] = study("method=noisy", "study=undisturbed", f"measures={then}")
+    finish, seen = Evaluator._finish_image, []
+
+    def failing(self: Evaluator, one: Any) -> None:
+        seen.append(one.told["image"])
+        if len(seen) == 3:
+            raise RuntimeError("killed")
+        finish(self, one)
+
+    monkeypatch.setattr(Evaluator, "_finish_image", failing)
+    [cell] = study("method=noisy", f"measures={first}")
+    assert cell.state == "failed"
+    if gone:
+        for kept in cell.folder.glob("images/*.png"):
+            kept.unlink()
+    study("method=noisy", f"measures={then}")
+    assert len(seen) == (6 if gone and "ciede2000" in then else 4), "finished images were computed again"
+    expected = [{**row, "study": "default"} for row in without_costs(rows_of(undisturbed))]
+    found = without_costs(rows_of(cell))
+    assert [row.pop("ciede2000", None) for row in found] == [pytest.approx(row.pop("ciede2000", None)) for row in expected]
+    assert found == expected
+
+
 def test_a_torn_last_line_of_an_interrupted_test_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     [undisturbed] = study("method=noisy", "study=undisturbed")
     [job] = planned(*SMALL, "method=noisy")
@@ -205,10 +233,12 @@ def test_scoring_again_uses_the_clean_images_of_its_own_cell(tmp_path: Path) -> 
 
 
 def test_force_trains_again() -> None:
-    [cell] = study("method=neighbor2neighbor")
+    [cell] = study("method=neighbor2neighbor", "validation.every=2")
     before = (cell.training / "weights.safetensors").stat().st_mtime_ns
+    assert (cell.training / "validation.csv").is_file()
     study("method=neighbor2neighbor", "force=true")
     assert (cell.training / "weights.safetensors").stat().st_mtime_ns > before
+    assert not (cell.training / "validation.csv").exists(), "a curve of the training before"
 
 
 def test_impossible_cells_are_skipped_with_the_way_out(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import html.parser
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_what_the_pages_say(pages: Path) -> None:
     assert "public domain or CC0" in (pages / "datasets" / "photos.html").read_text()
     assert (pages / "datasets" / "photos.html").read_text().count("data:image/jpeg") == 3
     assert "data:image" not in (pages / "datasets" / "kodak.html").read_text(), "its licence does not say that we may show it"
-    pack = (pages / "packs" / "study.pack.zip.html").read_text()
+    [pack] = [page.read_text() for page in (pages / "packs").glob("study.pack.zip-*.html")]
     for text in ("A. Person", "a@lab.example", "CC0-1.0", "2026-11-26", "not verified"):
         assert text in pack
 
@@ -119,6 +120,44 @@ def test_a_pack_is_shown_as_it_was_verified(tmp_path: Path) -> None:
     write_pack(STUDY, Path("study.pack.zip"), Author("Somebody else"), images=True)
     assert cli.main(["site", "study.pack.zip", "--to", "site"]) == 0
     assert "not verified" in Path("site/packs/index.html").read_text(), "a record is of one pack, not of a name"
+
+
+def pack_of(lab: str, path: Path, method: str, **columns: Any) -> str:
+    """A pack of one method on two photographs."""
+    shutil.rmtree(STUDY, ignore_errors=True)
+    cell = add_cell(method, {"a": 30.0, "b": 31.0}, **columns)
+    (cell.folder / "manifest.json").write_text("{}")
+    (cell.folder / "config.yaml").write_text("seed: 0\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_pack(STUDY, path, Author(lab, "x", lab), images=True)
+    return str(path)
+
+
+@pytest.mark.parametrize("label", ["../../outside/evil", "/evil", "index", "a/b", "..", "x?y#z%20"])
+def test_whatever_a_pack_calls_its_methods_and_sets_stays_in_the_folder(label: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "evil.html").write_text("precious")
+    pages = write_site([pack_of("Lab", Path("e.pack.zip"), label, dataset=label, learns="")], tmp_path / "deep" / "site")
+    assert (tmp_path / "outside" / "evil.html").read_text() == "precious"
+    assert all(page.resolve().is_relative_to(tmp_path / "deep" / "site") for page in pages)
+    assert len({page.resolve() for page in pages}) == len(pages), "one page was written over another"
+    assert "<h1>Methods</h1>" in (tmp_path / "deep" / "site" / "methods" / "index.html").read_text()
+    test_every_link_leads_somewhere_and_nothing_is_fetched(tmp_path / "deep" / "site")
+
+
+def test_each_line_names_the_pack_that_it_came_from(tmp_path: Path) -> None:
+    packs = [pack_of("Lab A", Path("one/x.pack.zip"), "nlm"), pack_of("Lab A", Path("two/x.pack.zip"), "tv"),
+             pack_of("Lab B", Path("three/y.pack.zip"), "noisy")]  # fmt: skip
+    write_site(packs, tmp_path / "site")
+    lines = re.findall(
+        r'<tr data-method="(\w+)".*?packs/([^"]*)">([^<]*)</a> \(([^)]*)\)', (tmp_path / "site" / "index.html").read_text(), re.S
+    )
+    told = {method: (name, lab, (tmp_path / "site" / "packs" / file).read_text()) for method, file, name, lab in lines}
+    assert {method: one[:2] for method, one in told.items()} == {
+        "nlm": ("x.pack.zip", "Lab A"), "tv": ("x.pack.zip", "Lab A"), "noisy": ("y.pack.zip", "Lab B")
+    }  # fmt: skip
+    for method, (_, _, page) in told.items():
+        assert re.findall(r'<tr><th scope="row">(\w+)</th>', page) == [method]
 
 
 def test_a_folder_with_other_files_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +224,24 @@ def test_the_largest_grid_without_a_gap_is_taken() -> None:
     assert len(found.tables) == 3
 
 
+def test_only_means_of_all_images_made_from_the_same_noisy_ones_are_ranked_over_tables() -> None:
+    study()
+    names = [f"p{i:02d}" for i in range(26)]
+    for noise in NOISES:
+        add_cell("cheat", dict.fromkeys(names, 60.0), noise=noise, noisy_sha="easier")
+        add_cell("part", dict.fromkeys(names[:3], 61.0), noise=noise)
+        add_cell("server", dict.fromkeys(names, 62.0), noise=noise, scored_by="server", images="26")
+    found = ranking(build([STUDY]).results)
+    assert found is not None
+    assert set(found.methods) == {"noisy", "tv", "nlm", EVIL}
+
+
+def test_a_grid_may_need_what_three_tables_share() -> None:
+    tables = {("abcde"[i], "n", "default"): dict.fromkeys(methods, 1.0) for i, methods in enumerate(("abcde", "abcdf", "abcef"))}
+    methods, places = ranked._grid(tables)
+    assert (methods, len(places)) == (("a", "b", "c"), 3)
+
+
 # --- In a browser --------------------------------------------------------------------------------------------------
 
 
@@ -205,15 +262,16 @@ def axe() -> str:
 
 
 EACH = ("index.html", "ranking.html", "methods/index.html", "methods/tv.html", "methods/zsn2n.html", "datasets/photos.html",
-        "datasets/index.html", "packs/index.html", "packs/study.pack.zip.html", "reading.html")  # fmt: skip
+        "datasets/index.html", "packs/index.html", "packs/study.pack.zip-*.html", "reading.html")  # fmt: skip
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_pages_can_be_read_by_everyone(pages: Path, chromium: Browser, dark: bool) -> None:
     script = axe()
     for name in EACH:
+        [page] = pages.glob(name)
         for width in (1280, 380):
-            chromium.open(pages / name, width, dark=dark, phone=width < 600)
+            chromium.open(page, width, dark=dark, phone=width < 600)
             assert not chromium.problems, chromium.problems
             chromium.value(script + "; 0")
             found: list[dict[str, Any]] = chromium.value(

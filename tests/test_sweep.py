@@ -13,8 +13,11 @@ from PIL import Image
 from denoisebench import cli, config
 from denoisebench.config import ConfigError
 from denoisebench.config.jobs import jobs
+from denoisebench.config.paths import absolute
 from denoisebench.job import Work
+from denoisebench.store import plan as plans
 from denoisebench.store.cell import Cell
+from denoisebench.store.files import held
 from denoisebench.store.plan import read_plan
 from denoisebench.study import costs, sweep
 from denoisebench.study.cell import compute
@@ -149,6 +152,20 @@ def test_retry_from_another_folder_finds_what_a_relative_path_named(tmp_path: Pa
     assert cli.main(["retry", str(study)]) == 0
     assert [cell.state for cell in read_plan(study).values()] == ["done"]
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["file", "folder", "manifest"])
+def test_a_plan_holds_what_a_method_reads_as_absolute_paths(key: str) -> None:
+    assert absolute(f"method.{key}=mine/x") == f"method.{key}={Path.cwd() / 'mine' / 'x'}"
+
+
+def test_a_plan_that_another_process_keeps_locked_is_refused_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plans, "SECONDS_FOR_A_PLAN", 0.05)
+    with held(Path("runs/default/.plan.lock")):
+        assert cli.main(["run", "method=noisy", *SMALL]) == 2
+    assert "another process has runs/default/.plan.lock" in capsys.readouterr().err
 
 
 def test_a_failure_is_told_once_and_its_traceback_is_a_file_of_lines(

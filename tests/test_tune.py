@@ -181,6 +181,15 @@ def test_the_recipe_is_the_best_trial(capsys: pytest.CaptureFixture[str]) -> Non
     assert any(abs(float(read_finished(job.cell.folder)[0]["psnr_db"]) - one) < 1e-3 for one in of_trials)
 
 
+def test_what_an_oracle_tuned_is_another_cell_than_the_same_settings_by_hand() -> None:
+    keys = [
+        job_of(["method=tv", *SMALL[:4], "method.strength=0.5", *tuned]).cell.key
+        for tuned in ((), ("tuned_by=oracle",), ("tuned_by=sure_diagnosed",))
+    ]
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]
+
+
 def test_what_an_oracle_tuned_says_so_in_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     """Of its trials, of a run with its recipe; and no study holds trials of both kinds."""
     pytest.importorskip("optuna")

@@ -1,5 +1,6 @@
-"""Progress with the remaining time: a bar on a terminal, a line now and then elsewhere."""
+"""Progress with the remaining time: a bar on a terminal that one process writes to, a line now and then elsewhere."""
 
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -101,7 +102,7 @@ def track(title: str, total: int, start: int = 0, stage: Stage | None = None) ->
     stage: of a cell. Its stages share one bar, as long as the cell takes, and what is left of it is that of them all.
     """
     pace = Pace(total, start, _part.expected.get(stage) if stage else None)
-    if console.is_terminal:
+    if console.is_terminal and multiprocessing.parent_process() is None:  # several would draw over each other's bars
         with _bar(_part, f"{_part.prefix}{title}", total, pace, stage) as advance:
             yield advance
     else:

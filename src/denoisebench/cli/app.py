@@ -43,6 +43,7 @@ Results go to runs/STUDY/ (set root=... or DENOISEBENCH_RUNS). `denoisebench COM
 """
 WIDTH = 130
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
+CONTINUING = ("run", "retry", "tune", "denoise", "data")  # what goes on where it stopped
 
 app = typer.Typer(
     name="denoisebench", help=HELP, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -130,5 +131,6 @@ def _call(group: Any, arguments: list[str]) -> int:
     except typer.Abort as error:  # what Typer makes of an EOFError, which is no interruption here
         raise error.__cause__ or error from None
     if code == INTERRUPTED:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        told = "; the same command continues where it stopped" if arguments[0] in CONTINUING else ""
+        print(f"interrupted{told}", file=sys.stderr)
     return int(code or 0)

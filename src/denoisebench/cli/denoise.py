@@ -100,6 +100,8 @@ def denoise(
             raise FileNotFoundError(f"--checkpoint {checkpoint}: no such file")
         if (white is not None and not 0 < white < float("inf")) or (memory is not None and not 0 < memory < float("inf")):
             raise ConfigError("--white and --memory are numbers above 0")
+        if out is not None and (out.is_file() or (not out.exists() and out.suffix.lower() in files.LISTED)):
+            raise ConfigError(f"--out {out} names a file, and is the folder of the outputs, which keep the names of the inputs")
         name = method or (api.saved(checkpoint).get("method") if checkpoint else None) or DEFAULT
         limit = None if memory is None else int(memory * 2**30)
         reading = Reading(quality, page, white, axes)

@@ -74,7 +74,7 @@ def diagnose(
     if as_json:
         print(json.dumps(_as_dict(images, ranked), indent=1, ensure_ascii=False, allow_nan=False))
     elif images:
-        _print(images, ranked)
+        _print(images, ranked, len(problems))
     if images and (html is not None or not as_json):
         with refused():
             write_atomic(html or Path(PAGE), diagnosis_page.page(images, drawn))
@@ -119,7 +119,7 @@ def _as_dict(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Pa
     return result
 
 
-def _print(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Path]] | None") -> None:
+def _print(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Path]] | None", unread: int) -> None:
     from rich.table import Table
 
     from denoisebench.photographs.diagnosing import HEAD, line, summary
@@ -133,7 +133,7 @@ def _print(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Path
         table.add_row(*line(one))
     console = output_console()
     console.print(table)
-    console.print(summary(images), markup=False)
+    console.print(summary(images) + (f"; {unread} could not be read" if unread else ""), markup=False)
     if ranked:
         order, on = ranked
         console.print(f"\nmethods by their mean place on {', '.join(path.name for path in on)}:", markup=False)

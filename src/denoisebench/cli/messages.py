@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
+from denoisebench.store.files import BusyError, LostOwnerError
+
 SECONDS_UNTOLD = 1.0
 
 
@@ -21,7 +23,7 @@ def refused() -> Iterator[None]:
     """Turns a user's mistakes into one line and exit code 2."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BusyError, LostOwnerError) as error:
         raise typer.Exit(refuse(in_words(error))) from None
 
 

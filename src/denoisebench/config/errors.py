@@ -30,9 +30,12 @@ class LaunchError(Exception):
     """A sweep ended before all its cells were computed."""
 
 
+MOST_LISTED = 40  # more than there are methods
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """`did you mean ...? Valid: ...`, for the end of an error."""
     valid = sorted(choices)
     close = difflib.get_close_matches(word, valid, n=3, cutoff=0.5)
-    listed = ", ".join(valid[:24]) + (f" and {len(valid) - 24} more" if len(valid) > 24 else "")
+    listed = ", ".join(valid[:MOST_LISTED]) + (f" and {len(valid) - MOST_LISTED} more" if len(valid) > MOST_LISTED else "")
     return (f"did you mean {' or '.join(close)}? " if close else "") + f"Valid: {listed}"

@@ -9,10 +9,14 @@ from hydra.core.override_parser.types import Glob, Override
 from denoisebench.config import hydra_internals
 from denoisebench.config.compose import SCOPED, composed, user_errors
 from denoisebench.config.composed_cache import ComposedCache
-from denoisebench.config.errors import ConfigError
+from denoisebench.config.errors import ConfigError, nearest
 from denoisebench.config.places import SEARCH_PATH, brought, conf_dir, groups, own_overrides
 
 GRIDS = ("experiment", "hydra.sweeper", "hydra.searchpath")
+
+
+# Hydra's own flags that print something; its others would compute nothing and say nothing.
+PRINTING = ("--cfg", "-c", "--info", "-i", "--package", "-p", "--resolve", "--hydra-help", "--help", "-h")
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
@@ -26,6 +30,8 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], bool, bool]:
         elif argument in ("--config-dir", "-cd") or argument.startswith("--config-dir="):
             overrides.append(_search_path(argument.partition("=")[2] or next(rest, "")))
         elif argument.startswith("-"):
+            if argument.partition("=")[0] not in PRINTING:
+                raise ConfigError(f"no option {argument}; {nearest(argument, [*PRINTING, '--config-dir', '-m'])}")
             others = True
         else:
             overrides.append(argument)
@@ -62,8 +68,8 @@ def expand(overrides: Sequence[str], cache: ComposedCache | None = None, *, mult
             return jobs
         given = {o.get_key_element() for o in parsed}
         grid = [o for o in hydra_internals.parse(_grid_of(named, cache)) if o.get_key_element() not in given]
-        every = itertools.product(*(_values(override) for override in [*grid, *parsed]))
         names = groups(overrides)
+        every = itertools.product(*(_values(override, names) for override in [*grid, *parsed]))
         jobs = [list(job) for job in dict.fromkeys(_of_its_own(job, names) for job in every)]
         _check_meant(parsed, jobs)
         return jobs
@@ -120,9 +126,9 @@ def _grid_of(named: Sequence[str], cache: ComposedCache | None) -> list[str]:
     return grid
 
 
-def _values(override: Override) -> list[str]:
+def _values(override: Override, names: Mapping[str, Sequence[str]]) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line or ""]
     if isinstance(glob := override.value(), Glob):
-        return [f"{override.get_key_element()}={name}" for name in glob.filter(groups().get(override.get_key_element(), []))]
+        return [f"{override.get_key_element()}={name}" for name in glob.filter(list(names.get(override.get_key_element(), [])))]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

@@ -6,15 +6,17 @@ from typing import Any
 from denoisebench.config import hydra_internals
 from denoisebench.config.quoting import quoted
 
+SETS = ("dataset", "train_set")
 PATHS = ("clean", "noisy", "second", "root")  # of a set of images
+OF_METHODS = ("file", "folder", "manifest")
 KEYS = frozenset(
-    ("checkpoint", "init", *(f"{part}.{name}" for part in ("dataset", "train_set") for name in PATHS)),
+    ("checkpoint", "init", *(f"method.{name}" for name in OF_METHODS), *(f"{set_}.{name}" for set_ in SETS for name in PATHS))
 )
 
 
 def make_absolute(plain: dict[str, Any]) -> None:
     """The paths of the sets of images, in place; they are part of no key."""
-    for part in ("dataset", "train_set"):
+    for part in SETS:
         node = plain.get(part, {})
         node |= {name: _absolute(node[name]) for name in PATHS if isinstance(node.get(name), str)}
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from denoisebench.progress import Advance, output_console, track
 from denoisebench.report.rows import read_local, read_rows, runs_root
 from denoisebench.report.viewer import inputs_of
+from denoisebench.scoring.developed import Developed
 from denoisebench.scoring.kept import kept_pair
 from denoisebench.scoring.measures import UNIFORM_WINDOW
 from denoisebench.scoring.protocol import Protocol
@@ -66,7 +67,12 @@ def find_cell(name: str) -> Path:
 
 
 def ladder(protocol: Protocol, against: Protocol) -> list[Convention]:
-    """From one protocol to another, a convention at a time: each keeps what the steps before it changed."""
+    """From one protocol to another, a convention at a time: each keeps what the steps before it changed.
+
+    Raises: ValueError for two of which one scores planes and the other developed pictures.
+    """
+    if type(protocol) is not type(against):
+        raise ValueError(f"{protocol.name} and {against.name} score different images: planes as they are, and developed pictures")
     steps, now = [Convention(protocol.name, protocol)], protocol
     for name in (field.name for field in fields(Protocol) if field.name in STEPS):
         before, after = getattr(now, name), getattr(against, name)
@@ -93,10 +99,13 @@ def alternatives(protocol: Protocol, images: int, side: int) -> list[Convention]
     found = [Convention(f"rounding to 8 bit: {r}", replace(protocol, rounding=r)) for r in roundings]  # type: ignore[arg-type]
     found += [Convention(f"window of SSIM: {w}", replace(protocol, ssim=w)) for w in windows]  # type: ignore[arg-type]
     border = [Convention("border of 8 pixels cut off", replace(protocol, border=protocol.border + 8))]
-    found += [
-        *(border if side >= 2 * (protocol.border + 8) + UNIFORM_WINDOW else []),
+    changed = [
         Convention("luma (Y of BT.601) alone", protocol, change=luma),
         Convention("middle row and column left out (Self2Self+)", protocol, change=without_middle),
+    ]
+    found += [
+        *(border if side >= 2 * (protocol.border + 8) + UNIFORM_WINDOW else []),
+        *([] if isinstance(protocol, Developed) else changed),  # of its planes, neither is one
         Convention("pooled: PSNR of the mean error of all images", protocol, pooled=True),
     ]
     return found + ([Convention(f"first {images // 2} images only", protocol, first=images // 2)] if images > 1 else [])

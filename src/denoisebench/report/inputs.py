@@ -1,19 +1,25 @@
-"""What is worse than the noisy images that it was given, where the study has the score of these: the method `noisy`."""
+"""The noisy images as they are, the method `noisy`, and what is worse than those that it was given."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from denoisebench.store.rows import Row
 
+NOISY = "noisy"
 TAG = "below_input"
 BELOW_DB = 1.0
 
 View = tuple[str, ...]
 
 
+def is_input(method: str) -> bool:
+    """Whether a label is that of the noisy images; where several labs ran it, it carries their names."""
+    return method == NOISY or method.startswith(f"{NOISY} @ ")
+
+
 def scores_of_inputs(rows: Sequence[Row]) -> Mapping[View, float]:
     """By view: what its noisy image scores as it is."""
-    own = [row for row in rows if row["method"] == "noisy" and row["noisy_sha"] and row.get("psnr_db") is not None]
+    own = [row for row in rows if is_input(row["method"]) and row["noisy_sha"] and row.get("psnr_db") is not None]
     return {_view(row): row["psnr_db"] for row in own}
 
 

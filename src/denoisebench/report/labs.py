@@ -16,6 +16,10 @@ from denoisebench.store.rows import Row, read_csv
 
 HERE = "here"
 COSTS = ("seconds", "peak_mib", "train_seconds")
+NEEDED = {
+    "method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "images", "keys", "commits", "learns", "trained_on",
+    "train_noise", "train_steps", "selection", "budget", "tags", "precision",
+}  # fmt: skip
 
 
 def lab_of(study: Path) -> str:
@@ -37,11 +41,15 @@ def read_means(path: Path) -> list[Row]:
     Raises: ValueError for a file that is none.
     """
     lines = read_csv(path)
-    needed = {"method", "dataset", "noise", "protocol", "scored_by", "psnr_db", "images", "keys", "commits"}
-    if not lines or needed - lines[0].keys():
-        raise ValueError(f"{path} is no results.csv of `denoisebench report`: it has no line, or not its columns")
+    lacking = sorted(NEEDED - lines[0].keys()) if lines else []
+    if lacking or not lines:
+        told = f"it has no column {', '.join(lacking)}" if lacking else "it has no line"
+        raise ValueError(f"{path} is no results.csv of `denoisebench report`: {told}")
     lab = f"{path.resolve().parent.name}/{path.name}"
-    return [_mean_row(line, path, lab) for line in lines]
+    try:
+        return [_mean_row(line, path, lab) for line in lines]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _mean_row(line: Row, path: Path, lab: str) -> Row:

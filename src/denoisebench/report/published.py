@@ -20,7 +20,8 @@ UNVERIFIED = {
     "self2self_plus": "no number of Self2Self+'s own table could be verified in any source: there is no target to reach",
 }
 PROTOCOL_UNKNOWN = "its protocol (rounding, SSIM window) is not stated"
-OWN_TAGS = {"stale_training", "stale_code", "below_input"}  # said of our run, not of a method
+STALE = {"stale_training", "stale_code"}
+OWN_TAGS = STALE | {"below_input"}  # said of our run, not of a method
 WEIGHTS_GIVEN = "weights_given"  # a network from a file: what it was trained on is not known here
 
 
@@ -166,7 +167,7 @@ def _other_training(published: Published, result: Result) -> list[str]:
     if result.learns == "dataset" and published.trained_on != result.trained_on and (theirs_known or ours_known):
         theirs = published.trained_on if theirs_known else "not stated"
         reasons.append(f"training set {theirs}, ours {result.trained_on or 'not recorded'}")
-    if OWN_TAGS & {*result.tags.split()}:
+    if STALE & {*result.tags.split()}:
         reasons.append("our code has changed since its training")
     return reasons
 

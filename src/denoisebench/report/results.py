@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from denoisebench.report.inputs import TAG, View, harms, scores_of_inputs
+from denoisebench.report.inputs import TAG, View, harms, is_input, scores_of_inputs
 from denoisebench.report.network import Network
 from denoisebench.report.sets import told_apart
 from denoisebench.scoring import measures
@@ -204,7 +204,7 @@ def scored_by_all(results: Iterable[Result], measure: Measure) -> frozenset[str]
 
 def _rank(result: Result) -> tuple[int, float, str]:
     """The noisy input, what learns nothing, what learns from noisy images, bounds; the better the later."""
-    kind = 3 if result.supervised else 0 if result.method == "noisy" else 1 if result.learns == "nothing" else 2
+    kind = 3 if result.supervised else 0 if is_input(result.method) else 1 if result.learns == "nothing" else 2
     return kind, -math.inf if result.goodness is None else result.goodness, result.method
 
 

@@ -15,9 +15,10 @@ anew. On these numbers stand
   over the comparisons with one method;
 - the wins: on how many photographs the method scored higher.
 
-A rank: the best mean leads, and every method whose corrected interval of the difference to it holds zero shares its
-rank; the best of the others leads the next rank. Methods that saw clean images (bounds, oracle selection) have no rank,
-nor has one whose difference to the best or to its leader could not be tested.
+A rank: the best mean leads, and every method whose corrected interval of the difference to it does not lie wholly on the worse
+side shares its rank; the best of the others leads the next rank. Methods that saw clean images (bounds, oracle selection) have no
+rank, nor has one whose difference to the best or to its leader could not be tested. The best is one of the methods whose noisy
+images agree with those of the most others.
 Below 24 photographs there is no interval and no rank: `benchmarks/coverage.py` simulates how often intervals hold the true
 mean, and with fewer photographs skewed differences bring that more than 2 points below the promise.
 Of a measure that some images have no score of, ranks and tests use the images that all methods have one of.
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from denoisebench.report.inputs import NOISY, is_input
 from denoisebench.report.results import Result, all_images, scored_by_all
 from denoisebench.scoring import measures
 from denoisebench.scoring.measures import Measure
@@ -68,14 +70,10 @@ class Difference:
     def has_interval(self) -> bool:
         return self.photographs >= FEWEST_PHOTOGRAPHS
 
-    @property
-    def is_zero(self) -> bool:
-        """Whether the corrected interval holds zero; without an interval nothing says that it does not."""
-        return (
-            self.corrected_low_db is None
-            or self.corrected_high_db is None
-            or self.corrected_low_db <= 0 <= self.corrected_high_db
-        )
+    def is_worse(self, measure: Measure) -> bool:
+        """Whether the corrected interval lies wholly on the worse side of zero; without an interval nothing says that it does."""
+        low, high = self.corrected_low_db, self.corrected_high_db
+        return (high is not None and high < 0) if measure.higher_is_better else (low is not None and low > 0)
 
 
 @dataclass(frozen=True)
@@ -122,19 +120,34 @@ class Terms:
 
 
 def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure | None = None) -> Comparison:
-    """Compare the results of one data set, noise and protocol by a measure (None: the first); `baseline` is a method's label."""
+    """Compare the results of one data set, noise and protocol by a measure (None: the first); `baseline` is a method's label.
+
+    `noisy` is also what several labs ran under that name.
+    """
     measure = measure or (results[0].first if results else measures.MEASURES[0])
     names = all_images(results)
     images = scored_by_all(results, measure)
     directed = getattr(measure, "directed", True)
-    rivals = [r for r in results if directed and not r.saw_clean and r.names == names and r.scored(measure)]
+    able = [r for r in results if directed and not r.saw_clean and r.names == names and r.scored(measure)]
+    rivals = same_inputs(able, measure, images)
     terms = Terms(measure, images, scenes_of(results), max(len(rivals) - 1, 1))
     best = max(rivals, key=terms.order, default=None) if images else None
-    base = next((r for r in results if r.method == baseline), None)
+    bases = [r for r in results if r.method == baseline or (baseline == NOISY and is_input(r.method))]
+    base = next((r for r in bases if r in rivals), bases[0] if bases else None)
     to_best = differences(results, best, terms) if best else {}
     to_baseline = differences(results, base, terms) if base else {}
     ranks = _ranks(rivals if best else [], to_best, terms)
     return Comparison(best, base, to_best, to_baseline, ranks, terms.m, measure, images, len(names))
+
+
+def same_inputs(results: Sequence[Result], measure: Measure, images: frozenset[str]) -> list[Result]:
+    """Those whose noisy images, by their hashes, are those of the one that agrees with the most; of several such, the best."""
+    order = Terms(measure, images, {}, 1).order
+    ordered = sorted(results, key=order, reverse=True)
+    seen = [{(row["image"], row["repeat"], row["seed"]): row["noisy_sha"] for row in result.rows} for result in ordered]
+    agree = [[all(own[view] == one[view] for view in own.keys() & one.keys()) for own in seen] for one in seen]
+    most = max(agree, key=sum, default=[])
+    return [result for result, same in zip(ordered, most, strict=True) if same]
 
 
 def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], terms: Terms) -> dict[str, int]:
@@ -146,7 +159,7 @@ def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], te
         tested = {r.id: one for r in left if isinstance(one := found.get(r.id), Difference) and one.has_interval}
         if not ranks and not tested:
             return {}
-        equal = [leader, *(r for r in left if r.id in tested and tested[r.id].is_zero)]
+        equal = [leader, *(r for r in left if r.id in tested and not tested[r.id].is_worse(terms.measure))]
         ranks |= dict.fromkeys((r.id for r in equal), len(ranks) + 1)
         left = [r for r in left if r.id in tested and r not in equal]
     return ranks

@@ -14,6 +14,7 @@ from denoisebench.datasets.references import REFERENCES
 from denoisebench.report.published import set_of
 from denoisebench.report.results import Result
 from denoisebench.report.study import Report
+from denoisebench.site.names import dataset_file
 
 SIDE = 192
 PICTURES = 4
@@ -31,7 +32,7 @@ class DataPage:
 
     @property
     def file(self) -> str:
-        return "".join(c if c.isalnum() or c in "-_" else "_" for c in self.name) + ".html"
+        return dataset_file(self.name)
 
     @property
     def how(self) -> str:

@@ -10,6 +10,7 @@ from denoisebench.report.published import base_of
 from denoisebench.report.results import Result
 from denoisebench.report.standing import Standing, counted, standings
 from denoisebench.report.study import Report, place_of
+from denoisebench.site.names import method_file
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class MethodPage:
 
     @property
     def file(self) -> str:
-        return f"{self.name}.html"
+        return method_file(self.name)
 
 
 def method_pages(report: Report) -> list[MethodPage]:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from denoisebench.report.results import Result
-from denoisebench.report.statistics import ERROR, holm, signed_rank
+from denoisebench.report.results import Result, all_images
+from denoisebench.report.statistics import ERROR, holm, same_inputs, signed_rank
 from denoisebench.report.study import Place, place_of
 
 FEWEST_METHODS = 3
 FEWEST_TABLES = 2
+MOST_SETS = 200  # of methods: beyond, no further intersections are tried
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,26 @@ class Ranking:
 
 def ranking(results: Sequence[Result]) -> Ranking | None:
     """Of rivals alone, over the methods and tables that fill the largest grid without a gap; None where that is too small."""
-    scores: dict[Place, dict[str, float]] = {}
+    tables: dict[Place, list[Result]] = {}
     for result in results:
-        if not result.saw_clean and result.goodness is not None and math.isfinite(result.goodness):
-            own = scores.setdefault(place_of(result), {})
-            own[result.method] = max(own.get(result.method, -math.inf), result.goodness)
-    methods, tables = _grid(scores)
-    if len(methods) < FEWEST_METHODS or len(tables) < FEWEST_TABLES:
+        tables.setdefault(place_of(result), []).append(result)
+    scores = {place: _scores(own) for place, own in tables.items()}
+    methods, places = _grid(scores)
+    if len(methods) < FEWEST_METHODS or len(places) < FEWEST_TABLES:
         return None
-    grid = np.array([[scores[table][method] for method in methods] for table in tables])
-    return _ranked(methods, tables, grid)
+    grid = np.array([[scores[place][method] for method in methods] for place in places])
+    return _ranked(methods, places, grid)
+
+
+def _scores(results: Sequence[Result]) -> dict[str, float]:
+    """The mean of each rival in one table: of all images, made from the same noisy ones. Of several budgets, the best."""
+    names = all_images(results)
+    whole = [r for r in results if not r.saw_clean and not r.is_mean and r.names == names]
+    scores: dict[str, float] = {}
+    for result in same_inputs(whole, results[0].first, names):
+        if result.goodness is not None and math.isfinite(result.goodness):
+            scores[result.method] = max(scores.get(result.method, -math.inf), result.goodness)
+    return scores
 
 
 def _grid(scores: Mapping[Place, Mapping[str, float]]) -> tuple[tuple[str, ...], tuple[Place, ...]]:
@@ -69,7 +80,11 @@ def _grid(scores: Mapping[Place, Mapping[str, float]]) -> tuple[tuple[str, ...],
     tables = {(table[0], table[1]): table for table in sorted(scores, key=lambda t: (t[2] == "default", t[2]))}.values()
     best: tuple[int, tuple[str, ...], tuple[Place, ...]] = (0, (), ())
     sets = {frozenset(scores[table]) for table in tables}
-    sets |= {a & b for a, b in itertools.combinations(sets, 2)}
+    for _ in tables:  # intersections of two, then of more
+        further = {a & b for a, b in itertools.combinations(sets, 2)} - sets
+        if not further or len(sets) > MOST_SETS:
+            break
+        sets |= further
     for methods in sorted(sets, key=sorted):
         having = tuple(sorted(table for table in tables if methods <= scores[table].keys()))
         if len(methods) >= FEWEST_METHODS and len(having) >= FEWEST_TABLES and len(methods) * len(having) > best[0]:

@@ -10,8 +10,10 @@ from denoisebench.packs.record import record_of
 from denoisebench.report.health import recorded
 from denoisebench.report.rows import find_study
 from denoisebench.report.study import name_of
+from denoisebench.site.names import pack_file
 from denoisebench.store.cell import Cell
 from denoisebench.store.plan import read_plan
+from denoisebench.store.rows import Row
 
 NOT_VERIFIED = "not verified"
 
@@ -31,6 +33,17 @@ class Source:
     @property
     def is_pack(self) -> bool:
         return bool(self.about)
+
+    @property
+    def file(self) -> str:
+        """Its page."""
+        return pack_file(self.name, str(self.about.get("digest", self.folder.resolve())))
+
+    def has(self, row: Row) -> bool:
+        """Whether a row was read from it."""
+        if self.folder.suffix == ".csv":
+            return row["image"] == "" and row["cell"] == self.folder.resolve().parent
+        return row["image"] != "" and Path(row["cell"]).is_relative_to(self.folder)
 
     @property
     def lab(self) -> str:

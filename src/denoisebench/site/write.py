@@ -14,7 +14,6 @@ import denoisebench
 from denoisebench.report.differences import interval_text, p_text, wins_text
 from denoisebench.report.labs import HEAD as TWICE_HEAD
 from denoisebench.report.labs import labs_of
-from denoisebench.report.published import base_of, set_of
 from denoisebench.report.results import Result, all_images
 from denoisebench.report.statistics import Comparison, Difference
 from denoisebench.report.study import Place, Report, build, place_of
@@ -22,20 +21,22 @@ from denoisebench.report.table import TAG_TEXTS, seconds_text, tags_of, training
 from denoisebench.site.datasets import data_pages
 from denoisebench.site.figures import difference_diagram, profile_legend, profile_plot
 from denoisebench.site.methods import method_pages, table_id
+from denoisebench.site.names import dataset_file, method_file
 from denoisebench.site.ranking import ranking
 from denoisebench.site.sources import Source, source_of
 
 ASSETS = ("style.css", "site.js")
-LEARNS = {"nothing": "nothing", "dataset": "a set of images", "image": "each image alone"}
+LEARNS = {"nothing": "nothing", "dataset": "a set of images", "image": "each image alone", "": "not stated"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the leaderboard: a result, and how it stands to the best of its table."""
+    """A line of the leaderboard: a result, how it stands to the best of its table, and the packs that its rows came from."""
 
     result: Result
     comparison: Comparison
     tags: Sequence[str]
+    sources: Sequence[Source]
 
     @property
     def rank(self) -> str:
@@ -78,7 +79,7 @@ def write_site(names: Sequence[str], folder: Path) -> list[Path]:
         _write(folder / name, _asset(name))
     for path, (template, context) in pages.items():
         depth = path.count("/")
-        text = ENVIRONMENT.get_template(template).render(**context, up="../" * depth, page=path, **_shared(report))
+        text = ENVIRONMENT.get_template(template).render(**context, up="../" * depth, page=path, **_shared())
         _write(folder / path, text)
     return [folder / path for path in pages]
 
@@ -95,35 +96,36 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _shared(report: Report) -> dict[str, Any]:
-    return {"version": denoisebench.__version__, "methods_known": {base_of(r.method) for r in report.results}}
+def _shared() -> dict[str, Any]:
+    return {"version": denoisebench.__version__}
 
 
 def _pages(report: Report, sources: Sequence[Source]) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """The template and what it is given, by the path of a page."""
     methods, datasets, found = method_pages(report), data_pages(report), ranking(report.results)
-    by_lab = {source.lab: source for source in sources}
-    tables = [_table(report, place) for place in report.comparisons]
+    tables = [_table(report, place, sources) for place in report.comparisons]
     figures = found and {"diagram": _html(difference_diagram(found)), "profile": _html(profile_plot(found)),
                          "legend": [(name, _html(line)) for name, line in profile_legend(found)]}  # fmt: skip
     pages: dict[str, tuple[str, Mapping[str, Any]]] = {
-        "index.html": ("index.html", {"tables": tables, "sources": by_lab, "report": report, "choices": _choices(tables)}),
+        "index.html": ("index.html", {"tables": tables, "report": report, "choices": _choices(tables)}),
         "ranking.html": ("ranking.html", {"ranking": found, "figures": figures}),
-        "methods/index.html": ("methods.html", {"pages": methods}),
+        "methods/index.html": ("methods.html", {"pages": methods, "learns": LEARNS}),
         "datasets/index.html": ("datasets.html", {"pages": datasets}),
         "packs/index.html": ("packs.html", {"sources": sources, "report": report, "head": TWICE_HEAD}),
         "reading.html": ("reading.html", {"tags": TAG_TEXTS}),
     }
     pages |= {f"methods/{page.file}": ("method.html", {"method": page, "learns": LEARNS}) for page in methods}
     pages |= {f"datasets/{page.file}": ("dataset.html", {"data": page}) for page in datasets}
-    return pages | {f"packs/{_file(s)}": ("pack.html", {"source": s}) for s in sources}
+    return pages | {f"packs/{s.file}": ("pack.html", {"source": s}) for s in sources}
 
 
-def _table(report: Report, place: Place) -> Table:
+def _table(report: Report, place: Place, sources: Sequence[Source]) -> Table:
     own = report.at(place)
     images = all_images(own)
     order = sorted(own, key=lambda r: (r.saw_clean, r.goodness is None, -(r.goodness or 0.0)))
-    lines = [Line(r, report.comparisons[place], tags_of(r, images)) for r in order]
+    lines = [
+        Line(r, report.comparisons[place], tags_of(r, images), [s for s in sources if any(map(s.has, r.rows))]) for r in order
+    ]
     return Table(table_id(own[0]), place, lines, max(r.photographs for r in own), len(images))
 
 
@@ -141,14 +143,6 @@ def _html(text: str) -> Markup:
     return Markup(text)  # made by report.markup, which escapes what it is given
 
 
-def _file(source: Source) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in source.name) + ".html"
-
-
-def _dataset_file(dataset: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in set_of(dataset)) + ".html"
-
-
 def _asset(name: str) -> str:
     return files("denoisebench.site").joinpath("templates", name).read_text(encoding="utf-8")
 
@@ -157,7 +151,7 @@ ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FunctionLoader(_asset), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 ENVIRONMENT.filters |= {
-    "seconds": seconds_text, "training": training_text, "base": base_of, "lab": labs_of, "table_id": table_id,
-    "number": lambda value, digits=2: "" if value is None else f"{value:.{digits}f}", "pack_file": _file,
-    "dataset_file": _dataset_file, "place": place_of, "big": lambda value: "" if value is None else f"{value:,.0f}",
+    "seconds": seconds_text, "training": training_text, "lab": labs_of, "table_id": table_id,
+    "number": lambda value, digits=2: "" if value is None else f"{value:.{digits}f}", "method_file": method_file,
+    "dataset_file": dataset_file, "place": place_of, "big": lambda value: "" if value is None else f"{value:,.0f}",
 }  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Self
@@ -176,6 +176,12 @@ class PartialRows:
         images = self.read()
         write_atomic(self.path, "".join(json.dumps(rows) + "\n" for rows in images))
         return images
+
+    def change(self, changed: Callable[[Row], Row]) -> None:
+        """Write each row of each shard anew."""
+        for path in self.path.parent.glob("rows.part*.jsonl"):
+            images = [[changed(row) for row in rows] for rows in PartialRows.at(path).read()]
+            write_atomic(path, "".join(json.dumps(rows) + "\n" for rows in images))
 
     def append(self, rows: Sequence[Row]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

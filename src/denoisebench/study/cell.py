@@ -13,6 +13,9 @@ import torch
 from denoisebench.config.jobs import yaml_of
 from denoisebench.job import Job
 from denoisebench.progress import console, duration
+from denoisebench.scoring import measures
+from denoisebench.scoring.further import columns_in
+from denoisebench.scoring.kept import measured
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, LostOwnerError, remove_orphans, write_atomic
@@ -109,7 +112,7 @@ def _begun(job: Job) -> Outcome | None:
         if not shard:
             remove_orphans(cell.folder)
         again.keep_one_code(job)
-        _repair(PartialRows(cell.folder, shard), job.protocols)
+        _repair(PartialRows(cell.folder, shard), job)
         return None
 
 
@@ -122,14 +125,31 @@ def _say_running(cell: Cell, shard: str | None) -> None:
         cell.set_status("running")
 
 
-def _repair(partial: PartialRows, protocols: Sequence[Protocol]) -> None:
-    """A torn last line goes; an interrupted test that was scored under other protocols starts anew."""
-    wanted = [protocol.name for protocol in protocols]
-    if any([row["protocol"] for row in image] != wanted for image in partial.all()):
-        if partial.shard:
-            raise ValueError("other shards of this cell were scored under other protocols: use theirs, or leave shard out")
+def _repair(partial: PartialRows, job: Job) -> None:
+    """A torn last line goes. An interrupted test that was scored under other protocols starts anew; of one that was scored by
+    other measures, the finished images are scored by those of now."""
+    protocols, columns = [protocol.name for protocol in job.protocols], {measure.column for measure in job.measures}
+    images = partial.all()
+    anew = any([row["protocol"] for row in image] != protocols for image in images)
+    other = any({*columns_in(row)} - {*measures.columns()} != columns for image in images for row in image)
+    if partial.shard and (anew or other):
+        raise ValueError(
+            "other shards of this cell were scored under other protocols or measures: use theirs, or leave shard out"
+        )
+    if other and not anew:
+        try:
+            partial.change(lambda row: _measured_now(row, job))
+        except FileNotFoundError:  # a kept image is gone
+            anew = True
+    if anew:
         partial.forget()
     partial.begin()
+
+
+def _measured_now(row: Row, job: Job) -> Row:
+    [protocol] = [one for one in job.protocols if one.name == row["protocol"]]
+    own = {name: value for name, value in row.items() if name not in columns_in(row) or name in measures.columns()}
+    return own | measured(row, protocol, job.cell.folder, job.cell.inputs, job.measures)
 
 
 def _summary(rows: Sequence[Row], protocol: Protocol) -> str:

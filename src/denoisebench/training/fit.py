@@ -108,7 +108,7 @@ def trained(
         with held(folder / ".lock"):
             remove_orphans(folder)
             if again:
-                for name in ("training.json", "last.ckpt", FILE):
+                for name in ("training.json", "last.ckpt", FILE, "validation.csv", "holdout.csv"):
                     (folder / name).unlink(missing_ok=True)
             if _said(folder) is None:
                 _train(method, data, folder, course, told, others)

@@ -15,6 +15,7 @@ from denoisebench.verify.finding import Finding
 
 TOLERANCE_DB = {"nothing": 1e-3, "image": 0.1, "dataset": 0.1}
 """How far the mean PSNR may be off, by what a method learns from: rounding of another machine, which training amplifies."""
+TOLERANCE_SSIM = {"nothing": 1e-4, "image": 0.01, "dataset": 0.01}
 OF_ONE_IMAGE = 10
 """So many times as far may one image be off."""
 
@@ -44,35 +45,38 @@ def _again(finding: Finding, job: Job, rows: Sequence[Row], root: Path) -> None:
         finding.unchecked.append(f"computing it again failed: {planned.cell.status().get('reason', 'no reason given')}")
         return
     ours = read_finished(planned.cell.folder)
-    told = _compared(ours, rows, TOLERANCE_DB[job.method.learns])
+    learns = job.method.learns
+    told = _compared(ours, rows, "psnr_db", " dB", TOLERANCE_DB[learns])
+    told = told or _compared(ours, rows, "ssim", " SSIM", TOLERANCE_SSIM[learns])
     if told is None:
         finding.recomputed = True
-        finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[job.method.learns])}")
+        finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[learns])}")
     else:
         finding.contradictions.append(f"computed again, {told}")
 
 
-def _scores(rows: Sequence[Row]) -> dict[tuple[str, ...], float]:
-    return {(row["image"], row["repeat"], row["protocol"]): float(row["psnr_db"]) for row in rows if row["psnr_db"]}
+def _scores(rows: Sequence[Row], column: str) -> dict[tuple[str, ...], float]:
+    return {(row["protocol"], row["image"], row["repeat"]): float(row[column]) for row in rows if row[column]}
 
 
-def _compared(ours: Sequence[Row], theirs: Sequence[Row], tolerance: float) -> str | None:
-    """What differs by more than the tolerance; None if nothing does."""
-    own, said = _scores(ours), _scores(theirs)
-    common = own.keys() & said.keys()
-    if not common:
+def _compared(ours: Sequence[Row], theirs: Sequence[Row], column: str, unit: str, tolerance: float) -> str | None:
+    """What differs by more than the tolerance, under the protocols that both were scored by; None if nothing does."""
+    own, said = _scores(ours, column), _scores(theirs, column)
+    both = {row["protocol"] for row in ours} & {row["protocol"] for row in theirs}
+    own, said = ({key: value for key, value in one.items() if key[0] in both} for one in (own, said))
+    if differing := sorted(own.keys() ^ said.keys()):
+        protocol, image, _ = differing[0]
+        return f"{image} has {'a' if differing[0] in own else 'no'} {column} under {protocol}, and the pack says otherwise"
+    if not own:
         same = {row["image"]: row.get("output_sha") for row in ours} == {row["image"]: row.get("output_sha") for row in theirs}
         return None if same else "its outputs, which have no score, differ"
-    means = (statistics.fmean(one[key] for key in common) for one in (own, said))
-    here, there = means
+    here, there = (statistics.fmean(one[key] for key in own) for one in (own, said))
     if here != there and not abs(here - there) <= tolerance:
-        return f"its mean is {here:.4f} dB, and the pack says {there:.4f}: more than {tolerance:g} dB apart"
-    far = [key for key in sorted(common) if own[key] != said[key] and not abs(own[key] - said[key]) <= OF_ONE_IMAGE * tolerance]
-    if far:
-        key = far[0]
-        return (
-            f"{key[0]} has {own[key]:.4f} dB, and the pack says {said[key]:.4f}: more than {OF_ONE_IMAGE * tolerance:g} dB apart"
-        )
+        return f"its mean is {here:.4f}{unit}, and the pack says {there:.4f}: more than {tolerance:g}{unit} apart"
+    most = OF_ONE_IMAGE * tolerance
+    for key in sorted(own):
+        if own[key] != said[key] and not abs(own[key] - said[key]) <= most:
+            return f"{key[1]} has {own[key]:.4f}{unit}, and the pack says {said[key]:.4f}: more than {most:g}{unit} apart"
     return None
 
 

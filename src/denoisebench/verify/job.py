@@ -78,6 +78,7 @@ def check_claims(job: Job, rows: Sequence[Row], finding: Finding) -> None:
         if getattr(cell, name) != getattr(own, name):
             hint = ": the configuration or the images are others" if name in ("key", "setup") else ""
             finding.contradictions.append(f"its {name} is {getattr(own, name)}, and the pack says {getattr(cell, name)}{hint}")
+    finding.contradictions += _images(job, rows)
     try:
         method, _ = method_and_data(job, validated=False)
     except (ImportError, OSError, ValueError) as error:
@@ -88,7 +89,6 @@ def check_claims(job: Job, rows: Sequence[Row], finding: Finding) -> None:
     finding.contradictions += dict.fromkeys(
         text for row in rows for text in _against(of_image(claims, row["image"], slices), row)
     )
-    finding.contradictions += _images(job, rows)
     finding.checked.append("configuration, label and tags")
 
 
