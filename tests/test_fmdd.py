@@ -42,6 +42,13 @@ def test_the_training_part_shares_no_field_of_view_with_it_and_pairs_shots_of_on
     assert photographs_shared(train, train) > 0
 
 
+def test_only_another_shot_is_a_second_view(tmp_path: Path) -> None:
+    make_fmdd(tmp_path, KINDS[:1], 3, tuple(range(1, 21)))
+    assert FMDD("train", str(tmp_path), shots=3, first=5).has_second
+    assert not FMDD("train", str(tmp_path), shots=3, first=4).has_second, "the last field of view has one shot alone"
+    assert not FMDD("train", str(tmp_path), shots=3, average=4).has_second, "means of the same shots"
+
+
 def test_published_means_and_choices_are_named(tmp_path: Path) -> None:
     images = FMDD(root=str(make_fmdd(tmp_path, KINDS)), average=4, kinds=[KINDS[3]], crop=2)
     assert images.name == f"fmdd-{KINDS[3]}-avg4-crop2"

@@ -1,5 +1,6 @@
 """FMDD (Zhang et al., CVPR 2019, arXiv 1812.10366): fluorescence microscopy, many noisy shots of each field of view."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -64,7 +65,8 @@ class FMDD(ImageSet):
             (kind, view, path) for kind in every for view in views for path in _shots(folder / kind / where / str(view), of_each)
         ][:first]
         self.names = tuple(f"{kind}_{view:02d}_{path.stem}" for kind, view, path in self._images)
-        self.has_second = of_each > 1
+        shown = Counter((kind, view) for kind, view, _ in self._images)
+        self.has_second = average == 1 and min(shown.values()) > 1  # published means share shots
         self.name = (
             ("fmdd" if part == "test" else "fmdd-train")
             + (f"-{'+'.join(every)}" if len(every) < len(KINDS) else "")

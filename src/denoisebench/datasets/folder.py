@@ -19,7 +19,7 @@ from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.keys import check_chosen
 from denoisebench.datasets.listing import composed, list_images, passed_over, shown
-from denoisebench.datasets.looks import Look, look_at
+from denoisebench.datasets.looks import Look, as_stored, look_at
 from denoisebench.datasets.reading import Reading, middle
 from denoisebench.datasets.slices import Place, Slice, expanded, file_of, repeated, said, size_of, together
 from denoisebench.progress import track
@@ -222,7 +222,9 @@ class Folder(ImageSet):
     @property
     def sources(self) -> frozenset[str]:
         sides = (self._clean, self._noisy, self._second)
-        return frozenset(self._source(side[name]) for side in sides if side for name in self.names)
+        places = [side[name] for side in sides if side for name in self.names]
+        stored = [as_stored(place) for place in places if self._how.to_gray and not isinstance(place, Slice)]
+        return frozenset([*map(self._source, places), *stored])
 
     def size(self, index: int) -> tuple[int, int]:
         files = self._noisy or self._clean

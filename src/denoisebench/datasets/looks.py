@@ -11,10 +11,20 @@ from denoisebench.datasets.reading import Reading, read_image
 from denoisebench.datasets.slices import Slice, file_of, read_slice
 from denoisebench.datasets.written import written
 
+IN_GRAY = Reading(1, to_gray=True)  # as gray sets have a file in colour
+
 
 def pixel_hash(path: Path, how: Reading | int) -> str:
     """SHA-256 of the pixels of an image file."""
     return look_at(path, how).pixels
+
+
+def as_stored(path: Path) -> str:
+    """The same of a file that is in colour or gray: of the channels that it has."""
+    try:
+        return pixel_hash(path, 3)
+    except ValueError:
+        return pixel_hash(path, 1)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The photographs that scikit-image ships: a small data set that is always available."""
 
+import functools
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ import numpy as np
 
 from denoisebench.datasets.images import ImageSet, fingerprint_of
 from denoisebench.datasets.keys import check_selection
-from denoisebench.datasets.looks import pixel_hash
+from denoisebench.datasets.looks import IN_GRAY, pixel_hash
 from denoisebench.datasets.reading import gray_of, middle, read_image
 from denoisebench.ranges import Count
 
@@ -53,9 +54,8 @@ class Photos(ImageSet):
         self.names = tuple(Path(file).stem for file in self._files)
 
     def clean(self, index: int) -> np.ndarray:
-        path = Path(str(files("skimage") / "data" / self._files[index]))
-        image = middle(read_image(path, 3), self.crop)
-        return image if self.channels == 3 else gray_of(image)
+        image = middle(_photograph(self._files[index]), self.crop)
+        return image.copy() if self.channels == 3 else gray_of(image)
 
     def noisy(self, index: int) -> np.ndarray:
         raise ValueError("photos has no noisy images of its own")
@@ -68,4 +68,16 @@ class Photos(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(pixel_hash(Path(str(files("skimage") / "data" / file)), 3) for file in self._files)
+        paths = map(_path, self._files)
+        kinds = [3, *([IN_GRAY] if self.channels == 1 else [])]
+        return frozenset(pixel_hash(path, kind) for path in paths for kind in kinds)
+
+
+def _path(file: str) -> Path:
+    return Path(str(files("skimage") / "data" / file))
+
+
+@functools.cache
+def _photograph(file: str) -> np.ndarray:
+    """Decoded once in a process: to be read only."""
+    return read_image(_path(file), 3)

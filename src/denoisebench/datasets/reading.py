@@ -17,6 +17,7 @@ MAX_FLOAT = 4.0
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 LFS_MARK = b"version https://git-lfs"
 EXIF_ORIENTATION = 0x0112
+TURNING = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}  # parts of a PNG's header that may hold an orientation
 # Rec. 601 luma with the digits of MATLAB's rgb2gray.
 LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
@@ -89,7 +90,7 @@ def image_size(path: Path) -> tuple[int, int]:
                 return tiff_size(file)
             with Image.open(file) as image:
                 # A PNG's EXIF is asked for only where its header has one: Pillow would read the whole image to look for it.
-                exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+                exif = image.getexif() if image.format != "PNG" or TURNING & image.info.keys() else {}
                 turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
                 return image.size if turned else (image.height, image.width)
         except Exception as error:  # whatever a decoder raises on a damaged file

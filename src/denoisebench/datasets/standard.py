@@ -12,7 +12,7 @@ from denoisebench.datasets.headers import damaged_files
 from denoisebench.datasets.images import Files, ImageSet, fingerprint_of
 from denoisebench.datasets.keys import check_chosen, check_gray
 from denoisebench.datasets.listing import IMAGE_SUFFIXES
-from denoisebench.datasets.looks import pixel_hash
+from denoisebench.datasets.looks import IN_GRAY, pixel_hash
 from denoisebench.datasets.places import in_any_case
 from denoisebench.datasets.reading import Reading, gray_of, image_size, middle
 from denoisebench.ranges import Count
@@ -247,8 +247,9 @@ class Standard(ImageSet):
     def sources(self) -> frozenset[str]:
         berkeley = self.which in ("cbsd68", "bsd68", "bsd300", "bsds500")
         family = "bsd" if berkeley else self.which  # one archive, one numbering
-        files = (path for name in self.names for path in self._files[name] if path is not None)
-        pixels = (pixel_hash(path, self._stored_channels) for path in files)
+        files = [path for name in self.names for path in self._files[name] if path is not None]
+        kinds = [self._stored_channels, *([IN_GRAY] if self.channels == 1 < self._stored_channels else [])]
+        pixels = (pixel_hash(path, kind) for path in files for kind in kinds)
         return frozenset([*(f"{family}/{name}" for name in self.names), *pixels])
 
 

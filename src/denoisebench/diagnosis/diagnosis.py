@@ -1,6 +1,6 @@
 """All that is said of an image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ class Diagnosis:
 def diagnosed(planes: np.ndarray) -> Diagnosis:
     """planes: (C, H, W), nominal range [0, 1]. Raises: ValueError for an image of fewer than 32 pixels in height or width."""
     middle = _middle(planes)
-    storing = storing_of(middle.astype(np.float64))
+    ends = float((planes <= 0).mean()), float((planes >= 1).mean())
+    storing = replace(storing_of(middle.astype(np.float64)), low=ends[0], high=ends[1])
     sample = _sample(planes).astype(np.float64)
     if storing.impulses > IMPULSES:
         sample = without_impulses(sample)

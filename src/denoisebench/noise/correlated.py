@@ -20,8 +20,8 @@ class Correlated(NoiseModel):
     """Stationary Gaussian noise of standard deviation sigma: independent noise under a kernel of unit norm.
 
     Its autocorrelation is that of the kernel. sigma: in 8-bit grey levels. length: standard deviation in pixels of a Gaussian
-    kernel, which gives pixels d apart a correlation of exp(-d^2 / (4 length^2)). kernel: rows of numbers, used instead of
-    the Gaussian one. Channels are independent.
+    kernel, which from a length of about 1 on gives pixels d apart a correlation of exp(-d^2 / (4 length^2)). kernel: rows of
+    numbers, used instead of the Gaussian one. Channels are independent.
     """
 
     sigma: Level = 25.0

@@ -38,7 +38,8 @@ class Photo:
 
     @property
     def white(self) -> float:
-        return self.white_level or WHITES.get(self.pixels.dtype.name, 1.0)
+        given = None if self.pixels.dtype == np.uint8 else self.white_level  # files of 8 bits do not need it
+        return given or WHITES.get(self.pixels.dtype.name, 1.0)
 
     @property
     def unit(self) -> np.ndarray:
