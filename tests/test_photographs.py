@@ -484,8 +484,8 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
 def test_a_target_that_cannot_be_written(tmp_path: Path, capsys: Any) -> None:
     _some(tmp_path, "a.png")
-    (tmp_path / "out").write_text("a file where a folder should be")
-    assert main(["denoise", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--method", "tv"]) == 1
+    (tmp_path / "file").write_text("a file where a folder should be")
+    assert main(["denoise", str(tmp_path / "a.png"), "--out", str(tmp_path / "file" / "out"), "--method", "tv"]) == 1
     assert "choose a folder that can be written to" in capsys.readouterr().err
 
 

@@ -156,7 +156,7 @@ def test_retry_from_another_folder_finds_what_a_relative_path_named(tmp_path: Pa
 
 @pytest.mark.parametrize("key", ["file", "folder", "manifest"])
 def test_a_plan_holds_what_a_method_reads_as_absolute_paths(key: str) -> None:
-    assert absolute(f"method.{key}=mine/x") == f"method.{key}={Path.cwd() / 'mine' / 'x'}"
+    assert absolute(f"method.{key}=mine/x") == f"method.{key}='{Path.cwd() / 'mine' / 'x'}'"
 
 
 def test_a_plan_that_another_process_keeps_locked_is_refused_in_a_line(
