@@ -14,6 +14,7 @@ import denoisebench
 from denoisebench import config
 from denoisebench.batch import Batch
 from denoisebench.cli import main
+from denoisebench.config import compose
 from denoisebench.config.choosing import class_named
 from denoisebench.config.parts import class_of
 from denoisebench.datasets.photos import Photos
@@ -29,15 +30,18 @@ def composed(name: str, *overrides: str) -> Any:
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
 
 
-@pytest.mark.parametrize("name", METHODS)
+QUICKER = {"bm3d": ("method.profile=lc",)}  # the same code in a sixth of the time
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", METHODS)  # the outer loop, so that each process composes only some of them
 def test_keeps_to_the_contract(name: str, check: Callable[[Subject], Iterator[str]]) -> None:
-    assert list(check(subject(name))) == []
+    assert list(check(subject(name, *QUICKER.get(name, ())))) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_keeps_to_the_contract_with_one_channel(name: str) -> None:
-    gray = subject(name, "dataset.channels=1")
+    gray = subject(name, "dataset.channels=1", *QUICKER.get(name, ()))
     assert gray.channels == 1
     assert [found for check in (contract.shape, contract.clean_in_training) for found in check(gray)] == []
 
@@ -47,7 +51,7 @@ GRAY_AND_COLOUR = ("ffdnet",)  # the networks that its paper defines
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in GRAY_AND_COLOUR])
 def test_the_four_channels_of_raw_planes_are_denoised(name: str) -> None:
-    raw = subject(name, "dataset.channels=4")
+    raw = subject(name, "dataset.channels=4", *QUICKER.get(name, ()))
     assert raw.channels == 4
     images = torch.rand(1, 4, 33, 34, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -81,7 +85,7 @@ def test_those_that_train_a_network_on_a_data_set_tile_unless_it_attends_to_the_
 def test_every_budget_has_a_recipe_where_something_is_learned_and_none_elsewhere(name: str) -> None:
     learns = class_of(composed(name)["method"], "method", Denoiser).learns
     for budget in config.groups()["budget"]:
-        steps = config.compose_one([f"method={name}", f"budget={budget}"]).plain["training"]["steps"]
+        steps = compose.compose([f"method={name}", f"budget={budget}"]).training.steps
         assert (steps > 0) == (learns == "dataset"), budget
         assert learns != "dataset" or steps >= contract.FAILS_AT, "too short to be killed in its midst"
         has_recipe = (Path(config.conf_dir()) / "recipe" / budget / f"{name}.yaml").is_file()
@@ -410,8 +414,8 @@ def test_the_command_checks_a_method_of_an_own_folder(tmp_path: Path, capsys: py
     assert not any("arXiv" in line for line in lines)
 
 
-NOISE = torch.rand(80, 88, 3, generator=torch.Generator().manual_seed(3)).numpy()
-API_IMAGE = (Photos().clean(1)[100:180, 150:238] + 40 * NOISE - 20).clip(0, 255).astype("uint8")
+NOISE = torch.rand(40, 44, 3, generator=torch.Generator().manual_seed(3)).numpy()
+API_IMAGE = (Photos().clean(1)[100:140, 150:194] + 40 * NOISE - 20).clip(0, 255).astype("uint8")
 
 
 @pytest.mark.parametrize("name", METHODS)
