@@ -136,6 +136,8 @@ def _repair(partial: PartialRows, job: Job) -> None:
         raise ValueError(
             "other shards of this cell were scored under other protocols or measures: use theirs, or leave shard out"
         )
+    if other and any("noisy" in measure.needs for measure in job.measures):  # the noisy image is not kept as it was
+        anew = True
     if other and not anew:
         try:
             partial.change(lambda row: _measured_now(row, job))
