@@ -56,7 +56,7 @@ class Work:
         self._told: set[str] = set()
         self._groups: dict[int, list[Source]] = {}
         self._stacks = 0
-        self._chosen = ""
+        self._by = ""  # what is shown of the method that was chosen
 
     def run(self) -> Outcome:
         """Raises: ConfigError for settings that are not valid; KeyboardInterrupt, after which the same call continues."""
@@ -67,7 +67,7 @@ class Work:
                 left = self._readable(left)
             with track(f"denoising by {self.how.method}", len(left)) as advance:
                 for number, item in enumerate(left):
-                    self._one(item, lambda part, number=number, item=item: advance(number + part, self._note(item)))
+                    self._one(item, lambda part, number=number, item=item: advance(number + part, item.source.name + self._by))
                     advance(number + 1, item.source.name)
         if self.how.learn and self.outcome.written and not self._stacks:
             console.print(
@@ -263,12 +263,8 @@ class Work:
             raise PhotoError(f"no method could be tried ({best.problem}): name one in place of auto")
         left = "left as it is, since no method promises to improve it" if best.method == "noisy" else f"by {best.method}"
         console.print(f"{path}: {left}", markup=False)
-        self._chosen = best.method
+        self._by = f" by {best.method}"
         return best.method
-
-    def _note(self, item: Item) -> str:
-        """What is shown while it is denoised."""
-        return item.source.name + (f" by {self._chosen}" if self.how.method == AUTO else "")
 
     def _finish(self, item: Item, part: Path) -> None:
         shutil.copymode(item.source, part)
