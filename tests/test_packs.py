@@ -25,6 +25,7 @@ from denoisebench.scoring.kept import as_stored, batched
 from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import decoded, stored_sha
 from denoisebench.store.rows import COLUMNS
+from denoisebench.verify import again
 from denoisebench.verify import job as verifying
 from denoisebench.verify.finding import Finding
 from denoisebench.verify.pack import Draw, verify
@@ -421,6 +422,17 @@ def test_scores_are_caught_by_computing_again_where_there_are_no_images(
     verdict = verify(bad, Draw(count=9))
     assert [(f.cell.label, f.word) for f in verdict.findings if f.contradictions] == [("noisy", "contradicted")]
     assert said in next(f for f in verdict.findings if f.contradictions).contradictions[0]
+
+
+def test_a_recomputed_cell_without_ssim_is_compared_by_psnr_alone() -> None:
+    row = {"image": "a", "repeat": "0", "protocol": "default", "psnr_db": "30.0", "ssim": "", "output_sha": "x"}
+    other = row | {"psnr_db": "30.05", "output_sha": "y"}
+    assert again._compared([row], [other], "psnr_db", " dB", 0.1) is None
+    assert again._compared([row], [other], "ssim", " SSIM", 0.01) is None
+    assert again._unscored([row], [other]) is None
+    assert again._compared([row], [row | {"protocol": "apbsn"}], "ssim", "", 0.1) == "the pack has no rows under default"
+    blind = [one | {"psnr_db": ""} for one in (row, other)]
+    assert again._unscored(blind[:1], blind[1:]) == "its outputs, which have no score, differ"
 
 
 def test_images_left_out_are_seen_where_the_method_cannot_be_made(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

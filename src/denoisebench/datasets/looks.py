@@ -21,6 +21,12 @@ def pixel_hash(path: Path, how: Reading | int) -> str:
 
 def as_stored(path: Path) -> str:
     """The same of a file that is in colour or gray: of the channels that it has."""
+    status = path.stat()
+    return _as_stored(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@functools.cache
+def _as_stored(path: Path, *_written: int) -> str:
     try:
         return pixel_hash(path, 3)
     except ValueError:

@@ -46,8 +46,11 @@ def _again(finding: Finding, job: Job, rows: Sequence[Row], root: Path) -> None:
         return
     ours = read_finished(planned.cell.folder)
     learns = job.method.learns
-    told = _compared(ours, rows, "psnr_db", " dB", TOLERANCE_DB[learns])
-    told = told or _compared(ours, rows, "ssim", " SSIM", TOLERANCE_SSIM[learns])
+    told = (
+        _compared(ours, rows, "psnr_db", " dB", TOLERANCE_DB[learns])
+        or _compared(ours, rows, "ssim", " SSIM", TOLERANCE_SSIM[learns])
+        or _unscored(ours, rows)
+    )
     if told is None:
         finding.recomputed = True
         finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[learns])}")
@@ -62,14 +65,14 @@ def _scores(rows: Sequence[Row], column: str) -> dict[tuple[str, ...], float]:
 def _compared(ours: Sequence[Row], theirs: Sequence[Row], column: str, unit: str, tolerance: float) -> str | None:
     """What differs by more than the tolerance, under the protocols that both were scored by; None if nothing does."""
     own, said = _scores(ours, column), _scores(theirs, column)
-    both = {row["protocol"] for row in ours} & {row["protocol"] for row in theirs}
-    own, said = ({key: value for key, value in one.items() if key[0] in both} for one in (own, said))
+    if lacking := {row["protocol"] for row in ours} - {row["protocol"] for row in theirs}:
+        return f"the pack has no rows under {', '.join(sorted(lacking))}"
+    said = {key: value for key, value in said.items() if key[0] in {row["protocol"] for row in ours}}
     if differing := sorted(own.keys() ^ said.keys()):
         protocol, image, _ = differing[0]
         return f"{image} has {'a' if differing[0] in own else 'no'} {column} under {protocol}, and the pack says otherwise"
     if not own:
-        same = {row["image"]: row.get("output_sha") for row in ours} == {row["image"]: row.get("output_sha") for row in theirs}
-        return None if same else "its outputs, which have no score, differ"
+        return None
     here, there = (statistics.fmean(one[key] for key in own) for one in (own, said))
     if here != there and not abs(here - there) <= tolerance:
         return f"its mean is {here:.4f}{unit}, and the pack says {there:.4f}: more than {tolerance:g}{unit} apart"
@@ -78,6 +81,14 @@ def _compared(ours: Sequence[Row], theirs: Sequence[Row], column: str, unit: str
         if own[key] != said[key] and not abs(own[key] - said[key]) <= most:
             return f"{key[1]} has {own[key]:.4f}{unit}, and the pack says {said[key]:.4f}: more than {most:g}{unit} apart"
     return None
+
+
+def _unscored(ours: Sequence[Row], theirs: Sequence[Row]) -> str | None:
+    """Where nothing has a score, whether the outputs are others."""
+    if _scores(ours, "psnr_db"):
+        return None
+    same = {row["image"]: row.get("output_sha") for row in ours} == {row["image"]: row.get("output_sha") for row in theirs}
+    return None if same else "its outputs, which have no score, differ"
 
 
 def _closeness(ours: Sequence[Row], theirs: Sequence[Row], tolerance: float) -> str:
