@@ -45,11 +45,8 @@ def _short(every: Sequence[Standing]) -> str:
         levels = ([noise for noise, _ in own], columns["published"], columns["ours"])
         body.append([markdown_text(method), dataset, *map(", ".join, levels), word])
     table = markdown_table(("method", "data set", "noise", "published", "ours", "status"), body, texts=range(6))
-    total = (
-        f"Of the {len(every)} published numbers listed: {counted(every)} ([docs/published.md](docs/published.md)). A number that"
-    )
-    total += "\nseveral sources print counts once for each."
-    return f"{table}\n\n{total}"
+    total = f"Of the {len(every)} published numbers listed: {counted(every)} ([docs/published.md](docs/published.md))."
+    return f"{table}\n\n{total} A number that\nseveral sources print counts once for each."
 
 
 def _whole(every: Sequence[Standing]) -> str:

@@ -461,8 +461,7 @@ def test_a_torn_last_line_is_ignored_and_the_next_one_is_clean(tmp_path: Path) -
     whole = path.read_bytes()
     ends = [index + 1 for index, byte in enumerate(whole) if byte == ord("\n")]
     assert len(ends) == 3
-    near = {end + by for end in ends for by in (-2, -1, 0, 1)} & {*range(len(whole) + 1)}
-    for kept in sorted(near | {*range(0, len(whole) + 1, 7)}):
+    for kept in range(len(whole) + 1):
         path.write_bytes(whole[:kept])
         complete = sum(end <= kept for end in ends)
         found = PartialRows(tmp_path).read()

@@ -27,7 +27,7 @@ Nothing is compared where the noisy images differ (by their hashes) or the image
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -129,8 +129,9 @@ def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure
     images = scored_by_all(results, measure)
     directed = getattr(measure, "directed", True)
     able = [r for r in results if directed and not r.saw_clean and r.names == names and r.scored(measure)]
-    rivals = same_inputs(able, measure, images)
-    terms = Terms(measure, images, scenes_of(results), max(len(rivals) - 1, 1))
+    terms = Terms(measure, images, scenes_of(results), 1)
+    rivals = same_inputs(sorted(able, key=terms.order, reverse=True))
+    terms = replace(terms, m=max(len(rivals) - 1, 1))
     best = max(rivals, key=terms.order, default=None) if images else None
     bases = [r for r in results if r.method == baseline or (baseline == NOISY and is_input(r.method))]
     base = next((r for r in bases if r in rivals), bases[0] if bases else None)
@@ -140,14 +141,12 @@ def compare(results: Sequence[Result], baseline: str = "noisy", measure: Measure
     return Comparison(best, base, to_best, to_baseline, ranks, terms.m, measure, images, len(names))
 
 
-def same_inputs(results: Sequence[Result], measure: Measure, images: frozenset[str]) -> list[Result]:
-    """Those whose noisy images, by their hashes, are those of the one that agrees with the most; of several such, the best."""
-    order = Terms(measure, images, {}, 1).order
-    ordered = sorted(results, key=order, reverse=True)
-    seen = [{(row["image"], row["repeat"], row["seed"]): row["noisy_sha"] for row in result.rows} for result in ordered]
+def same_inputs(results: Sequence[Result]) -> list[Result]:
+    """Those whose noisy images, by their hashes, are those of the one that agrees with the most; of several such, the first."""
+    seen = [{(row["image"], row["repeat"], row["seed"]): row["noisy_sha"] for row in result.rows} for result in results]
     agree = [[all(own[view] == one[view] for view in own.keys() & one.keys()) for own in seen] for one in seen]
     most = max(agree, key=sum, default=[])
-    return [result for result, same in zip(ordered, most, strict=True) if same]
+    return [result for result, same in zip(results, most, strict=True) if same]
 
 
 def _ranks(rivals: Sequence[Result], to_best: Mapping[str, Difference | str], terms: Terms) -> dict[str, int]:

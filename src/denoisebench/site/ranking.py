@@ -68,10 +68,11 @@ def _scores(results: Sequence[Result]) -> dict[str, float]:
     """The mean of each rival in one table: of all images, made from the same noisy ones. Of several budgets, the best."""
     names = all_images(results)
     whole = [r for r in results if not r.saw_clean and not r.is_mean and r.names == names]
+    ordered = sorted(whole, key=lambda r: -math.inf if r.goodness is None else r.goodness, reverse=True)
     scores: dict[str, float] = {}
-    for result in same_inputs(whole, results[0].first, names):
+    for result in same_inputs(ordered):
         if result.goodness is not None and math.isfinite(result.goodness):
-            scores[result.method] = max(scores.get(result.method, -math.inf), result.goodness)
+            scores.setdefault(result.method, result.goodness)  # the first is the best
     return scores
 
 

@@ -174,14 +174,17 @@ class PartialRows:
     def begin(self) -> list[list[Row]]:
         """The rows of each finished image, with a torn last line taken out of the file."""
         images = self.read()
-        write_atomic(self.path, "".join(json.dumps(rows) + "\n" for rows in images))
+        self._write(images)
         return images
 
     def change(self, changed: Callable[[Row], Row]) -> None:
         """Write each row of each shard anew."""
         for path in self.path.parent.glob("rows.part*.jsonl"):
-            images = [[changed(row) for row in rows] for rows in PartialRows.at(path).read()]
-            write_atomic(path, "".join(json.dumps(rows) + "\n" for rows in images))
+            one = PartialRows.at(path)
+            one._write([[changed(row) for row in rows] for rows in one.read()])
+
+    def _write(self, images: Sequence[Sequence[Row]]) -> None:
+        write_atomic(self.path, "".join(json.dumps(rows) + "\n" for rows in images))
 
     def append(self, rows: Sequence[Row]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

@@ -130,14 +130,13 @@ def _repair(partial: PartialRows, job: Job) -> None:
     other measures, the finished images are scored by those of now."""
     protocols, columns = [protocol.name for protocol in job.protocols], {measure.column for measure in job.measures}
     images = partial.all()
-    anew = any([row["protocol"] for row in image] != protocols for image in images)
     other = any({*columns_in(row)} - {*measures.columns()} != columns for image in images for row in image)
+    needs_noisy = any("noisy" in measure.needs for measure in job.measures)  # which is not kept as it was
+    anew = any([row["protocol"] for row in image] != protocols for image in images) or (other and needs_noisy)
     if partial.shard and (anew or other):
         raise ValueError(
             "other shards of this cell were scored under other protocols or measures: use theirs, or leave shard out"
         )
-    if other and any("noisy" in measure.needs for measure in job.measures):  # the noisy image is not kept as it was
-        anew = True
     if other and not anew:
         try:
             partial.change(lambda row: _measured_now(row, job))

@@ -33,16 +33,18 @@ def _no_training(job: Job) -> str | None:
     target = job.method.facts.target
     if reason := no_target(own.images, target):
         return reason
-    tested = bool(own.images.sources & job.test_set.sources)
-    if target is None and own.training.noise == "fresh" and tested and not own.images.has_noisy:
+    if target is None:
+        shows_clean = own.training.noise == "fresh" and not own.images.has_noisy
+    else:
+        shows_clean = not (target == "noisy" and own.images.has_second)  # else it is noisy, like a transductive input
+    if not shows_clean or not own.images.sources & job.test_set.sources:  # asked last: it reads all images
+        return None
+    if target is None:
         return (
             "fresh noise on the clean test images would show it ever new noisy views, whose mean is the clean image: "
             "set training.noise=fixed to train on the noisy test images themselves, or choose another train_set"
         )
-    noisy_pairs = target == "noisy" and own.images.has_second  # what it is shown of them is noisy, like a transductive input
-    if target is not None and not noisy_pairs and tested:
-        return "it would memorise the clean test images: choose a train_set apart from the test images"
-    return None
+    return "it would memorise the clean test images: choose a train_set apart from the test images"
 
 
 def _no_holdout(job: Job, own: Learning) -> str | None:
