@@ -42,8 +42,8 @@ class Part:
 @dataclass(frozen=True)
 class Entry:
     """A data set. size: bytes on the disk. parts: its folders. sides: of each image, in
-    either order, where all are alike. tree: what its files look like below the folder of its only part, where their names
-    are not known. by_hand: what a person has to do, in words. channels: of its images.
+    either order, where all are alike. trees: what its files look like below the folder of its only part, where their names
+    are not known; the first that fits counts. by_hand: what a person has to do, in words. channels: of its images.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Entry:
     size: int
     parts: tuple[Part, ...] = ()
     sides: tuple[int, int] | None = None
-    tree: str = ""
+    trees: tuple[str, ...] = ()
     by_hand: str = ""
     channels: int = 3
 
@@ -66,9 +66,10 @@ class Entry:
 
         A file counts by its name and that of its folder, or by its name alone at the top of an archive.
         """
-        if self.tree:
-            tail = PurePosixPath(*member.parts[-len(PurePosixPath(self.tree).parts) :])
-            return f"{self.parts[0].folder}/{tail}" if tail.match(self.tree) else None
+        for tree in self.trees:
+            tail = PurePosixPath(*member.parts[-len(PurePosixPath(tree).parts) :])
+            if tail.match(tree):
+                return f"{self.parts[0].folder}/{tail}"
         for part in self.parts:
             parent = member.parent.name.lower()
             if member.name in part.files and parent in ("", PurePosixPath(part.folder).name.lower()):
@@ -193,8 +194,9 @@ CATALOGUE: dict[str, Entry] = {
         NONE_STATED,
         4 * 10**9,
         (Part("FMDD", {}),),
-        tree="*/*/*/*.png",
-        by_hand="fetch the archives of its 12 kinds of image (Confocal_FISH.tar and others) from the links on its page",
+        trees=("test_mix/*/*.png", "*/*/*/*.png"),
+        by_hand="fetch the archives of its 12 kinds of image (Confocal_FISH.tar and others) and of their mix (test_mix.tar) from "
+        "the links on its page",
     ),
     "sidd_validation": Entry(
         "1280 real noisy blocks and clean ones",
@@ -218,7 +220,7 @@ CATALOGUE: dict[str, Entry] = {
         "MIT",
         12 * 10**9,
         (Part("SIDD", {}),),
-        tree=FRAMES_TREE,
+        trees=(FRAMES_TREE,),
         by_hand=(
             "fetch SIDD-Medium, sRGB; its parts SIDD_Medium_Srgb_Parts.zip, .z01 to .z12 are joined by "
             "`zip -FF SIDD_Medium_Srgb_Parts.zip --out SIDD_Medium_Srgb.zip`"
@@ -248,7 +250,7 @@ CATALOGUE: dict[str, Entry] = {
         "MIT",
         20 * 10**9,
         (Part("SIDD", {}),),
-        tree=RAW_FRAMES_TREE,
+        trees=(RAW_FRAMES_TREE,),
         by_hand="fetch SIDD-Medium, raw, and join its parts as its page says",
         channels=1,
     ),

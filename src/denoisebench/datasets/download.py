@@ -227,8 +227,8 @@ def by_hand(name: str, root: Path) -> str:
     """How to get a set by hand: page, files, and where to put them."""
     entry = CATALOGUE[name]
     places = [f"{root / part.folder}/: {_listed(list(part.files))}" for part in entry.parts if part.files]
-    if entry.tree:
-        places = [f"{root / entry.parts[0].folder}/: {entry.tree}"]
+    if entry.trees:
+        places = [f"{root / entry.parts[0].folder}/: {' and '.join(entry.trees)}"]
     how = entry.by_hand or "fetch its files"
     return (
         f"by hand from {entry.page}: {how}, and put them into {'; '.join(places)}. "
