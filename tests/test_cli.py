@@ -192,6 +192,7 @@ def states() -> list[str]:
     return sorted(file.read_text().partition('"state": "')[2].partition('"')[0] for file in Path("runs").rglob("status.json"))
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_the_reader_of_its_output() -> None:
     command = f"{sys.executable} -m denoisebench run {' '.join(SWEEP)} 2>&1 | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -201,6 +202,7 @@ def test_a_sweep_outlives_the_reader_of_its_output() -> None:
     assert states() == ["done"] * 6
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_its_terminal() -> None:
     # A session's leader that opens a terminal gets it as its own: closing it then hangs up.
     own = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"

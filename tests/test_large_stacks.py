@@ -162,7 +162,7 @@ def bytes_of(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("name", "moment", "before"),
     [
-        ("a.tif", "in the middle", True),
+        pytest.param("a.tif", "in the middle", True, marks=pytest.mark.slow),
         *(pytest.param("a.tif", moment, False, marks=LEFT_OUT_OF_CI) for moment in MOMENTS),
         pytest.param("a.tif", "when it is known, and not at its place", True, marks=LEFT_OUT_OF_CI),
         pytest.param("c.ome.tif", "in the middle", False, marks=pytest.mark.slow),

@@ -565,6 +565,7 @@ def test_methods_that_learn_from_a_set_train_on_the_images_of_one_kind(tmp_path:
 # --- Kills -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_same_command_continues(tmp_path: Path, capsys: Any) -> None:
     """Interrupted while the second image is denoised: the first is there, nothing else; afterwards all is as without."""
     _some(tmp_path, "a.png", "b.png", "c.png")

@@ -320,6 +320,7 @@ def test_headers_of_many_files_are_looked_at_in_a_moment(tmp_path: Path) -> None
 # --- A cell whose process died -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_past_a_cell_whose_process_died(
     run: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

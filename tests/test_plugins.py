@@ -95,7 +95,7 @@ def test_a_package_without_methods_is_refused_and_not_imported(site: Path) -> No
         config.groups()
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_classes_of_an_own_folder_are_found_by_every_process(launcher: str, tmp_path: Path) -> None:
     own = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []  # little work would stay in this process
     conf = tmp_path / "project" / "conf"

@@ -1,6 +1,5 @@
 """Overrides -> a composed configuration, with errors that name the nearest valid choices."""
 
-import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,7 +117,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
     """A configuration, and Hydra's own that goes with it. Hydra composes for a tenth of a second: the values that are set on one
-    choice of groups are set here, on a copy."""
+    choice of groups are set here."""
     parsed = [hydra_internals.parse_one(line) for line in overrides]
     known = groups(overrides)
     values = [override for override in parsed if _is_value(override, known)]
@@ -127,7 +126,6 @@ def composed(overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
     lines = [o.input_line or "" for o in parsed if o not in values]
     others = [line for line in lines if line not in own_overrides(lines)]
     config, own = hydra_internals.composed(conf_dir(), (*search_path(lines), *others))
-    config = copy.deepcopy(config)
     for override in values:
         try:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
