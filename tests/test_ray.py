@@ -89,7 +89,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(happened: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -121,9 +121,11 @@ def test_a_cluster_that_loses_a_node_computes_a_sweep(cluster: Cluster, waits: l
     lost: list[int] = []
 
     def lose() -> None:
-        wait_for(lambda: sum(file.stat().st_size > 0 for file in waiting.iterdir()) == 2)
-        lost.append(cluster.lose_second({int(file.name): int(file.read_text()) for file in waiting.iterdir()}))
-        waiting.rename(tmp_path / "waited")
+        try:
+            wait_for(lambda: sum(file.stat().st_size > 0 for file in waiting.iterdir()) == 2)
+            lost.append(cluster.lose_second({int(file.name): int(file.read_text()) for file in waiting.iterdir()}))
+        finally:  # else the sweep would wait for ever
+            waiting.rename(tmp_path / "waited")
 
     losing = threading.Thread(target=lose)
     losing.start()
