@@ -13,7 +13,7 @@ demo: .venv/core  ## compare methods on photographs, each on the noise it is for
 	$(BIN)/denoisebench run -m experiment=demo_camera launcher=joblib hydra.launcher.n_jobs=2
 	$(BIN)/denoisebench report demo
 
-test: .venv/dev  ## run the tests, about 9 minutes on 2 cores
+test: .venv/dev  ## run the tests, about 13 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-slow: .venv/dev  ## run the learning and kill tests
