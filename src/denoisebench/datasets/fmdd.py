@@ -1,7 +1,7 @@
 """FMDD (Zhang et al., CVPR 2019, arXiv 1812.10366): fluorescence microscopy, many noisy shots of each field of view."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,7 +72,7 @@ class FMDD(ImageSet):
         self.folder = find("fmdd", root, FMDD_FOLDERS, [])
         where = "raw" if average == 1 else f"avg{average}"
         if part == MIX:
-            every, found = [], _mixed(self.folder / MIX, where)
+            every, found = list(KINDS), _mixed(self.folder / MIX, where)
         else:
             every = [kind for kind in kinds or KINDS if (self.folder / kind).is_dir()]
             if lost := sorted({*(kinds or ())} - {*every}) or ([] if every else list(KINDS)):
@@ -86,7 +86,7 @@ class FMDD(ImageSet):
         self.has_second = part != MIX and average == 1 and min(shown.values()) > 1  # published means share shots
         self.name = (
             {"test": "fmdd", MIX: "fmdd-mix", "train": "fmdd-train"}[part]
-            + (f"-{'+'.join(every)}" if part != MIX and len(every) < len(KINDS) else "")
+            + (f"-{'+'.join(every)}" if len(every) < len(KINDS) else "")
             + (f"-avg{average}" if average > 1 else "")
             + (f"-shots{shots}" if shots else "")
             + (f"-first{first}" if first else "")
@@ -122,8 +122,12 @@ class FMDD(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        paths = [path for index, image in enumerate(self._images) for path in (image.noisy, self._clean_path(index))]
-        return fingerprint_of("fmdd", self.names, self.crop, *map(self._known.hash, paths))
+        return fingerprint_of("fmdd", self.names, self.crop, *map(self._known.hash, self._paths))
+
+    @property
+    def _paths(self) -> list[Path]:
+        """The noisy and the clean file of each image."""
+        return [path for index, image in enumerate(self._images) for path in (image.noisy, self._clean_path(index))]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -131,11 +135,10 @@ class FMDD(ImageSet):
 
     @property
     def sources(self) -> frozenset[str]:
-        clean = map(self._clean_path, range(len(self.names)))
-        return frozenset(pixel_hash(path, 1) for path in [*clean, *(image.noisy for image in self._images)])
+        return frozenset(pixel_hash(path, 1) for path in {*self._paths})  # shots share a clean file
 
 
-def _of_view(folder: Path, where: str, view: int, count: int) -> Iterable[_Image]:
+def _of_view(folder: Path, where: str, view: int, count: int) -> list[_Image]:
     """The first shots of one field of view of a kind."""
     shots = folder / where / str(view)
     paths = sorted(shots.glob("*.png"))
