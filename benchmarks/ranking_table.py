@@ -19,10 +19,8 @@ from scipy.stats import rankdata
 
 from denoisebench.diagnosis.proxies import PROXIES
 
-CANDIDATES = {
-    "shipped": ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n"),
-    "with released networks": ("noisy", "tv", "wavelet", "nlm", "bm3d", "zsn2n", "ffdnet", "tm_bsn", "at_bsn"),
-}
+SHIPPED = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "zsn2n")
+CANDIDATES = {"shipped": SHIPPED, "with released networks": (*SHIPPED, "ffdnet", "tm_bsn", "at_bsn")}
 Place = tuple[str, str]
 Image = Mapping[str, Mapping[str, float]]  # method -> its PSNR and proxies
 

@@ -30,7 +30,8 @@ def composed(name: str, *overrides: str) -> Any:
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
 
 
-QUICKER = {"bm3d": ("method.profile=lc",)}  # the same code in a sixth of the time
+LC = ("method.profile=lc",)
+QUICKER = {"bm3d": LC, "bm3d_correlated": LC}  # the same code in a sixth of the time
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

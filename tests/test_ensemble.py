@@ -30,7 +30,7 @@ def class_of_method(name: str) -> type[Denoiser]:
 
 CLASSES = {name: class_of_method(name) for name in METHODS}
 DETERMINISTIC = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "bm3d" else name
+    pytest.param(name, marks=pytest.mark.slow) if name in ("bm3d", "bm3d_correlated") else name
     for name, cls in CLASSES.items()
     if cls.learns != "image" and not cls.stochastic
 ]

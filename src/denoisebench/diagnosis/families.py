@@ -7,8 +7,8 @@ from denoisebench.diagnosis.diagnosis import IMPULSES, Diagnosis
 
 @dataclass(frozen=True)
 class Family:
-    """correlated: whether it is made for noise that is correlated between pixels. needs_level: whether it takes one level for the
-    whole image. methods: by their names."""
+    """correlated: whether it is made for noise that is correlated between pixels. needs_level: whether it takes one level, of
+    independent noise, for the whole image. methods: by their names."""
 
     name: str
     methods: tuple[str, ...]
@@ -19,6 +19,7 @@ class Family:
 
 FAMILIES = (
     Family("filters", ("bm3d", "nlm", "tv", "wavelet"), "nothing", needs_level=True),
+    Family("filters, correlated noise", ("bm3d_correlated",), "nothing", correlated=True),
     Family(
         "one image, pixels independent",
         ("noise2detail", "noise2fast", "pixel2pixel", "self2self", "self2self_plus", "zsn2n"),

@@ -31,20 +31,15 @@ def unit_noise(shape: tuple[int, int, int], diagnosis: Diagnosis, rng: np.random
 def _coloured(white: np.ndarray, lags: np.ndarray) -> np.ndarray:
     """White noise filtered to an autocorrelation (2 REACH + 1, 2 REACH + 1)."""
     height, width = white.shape
-    kept = np.where(np.abs(lags) < CERTAIN, 0, lags)
-    kernel = np.zeros((height, width))
+    return np.fft.ifft2(np.fft.fft2(white) * np.sqrt(spectrum(lags, (height, width)))).real
+
+
+def spectrum(lags: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The power of noise with an autocorrelation (2 REACH + 1, 2 REACH + 1) at the frequencies of `fft2`: (H, W), of mean 1."""
+    kernel = np.zeros(size)
     for down in range(-REACH, REACH + 1):
         for right in range(-REACH, REACH + 1):
-            kernel[down % height, right % width] += kept[REACH + down, REACH + right]
-    power = np.maximum(np.fft.rfft2(kernel).real, 0)
-    power /= max(_mean_of_half(power, width), 1e-12)
-    return np.fft.irfft2(np.fft.rfft2(white) * np.sqrt(power), s=(height, width))
-
-
-def _mean_of_half(power: np.ndarray, width: int) -> float:
-    """The mean over a whole spectrum of which `rfft2` keeps half."""
-    weight = np.full(power.shape[1], 2.0)
-    weight[0] = 1
-    if width % 2 == 0:
-        weight[-1] = 1
-    return float((power * weight).sum() / (power.shape[0] * width))
+            found = lags[REACH + down, REACH + right]
+            kernel[down % size[0], right % size[1]] += found if abs(found) >= CERTAIN else 0
+    power = np.maximum(np.fft.fft2(kernel).real, 0)
+    return power / power.mean()
