@@ -144,7 +144,7 @@ def test_diagnose_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert by_name["gray.tif"]["gray"] is True
     assert found["all"]["images"] == 2
     assert found["ranking"]["methods"][0]["method"] == "tv"
-    assert "lost 0.19 dB, averaged over four kinds of noise" in found["ranking"]["calibration"]
+    assert "lost 0.5 dB, averaged over four kinds of noise" in found["ranking"]["calibration"]
     assert not Path("diagnosis.html").exists()
 
 
@@ -163,7 +163,7 @@ def test_auto_chooses_for_each_image(tmp_path: Path, capsys: Any, monkeypatch: p
     assert "a b.png: by tv" in printed.err
     assert "gray.tif: by tv" in printed.err
     assert "without ground truth" in printed.out
-    assert "and 4.3 dB at worst (experiments/ranking)" in printed.out
+    assert "and 8.8 dB at worst (experiments/ranking)" in printed.out
     expected = denoisebench.denoise(stored(with_noise(25)), "tv")
     assert np.array_equal(read_photo(tmp_path / "out" / "a b.png").pixels, expected)
     assert main(arguments) == 0
