@@ -30,7 +30,7 @@ SYNTHETIC = {
     "gaussian15": noise.Gaussian(sigma=15), "gaussian25": noise.Gaussian(sigma=25), "gaussian50": noise.Gaussian(sigma=50),
     "poisson30": noise.Poisson(lam=30), "camera": noise.Camera(),
 }  # fmt: skip
-FILTERS = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated")
+FILTERS = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "wavelet_correlated")
 RELEASED = {"ffdnet": "ffdnet_color.pth", "tm_bsn": "tmbsn_student_sidd.pth", "at_bsn": "aprrd_student_1.00M_sidd.pth"}
 COUNTS = {"cbsd68": 3, "kodak": 3, "sidd_validation": 14, "polyu": 10}
 HEAD = ("set", "noise", "image", "method", "psnr_db", "seconds", *PROXIES)

@@ -15,7 +15,7 @@ JOURNALS = {
     "TIP": "IEEE Transactions on Image Processing", "TPAMI": "IEEE Transactions on Pattern Analysis and Machine Intelligence",
     "TMLR": "Transactions on Machine Learning Research", "JMIV": "Journal of Mathematical Imaging and Vision",
     "Physica D": "Physica D", "Biometrika": "Biometrika", "Nature Machine Intelligence": "Nature Machine Intelligence",
-    "PeerJ": "PeerJ",
+    "PeerJ": "PeerJ", "JRSS B": "Journal of the Royal Statistical Society B",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from denoisebench.diagnosis.diagnosis import diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Denoise, Subject
 from denoisebench.store.named import NamedWeights
 
-CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "zsn2n")
+CANDIDATES = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "wavelet_correlated", "zsn2n")
 NETWORK = "weights="  # before the name of a named network
 CROP = 128
 DEFAULT = "sure_diagnosed"

@@ -19,7 +19,7 @@ class Family:
 
 FAMILIES = (
     Family("filters", ("bm3d", "nlm", "tv", "wavelet"), "nothing", needs_level=True),
-    Family("filters, correlated noise", ("bm3d_correlated",), "nothing", correlated=True),
+    Family("filters, correlated noise", ("bm3d_correlated", "wavelet_correlated"), "nothing", correlated=True),
     Family(
         "one image, pixels independent",
         ("noise2detail", "noise2fast", "pixel2pixel", "self2self", "self2self_plus", "zsn2n"),

@@ -3,11 +3,10 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.diagnosis.correlation import REACH
 from denoisebench.diagnosis.diagnosis import Diagnosis
+from denoisebench.diagnosis.spectra import spectrum
 
 SMOOTH = 2.0
-CERTAIN = 0.05  # a correlation below is taken for none
 SHADE = 1e-6
 
 
@@ -32,14 +31,3 @@ def _coloured(white: np.ndarray, lags: np.ndarray) -> np.ndarray:
     """White noise filtered to an autocorrelation (2 REACH + 1, 2 REACH + 1)."""
     height, width = white.shape
     return np.fft.ifft2(np.fft.fft2(white) * np.sqrt(spectrum(lags, (height, width)))).real
-
-
-def spectrum(lags: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The power of noise with an autocorrelation (2 REACH + 1, 2 REACH + 1) at the frequencies of `fft2`: (H, W), of mean 1."""
-    kernel = np.zeros(size)
-    for down in range(-REACH, REACH + 1):
-        for right in range(-REACH, REACH + 1):
-            found = lags[REACH + down, REACH + right]
-            kernel[down % size[0], right % size[1]] += found if abs(found) >= CERTAIN else 0
-    power = np.maximum(np.fft.fft2(kernel).real, 0)
-    return power / power.mean()

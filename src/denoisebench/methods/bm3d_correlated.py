@@ -7,14 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from denoisebench.classical import ClassicalDenoiser
-from denoisebench.diagnosis.correlation import Correlation
 from denoisebench.diagnosis.diagnosis import diagnosed
-from denoisebench.diagnosis.simulated import spectrum
+from denoisebench.diagnosis.spectra import mixed_spectra, opponent
 from denoisebench.ranges import Positive
 
-OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1 / 2, 0, -1 / 2], [1 / 4, -1 / 2, 1 / 4]])
-TRUSTED = 0.4  # fine texture looks like noise whose pixels are correlated by up to that; demosaicing correlates them by more
-LEAST = 1e-12
 CONSTANT = 1e-6  # what a plane without noise, the chroma of gray images stored as RGB, varies by: the package divides by it
 
 
@@ -60,7 +56,7 @@ class BM3DCorrelated(ClassicalDenoiser):
         """std: not used; it is that of white noise."""
         planes = image.transpose(2, 0, 1).astype(np.float64)
         found = diagnosed(planes)
-        mixing = OPPONENT if len(planes) == 3 else np.eye(len(planes))
+        mixing = opponent(len(planes))
         mixed = np.einsum("kc,chw->khw", mixing, planes)
         stds = self.strength * np.array(found.level.sigmas) / 255
         powers = mixed_spectra(found.correlation, stds, mixing, planes.shape[1:])
@@ -86,18 +82,3 @@ class _NumPy(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, "trapezoid" if name == "trapz" else name)
-
-
-def mixed_spectra(correlation: Correlation, stds: np.ndarray, mixing: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Power spectra (K, H, W) of the noise in mixtures (K, C) of the channels, whose standard deviations are `stds`.
-
-    Where little correlation is found, it may be the image's: noise is taken for white, and its colours for independent. Else two
-    channels are correlated at every frequency as they are in one pixel. The mean of each spectrum is its plane's variance,
-    exactly so where all channels have the same.
-    """
-    if correlation.largest < TRUSTED:
-        variances = np.square(mixing) @ np.square(stds)
-        return np.maximum(np.broadcast_to(variances[:, None, None], (len(mixing), *size)), LEAST)
-    roots = np.sqrt(np.stack([spectrum(lags, (size[0], size[1])) for lags in correlation.lags]))
-    covariance = correlation.colours * np.outer(stds, stds)
-    return np.maximum(np.einsum("kc,kd,cd,chw,dhw->khw", mixing, mixing, covariance, roots, roots, optimize=True), LEAST)

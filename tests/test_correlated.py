@@ -1,7 +1,10 @@
-"""BM3D for correlated noise: the spectrum it is told, the package's own result, and what it is good for."""
+"""The filters that are told the noise as diagnosed: its spectrum, what they make of it, and what they are good for."""
 
+import functools
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import bm3d
 import numpy as np
@@ -11,12 +14,18 @@ import torch
 from denoisebench.datasets.photos import Photos
 from denoisebench.diagnosis.correlation import REACH
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
-from denoisebench.diagnosis.simulated import spectrum, unit_noise
+from denoisebench.diagnosis.simulated import unit_noise
+from denoisebench.diagnosis.spectra import OPPONENT, mixed_spectra, spectrum
 from denoisebench.methods import bm3d_correlated
 from denoisebench.methods.bm3d import BM3D
-from denoisebench.methods.bm3d_correlated import OPPONENT, BM3DCorrelated, mixed_spectra
+from denoisebench.methods.bm3d_correlated import BM3DCorrelated
+from denoisebench.methods.wavelet import Wavelet
+from denoisebench.methods.wavelet_correlated import WaveletCorrelated
 from denoisebench.noise import Camera, Gaussian, NoiseModel
 
+Method = Callable[..., Any]
+METHODS: dict[str, Method] = {"bm3d": functools.partial(BM3DCorrelated, profile="lc"), "wavelet": WaveletCorrelated}
+BOTH = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 CLEAN = torch.from_numpy(Photos(crop=128).clean(1).transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
 
@@ -91,46 +100,96 @@ def test_colours_apart_it_is_what_the_package_makes_of_that_spectrum(
     np.testing.assert_allclose(denoised, expected, atol=1e-5)
 
 
-def test_it_removes_correlated_noise_that_plain_bm3d_keeps() -> None:
+def draws(of: Diagnosis, side: int, count: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        yield unit_noise((1, side, side), of, rng)[0]
+
+
+@pytest.mark.parametrize("kernel", [[[1.0]], [[1.0, 2.0], [2.0, 1.0]], [[1.0], [-1.0]]])
+def test_the_noise_of_each_band_is_that_of_transformed_noise(kernel: list[list[float]]) -> None:
+    """Of 60 draws, from the finest band on: in coarser ones fewer values are independent."""
+    of, method = told(lags_of(np.array(kernel)), np.eye(1), (255.0,)), WaveletCorrelated(levels=3)
+    bands = [method.transformed(noise)[1:] for noise in draws(of, 64, 60)]
+    power = spectrum(of.correlation.lags[0], (64, 64))
+    for number, gain in enumerate(method.gains((64, 64))):
+        measured = np.mean([np.square(own[number]).mean() for own in bands])
+        assert (power * gain).mean() == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize("wavelet", ["sym4", "haar", "db5"])
+def test_the_energies_of_the_bands_add_up_and_give_the_plane_back(wavelet: str) -> None:
+    plane, method = np.random.default_rng(0).random((48, 64)), WaveletCorrelated(wavelet, levels=3)
+    smooth, *details = method.transformed(plane)
+    assert len(details) == 9
+    assert np.square(smooth).sum() + sum(np.square(band).sum() for band in details) == pytest.approx(np.square(plane).sum())
+    np.testing.assert_allclose(method.back([smooth, *details]), plane, atol=1e-12)
+
+
+def test_bands_are_thresholded_and_then_weighed_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    plane, noises, method = rng.random((16, 16)), (0.1, 0.08, 0.05), WaveletCorrelated("haar", levels=1, threshold=2.0)
+    smooth, *details = method.transformed(plane)
+    kept = [np.zeros((16, 16)) for _ in details]
+    for band, noise, own in zip(details, noises, kept, strict=True):
+        for at, value in np.ndenumerate(band):
+            own[at] = value if abs(value) > 2 * noise else 0
+    pilot = method.transformed(method.back([smooth, *kept]))[1:]
+    weighed = [np.zeros((16, 16)) for _ in details]
+    for band, energies, noise, own in zip(details, pilot, noises, weighed, strict=True):
+        for row, column in np.ndindex(16, 16):
+            around = [energies[(row + i) % 16, (column + j) % 16] ** 2 for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            energy = sum(around) / 9
+            own[row, column] = band[row, column] * energy / (energy + noise**2)
+    np.testing.assert_allclose(method.shrunk(plane, noises), method.back([smooth, *weighed]), atol=1e-12)
+
+
+@BOTH
+def test_they_remove_correlated_noise_that_filters_for_white_noise_keep(method: Method) -> None:
     image = noisy(Camera(lam=30))
-    plain, told_more = (method(profile="lc").denoise(image) for method in (BM3D, BM3DCorrelated))
-    assert psnr(told_more) > psnr(image) + 3
-    assert psnr(told_more) > psnr(plain) + 2
+    plain = max(psnr(BM3D(profile="lc").denoise(image)), psnr(Wavelet().denoise(image)))
+    assert psnr(method().denoise(image)) > psnr(image) + 3
+    assert psnr(method().denoise(image)) > plain + 2
 
 
-def test_on_independent_noise_it_is_near_plain_bm3d() -> None:
-    """A correlation of 0.1, taken at its word, would cost 1.3 dB."""
+def test_on_independent_noise_they_are_near_the_filters_for_it() -> None:
+    """A correlation of 0.1, taken at its word, would cost BM3D 1.3 dB."""
     image = noisy(Gaussian(sigma=25))
     assert 0.05 < diagnosed(image[0].double().numpy()).correlation.largest < 0.2
     assert psnr(BM3DCorrelated(profile="lc").denoise(image)) > psnr(BM3D(25, profile="lc").denoise(image)) - 0.4
+    assert psnr(WaveletCorrelated().denoise(image)) > psnr(Wavelet(25).denoise(image))
 
 
-def test_strength_filters_for_more() -> None:
+@BOTH
+def test_strength_filters_for_more(method: Method) -> None:
     image = noisy(Camera(lam=30))[..., :64, :64]
-    removed = [float((BM3DCorrelated("lc", strength).denoise(image) - image).std()) for strength in (0.5, 1.0, 2.0)]
+    removed = [float((method(strength=strength).denoise(image) - image).std()) for strength in (0.5, 1.0, 2.0)]
     assert removed == sorted(removed)
     assert removed[2] > 1.1 * removed[0]
 
 
-def test_a_gray_image_stored_as_colour_stays_gray() -> None:
+@BOTH
+def test_a_gray_image_stored_as_colour_stays_gray(method: Method) -> None:
     gray = CLEAN[:, :1, :64, :64]
     image = noisy(Gaussian(sigma=25), gray).expand(1, 3, 64, 64)
-    denoised = BM3DCorrelated("lc").denoise(image)
+    denoised = method().denoise(image)
     assert (denoised - denoised[:, :1]).abs().max() < 1e-5
     assert psnr(denoised, gray) > psnr(image, gray) + 1
 
 
-def test_without_noise_an_image_is_kept_and_not_shared() -> None:
+@BOTH
+def test_without_noise_an_image_is_kept_and_not_shared(method: Method) -> None:
     flat = torch.full((1, 3, 40, 40), 0.4)
-    denoised = BM3DCorrelated().denoise(flat)
+    denoised = method().denoise(flat)
     torch.testing.assert_close(denoised, flat, atol=1e-6, rtol=0)
     assert denoised.data_ptr() != flat.data_ptr()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 5), (31, 64)])
-def test_an_image_too_small_to_be_diagnosed_is_extended(size: tuple[int, int]) -> None:
+@BOTH
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (31, 64), (45, 67)])
+def test_any_size_is_denoised(method: Method, size: tuple[int, int]) -> None:
     image = torch.rand(1, 3, *size)
-    denoised = BM3DCorrelated("lc").denoise(image)
+    denoised = method().denoise(image)
     assert denoised.shape == image.shape
     assert denoised.isfinite().all()
 
@@ -139,3 +198,11 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(ImportError, match=r"method=bm3d_correlated .*pip install 'denoisebench\[bm3d\]'"):
         BM3DCorrelated()
+
+
+def test_an_unknown_wavelet_and_no_level_are_refused() -> None:
+    for name in ("db99", "bior2.2"):
+        with pytest.raises(ValueError, match=rf"method\.wavelet is an orthogonal wavelet .*not '{name}'"):
+            WaveletCorrelated(name)
+    with pytest.raises(ValueError, match=r"method\.levels is 1 or more, got 0"):
+        WaveletCorrelated(levels=0)
