@@ -144,7 +144,7 @@ def test_diagnose_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert by_name["gray.tif"]["gray"] is True
     assert found["all"]["images"] == 2
     assert found["ranking"]["methods"][0]["method"] == "tv"
-    assert "lost 0.5 dB, averaged over four kinds of noise" in found["ranking"]["calibration"]
+    assert "lost 0.58 dB, averaged over four kinds of noise" in found["ranking"]["calibration"]
     assert not Path("diagnosis.html").exists()
 
 
