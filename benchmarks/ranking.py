@@ -23,6 +23,7 @@ from denoisebench import noise
 from denoisebench.datasets.reading import middle, read_image
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
 from denoisebench.diagnosis.proxies import PROXIES, Subject
+from denoisebench.ranking import CANDIDATES
 from denoisebench.seeding import seed_from
 
 CROP = 96
@@ -30,7 +31,7 @@ SYNTHETIC = {
     "gaussian15": noise.Gaussian(sigma=15), "gaussian25": noise.Gaussian(sigma=25), "gaussian50": noise.Gaussian(sigma=50),
     "poisson30": noise.Poisson(lam=30), "camera": noise.Camera(),
 }  # fmt: skip
-FILTERS = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "wavelet_correlated")
+FILTERS = tuple(name for name in CANDIDATES if name != "zsn2n")  # which is trained for less here
 RELEASED = {"ffdnet": "ffdnet_color.pth", "tm_bsn": "tmbsn_student_sidd.pth", "at_bsn": "aprrd_student_1.00M_sidd.pth"}
 COUNTS = {"cbsd68": 3, "kodak": 3, "sidd_validation": 14, "polyu": 10}
 HEAD = ("set", "noise", "image", "method", "psnr_db", "seconds", *PROXIES)

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from denoisebench import ranking
 from denoisebench.diagnosis.proxies import PROXIES
 
-SHIPPED = ("noisy", "tv", "wavelet", "nlm", "bm3d", "bm3d_correlated", "wavelet_correlated", "zsn2n")
-CANDIDATES = {"shipped": SHIPPED, "with released networks": (*SHIPPED, "ffdnet", "tm_bsn", "at_bsn")}
+CANDIDATES = {"shipped": ranking.CANDIDATES, "with released networks": (*ranking.CANDIDATES, "ffdnet", "tm_bsn", "at_bsn")}
 Place = tuple[str, str]
 Image = Mapping[str, Mapping[str, float]]  # method -> its PSNR and proxies
 

@@ -218,7 +218,5 @@ def test_both_stages_learn_real_noise(data_root: Path) -> None:
     root = data_root / "SIDD_val_5"
     own = ("dataset=folder", f"dataset.noisy={root / 'noisy'}", f"dataset.clean={root / 'clean'}", "noise=real")
     [noisy] = compute("method=noisy", *own)
-    short = ("method=at_bsn", "budget=quick", "training.steps=500")
-    student, teacher = compute(*short, "method.distill=true,false", *own)
-    assert mean_psnr(teacher) > mean_psnr(noisy) + 0.8
-    assert mean_psnr(student) > mean_psnr(noisy) + 2.0
+    for cell in compute("method=at_bsn", "method.distill=true,false", "budget=quick", *own):
+        assert mean_psnr(cell) > mean_psnr(noisy) + 2.0, cell.label

@@ -152,4 +152,4 @@ def test_the_default_network_is_that_of_the_paper() -> None:
 def test_a_short_training_lifts_psnr() -> None:
     own = ("budget=quick", "training.steps=400", "noise=gaussian25", "dataset.crop=160")
     noisy, learned = compute("method=noisy,blind2unblind", *own)
-    assert mean_psnr(learned) > mean_psnr(noisy) + 3.5
+    assert mean_psnr(learned) > mean_psnr(noisy) + 4.0
