@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_older_studies import SETTINGS, STUDY
 
 from denoisebench.cli import main
 from denoisebench.store import code
 from denoisebench.store.code import changed_since, digest, kept_code
 from denoisebench.store.rows import read_csv
+from test_older_studies import SETTINGS, STUDY
 
 OWN = """\
 '''A method.'''

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from denoisebench import correlated
 from denoisebench.datasets.photos import Photos
 from denoisebench.diagnosis.correlation import REACH
 from denoisebench.diagnosis.diagnosis import Diagnosis, diagnosed
 from denoisebench.diagnosis.simulated import unit_noise
 from denoisebench.diagnosis.spectra import OPPONENT, mixed_spectra, spectrum
-from denoisebench.methods import bm3d_correlated
 from denoisebench.methods.bm3d import BM3D
 from denoisebench.methods.bm3d_correlated import BM3DCorrelated
 from denoisebench.methods.wavelet import Wavelet
@@ -85,7 +85,7 @@ def test_colours_apart_it_is_what_the_package_makes_of_that_spectrum(
 ) -> None:
     image = noisy(Gaussian(sigma=25))[:, :channels, :48, :40]
     found = told(lags_of(np.array(kernel)), np.eye(channels), (25.0, 20.0, 30.0)[:channels])
-    monkeypatch.setattr(bm3d_correlated, "diagnosed", lambda planes: found)
+    monkeypatch.setattr(correlated, "diagnosed", lambda planes: found)
     denoised = BM3DCorrelated(profile="lc").denoise(image)[0].permute(1, 2, 0).numpy()
     variance = np.square(np.array(found.level.sigmas) / 255)
     psd = spectrum(lags_of(np.array(kernel)), (48, 40))[..., None] * variance * 48 * 40

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.studies import add_cell
-from tests.test_older_studies import SETTINGS, STUDY
 
 from denoisebench import cli
 from denoisebench.report.rows import damaged, read_study
@@ -16,6 +14,8 @@ from denoisebench.store.finished import damage
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import SERVER_COLUMNS, PartialRows, read_csv, write_csv
 from denoisebench.store.status import read_status
+from studies import add_cell
+from test_older_studies import SETTINGS, STUDY
 
 STUDY_FOLDER = Path("runs/old")
 SCORE = "21.03555556094726"

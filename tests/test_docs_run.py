@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.test_docs import ROOT, fenced
 
 import denoisebench
 from denoisebench.cli.app import main
 from denoisebench.store.pictures import write_png
+from test_docs import ROOT, fenced
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
 # What is not run here, by a pattern of the command, with the reason. `test_docs` composes these too.

@@ -6,10 +6,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.studies import STUDY, add_cell
 
 from denoisebench import cli
 from denoisebench.report.as_json import number
+from studies import STUDY, add_cell
 
 STRICT = ("status", "plan", "report", "data-list", "diagnose", "verify-pack")
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.jobs import computed
-from tests.studies import STUDY, add_cell
 
 from denoisebench import cli
 from denoisebench.packs.contents import Author
@@ -19,6 +17,8 @@ from denoisebench.report.labs import NEEDED, labs_of
 from denoisebench.report.rows import find_study
 from denoisebench.report.study import build
 from denoisebench.scoring.further import FURTHER
+from jobs import computed
+from studies import STUDY, add_cell
 
 PSNRS = {"a": 30.0, "b": 31.0, "c": 32.5}
 THEIRS: dict[str, Any] = {"pyiqa:theirs": 7.0}  # a column of a measure that only its file describes

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from tests.jobs import computed, one
 
 from denoisebench import cli
 from denoisebench.datasets.views import NoisyViews
@@ -29,6 +28,7 @@ from denoisebench.verify import again
 from denoisebench.verify import job as verifying
 from denoisebench.verify.finding import Finding
 from denoisebench.verify.pack import Draw, verify
+from jobs import computed, one
 
 Contents = dict[str, bytes]
 COMMON = ("budget=smoke", "dataset.crop=33", "pictures=0", "study=honest", "trainer=cpu")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.jobs import computed
 
 from denoisebench import cli
 from denoisebench.citations import Described, described, described_at
@@ -18,6 +17,7 @@ from denoisebench.datasets.catalogue import CATALOGUE
 from denoisebench.datasets.references import REFERENCES
 from denoisebench.site.card import card
 from denoisebench.site.cite import cited
+from jobs import computed
 
 WITHOUT = {"noisy", "noise2clean", "network", "outputs"}  # no paper of their own
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.jobs import computed, planned
-from tests.studies import STUDY, add_cell
 
 from denoisebench import cli
 from denoisebench.report import write
@@ -22,6 +20,8 @@ from denoisebench.store.cell import Cell
 from denoisebench.store.files import BusyError, LostOwnerError, held, marker, sweep, whole_file, write_atomic
 from denoisebench.store.rows import read_csv
 from denoisebench.study import again, ownership
+from jobs import computed, planned
+from studies import STUDY, add_cell
 
 SMALL = ("dataset.crop=33", "trainer=cpu", "pictures=0")
 

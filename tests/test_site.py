@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from tests.browser import Browser, browser
-from tests.studies import STUDY, add_cell
 
+from browser import Browser, browser
 from denoisebench import cli
 from denoisebench.packs.contents import Author
 from denoisebench.packs.write import write_pack
@@ -23,6 +22,7 @@ from denoisebench.report.study import build
 from denoisebench.site import ranking as ranked
 from denoisebench.site.ranking import Ranking, critical_difference, profile, ranking
 from denoisebench.site.write import write_site
+from studies import STUDY, add_cell
 
 EVIL = 'm[x="<script>alert(1)</script>"]'
 NOISES = ("gaussian15", "gaussian25", "gaussian50")

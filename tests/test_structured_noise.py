@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
-from tests.test_noise import generator, global_states, picture
 
 from denoisebench.datasets.photos import Photos
 from denoisebench.datasets.views import fixed_view
 from denoisebench.noise import JPEG, Correlated, DeadPixels, FixedPattern, Gaussian, Placed, Quantised, RowColumn, Stripes
 from denoisebench.study.limits import impossible_reason
 from jobs import one
+from test_noise import generator, global_states, picture
 
 MODELS: dict[str, Any] = {
     "row_column": RowColumn(),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.jobs import built, computed, one
 from torch import Tensor
 
 from denoisebench.noise import (
@@ -30,6 +29,7 @@ from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import decoded, read_stored, stored_sha, write_png
 from denoisebench.training.weights import weights_sha
 from denoisebench.versions import protocol_version, version_of
+from jobs import built, computed, one
 
 
 def clean() -> Tensor:

@@ -6,15 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from denoisebench.classical import ClassicalDenoiser
-from denoisebench.diagnosis.diagnosis import diagnosed
-from denoisebench.diagnosis.spectra import mixed_spectra, opponent
+from denoisebench.correlated import CorrelatedDenoiser, Powers
 from denoisebench.ranges import Positive
 
 CONSTANT = 1e-6  # what a plane without noise, the chroma of gray images stored as RGB, varies by: the package divides by it
 
 
-class BM3DCorrelated(ClassicalDenoiser):
+class BM3DCorrelated(CorrelatedDenoiser):
     """BM3D told the noise of each image as it is diagnosed: its level, its spectrum, its correlation between colours.
 
     Mäkinen, Azzari, Foi: Collaborative filtering of correlated noise: exact transform-domain variance for improved shrinkage
@@ -33,13 +31,11 @@ class BM3DCorrelated(ClassicalDenoiser):
     """
 
     family = "similar patches"
-    least_side = 32  # for a diagnosis
 
     def __init__(self, profile: Literal["np", "lc"] = "np", strength: Positive = 1.0) -> None:
-        super().__init__()
+        super().__init__(strength)
         self._library()
         self.profile = profile
-        self.strength = strength
 
     @staticmethod
     def _library() -> ModuleType:
@@ -52,18 +48,11 @@ class BM3DCorrelated(ClassicalDenoiser):
             vars(inner)["np"] = _NumPy("numpy")
         return library
 
-    def filtered(self, image: np.ndarray, std: float) -> np.ndarray:
-        """std: not used; it is that of white noise."""
-        planes = image.transpose(2, 0, 1).astype(np.float64)
-        found = diagnosed(planes)
-        mixing = opponent(len(planes))
-        mixed = np.einsum("kc,chw->khw", mixing, planes)
-        stds = self.strength * np.array(found.level.sigmas) / 255
-        powers = mixed_spectra(found.correlation, stds, mixing, planes.shape[1:])
-        varying = np.ptp(mixed, axis=(1, 2)) > CONSTANT
+    def filtered_planes(self, planes: np.ndarray, powers: Powers) -> np.ndarray:
+        varying = np.ptp(planes, axis=(1, 2)) > CONSTANT
         if varying.any():
-            mixed[varying] = self._told(mixed[varying], powers[varying])
-        return np.einsum("ck,khw->hwc", np.linalg.inv(mixing), mixed).astype(image.dtype)
+            planes[varying] = self._told(planes[varying], powers(planes.shape[1:])[varying])
+        return planes
 
     def _told(self, planes: np.ndarray, powers: np.ndarray) -> np.ndarray:
         """Planes (K, H, W), matched in the first; powers: of their noise, the mean of each its variance."""

@@ -6,16 +6,14 @@ import numpy as np
 import pywt
 from scipy.ndimage import uniform_filter
 
-from denoisebench.classical import ClassicalDenoiser
-from denoisebench.diagnosis.diagnosis import diagnosed
-from denoisebench.diagnosis.spectra import mixed_spectra, opponent
+from denoisebench.correlated import CorrelatedDenoiser, Powers
 from denoisebench.ranges import Count, NonNegative, Positive
 
 WINDOW = 3  # pixels on each side over which the pilot's energy is averaged
 Bands = list[np.ndarray]
 
 
-class WaveletCorrelated(ClassicalDenoiser):
+class WaveletCorrelated(CorrelatedDenoiser):
     """Undecimated wavelets: what exceeds the diagnosed noise of its band is a pilot, by which a Wiener filter weighs all of it.
 
     Johnstone, Silverman: Wavelet threshold estimators for data with correlated noise, JRSS B 1997; Ghael, Sayeed, Baraniuk:
@@ -33,10 +31,9 @@ class WaveletCorrelated(ClassicalDenoiser):
     """
 
     family = "sparseness"
-    least_side = 32  # for a diagnosis
 
     def __init__(self, wavelet: str = "sym4", levels: Count = 5, threshold: NonNegative = 3.5, strength: Positive = 1.0) -> None:
-        super().__init__()
+        super().__init__(strength)
         known: list[str] = pywt.wavelist(kind="discrete")  # pyright: ignore[reportAttributeAccessIssue]
         if wavelet not in known or not pywt.Wavelet(wavelet).orthogonal:  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(f"method.wavelet is an orthogonal wavelet of PyWavelets, as sym4 or haar; not {wavelet!r}")
@@ -45,21 +42,15 @@ class WaveletCorrelated(ClassicalDenoiser):
         self.wavelet = wavelet
         self.levels = levels
         self.threshold = threshold
-        self.strength = strength
 
-    def filtered(self, image: np.ndarray, std: float) -> np.ndarray:
-        """std: not used; it is that of white noise."""
-        planes = image.transpose(2, 0, 1).astype(np.float64)
-        found = diagnosed(planes)
-        mixing = opponent(len(planes))
-        mixed = np.einsum("kc,chw->khw", mixing, self._padded(planes))
-        stds = self.strength * np.array(found.level.sigmas) / 255
-        powers = mixed_spectra(found.correlation, stds, mixing, mixed.shape[1:])
-        noises = np.sqrt([(powers * gain).mean((1, 2)) for gain in self.gains(mixed.shape[1:])])
-        shrunk = np.stack([self.shrunk(plane, own) for plane, own in zip(mixed, noises.T, strict=True)])
+    def filtered_planes(self, planes: np.ndarray, powers: Powers) -> np.ndarray:
+        padded = self._padded(planes)
+        size = padded.shape[1:]
+        power = powers(size)
+        noises = np.sqrt([(power * gain).mean((1, 2)) for gain in self.gains(size)])
+        shrunk = np.stack([self.shrunk(plane, own) for plane, own in zip(padded, noises.T, strict=True)])
         top, height, width = 2**self.levels, *planes.shape[1:]
-        kept = np.einsum("ck,khw->hwc", np.linalg.inv(mixing), shrunk)[top : top + height, top : top + width]
-        return kept.astype(image.dtype)
+        return shrunk[:, top : top + height, top : top + width]
 
     def _padded(self, planes: np.ndarray) -> np.ndarray:
         """Mirrored on all sides, to what the transform, which is periodic, can halve as often as there are levels."""

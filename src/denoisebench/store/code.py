@@ -18,7 +18,7 @@ from denoisebench.store.memo import Memo
 
 OURS = "denoisebench"
 COUNTED = (
-    "methods", "networks", "noise", "sampling", "masking", "pixel_shuffled", "classical", "diagnosis", "schedules",
+    "methods", "networks", "noise", "sampling", "masking", "pixel_shuffled", "classical", "correlated", "diagnosis", "schedules",
     "scoring.protocol", "scoring.measures", "scoring.developed",
 )  # fmt: skip
 INSTALLED = {"site-packages", "dist-packages"}  # here a package's own code is what has its name
