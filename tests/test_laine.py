@@ -248,7 +248,7 @@ def test_the_noise_model_of_laine_is_that_of_the_training_noise() -> None:
         ((), 5.0),
         pytest.param(("method.estimate=mu",), 4.0, marks=pytest.mark.long),
         # A level that is learned needs a slower start.
-        (("method.sigma=null", "method.lr=4e-4", "method.lr_decay=ramps"), 3.0),
+        pytest.param(("method.sigma=null", "method.lr=4e-4", "method.lr_decay=ramps"), 3.0, marks=pytest.mark.long),
     ],
 )
 def test_a_short_training_lifts_psnr(options: tuple[str, ...], gain_db: float) -> None:
