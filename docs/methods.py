@@ -19,7 +19,8 @@ KINDS = {
     "ImageDenoiser": "each image alone",
     "SupervisedDenoiser": "pairs (supervised reference)",
 }
-ORDER = tuple(dict.fromkeys(KINDS.values()))
+ELSEWHERE = "made elsewhere: what you say"
+ORDER = (*dict.fromkeys(KINDS.values()), ELSEWHERE)
 
 
 def table() -> str:
@@ -49,7 +50,8 @@ def _row(path: Path) -> tuple[str, str, str, str]:
     cls = next(node for node in _module(found[1]).body if isinstance(node, ast.ClassDef) and node.name == found[2])
     what, _, rest = (ast.get_docstring(cls) or "").partition("\n\n")
     citation = " ".join(rest.partition("\n\n")[0].split())
-    return path.stem, _learns(found[1], found[2]), _cell(" ".join(what.split())), _linked(_cell(citation))
+    learns = ELSEWHERE if found[1].startswith("denoisebench.elsewhere.") else _learns(found[1], found[2])
+    return path.stem, learns, _cell(" ".join(what.split())), _linked(_cell(citation))
 
 
 def _module(name: str) -> ast.Module:

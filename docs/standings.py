@@ -36,17 +36,21 @@ def _short(every: Sequence[Standing]) -> str:
     """A line for each method, data set and word that was earned: its noises and scores in one order."""
     groups: dict[tuple[str, str, str], dict[tuple[str, float], Standing]] = {}
     for one in every:
-        if one.word != "not run":  # a number that two sources print is there twice
+        if one.word != "not run":  # a number that two sources print is there twice: shown once, with the better grade
             p = one.published
-            groups.setdefault((p.method, p.dataset, one.word), {})[p.noise, p.psnr_db] = one
+            own, number = groups.setdefault((p.method, p.dataset, one.word), {}), (p.noise, p.psnr_db)
+            own[number] = min(own.get(number, one), one, key=lambda each: each.published.grade)
     body = []
     for (method, dataset, word), own in sorted(groups.items()):
         columns = dict(zip(HEAD, zip(*map(texts_of, own.values()), strict=True), strict=True))
-        levels = ([noise for noise, _ in own], columns["published"], columns["ours"])
+        levels = ([noise for noise, _ in own], columns["published"], columns["ours"], sorted(set(columns["grade"])))
         body.append([markdown_text(method), dataset, *map(", ".join, levels), word])
-    table = markdown_table(("method", "data set", "noise", "published", "ours", "status"), body, texts=range(6))
+    table = markdown_table(("method", "data set", "noise", "published", "ours", "grade", "status"), body, texts=range(7))
     total = f"Of the {len(every)} published numbers listed: {counted(every)} ([docs/published.md](docs/published.md))."
-    return f"{table}\n\n{total} A number that\nseveral sources print counts once for each."
+    included = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
+    absent = sum(one.published.base not in included for one in every)
+    rest = f"printed in several sources counts once for each; {absent} are of methods that denoisebench does not include."
+    return f"{table}\n\n{total} A number\n{rest}"
 
 
 def _whole(every: Sequence[Standing]) -> str:

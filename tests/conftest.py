@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -32,15 +34,24 @@ def weights_root(data_root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of folders of their own: `mktemp` for each test would search thousands of folders for the next number."""
+    base = tmp_path_factory.mktemp("caches")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folder(tmp_path: Path, _caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in a folder of its own, from where runs/ is empty and the checkout is not the working folder.
 
     What this machine remembers from one run to the next is empty too, and elsewhere.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DENOISEBENCH_RUNS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    cache = next(_caches)
+    cache.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture(autouse=True)

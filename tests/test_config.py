@@ -1,7 +1,6 @@
 """Composition, labels, keys, and errors that help."""
 
 import itertools
-import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -146,13 +145,13 @@ EXPERIMENTS = {
 
 def pairwise(grid: list[list[str]]) -> list[list[str]]:
     """Cells of a grid that hold every pair of its choices: composing the others would show nothing new."""
-    seen: set[tuple[str, ...]] = set()
+    pairs = [set(itertools.combinations(own, 2)) for own in grid]
+    unseen = set().union(*pairs)
     kept: list[list[str]] = []
-    for own in random.Random(0).sample(grid, len(grid)):
-        pairs = set(itertools.combinations(own, 2))
-        if not pairs <= seen:
-            kept.append(own)
-        seen |= pairs
+    while unseen:
+        most = max(range(len(grid)), key=lambda index: len(pairs[index] & unseen))
+        kept.append(grid[most])
+        unseen -= pairs[most]
     return kept
 
 

@@ -21,7 +21,7 @@ from denoisebench.datasets.photos import Photos
 from denoisebench.denoiser import DatasetDenoiser, Denoiser, ImageDenoiser
 from denoisebench.study import contract
 from denoisebench.study.contract import CHECKS, SHORT, Subject, findings
-from jobs import METHODS, subject
+from jobs import METHODS, QUICKER, quicker, subject
 
 
 @functools.cache
@@ -30,19 +30,15 @@ def composed(name: str, *overrides: str) -> Any:
     return config.compose_one([f"method={name}", "budget=smoke", *overrides]).plain
 
 
-LC = ("method.profile=lc",)
-QUICKER = {"bm3d": LC, "bm3d_correlated": LC}  # the same code in a sixth of the time
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", METHODS)  # the outer loop, so that each process composes only some of them
 def test_keeps_to_the_contract(name: str, check: Callable[[Subject], Iterator[str]]) -> None:
-    assert list(check(subject(name, *QUICKER.get(name, ())))) == []
+    assert list(check(subject(name, *quicker(name)))) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_keeps_to_the_contract_with_one_channel(name: str) -> None:
-    gray = subject(name, "dataset.channels=1", *QUICKER.get(name, ()))
+    gray = subject(name, "dataset.channels=1", *quicker(name))
     assert gray.channels == 1
     assert [found for check in (contract.shape, contract.clean_in_training) for found in check(gray)] == []
 
@@ -52,7 +48,7 @@ GRAY_AND_COLOUR = ("ffdnet",)  # the networks that its paper defines
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in GRAY_AND_COLOUR])
 def test_the_four_channels_of_raw_planes_are_denoised(name: str) -> None:
-    raw = subject(name, "dataset.channels=4", *QUICKER.get(name, ()))
+    raw = subject(name, "dataset.channels=4", *quicker(name))
     assert raw.channels == 4
     images = torch.rand(1, 4, 33, 34, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -425,7 +421,7 @@ def test_is_the_same_from_python(name: str, tmp_path: Path) -> None:
     before, state = API_IMAGE.copy(), torch.get_rng_state()
     info = {one.name: one for one in denoisebench.methods()}[name]
     if info.learns != "dataset":
-        outputs = [denoisebench.denoise(API_IMAGE, name, budget="smoke") for _ in range(2)]
+        outputs = [denoisebench.denoise(API_IMAGE, name, budget="smoke", **QUICKER.get(name, {})) for _ in range(2)]
     elif info.supervised:
         with pytest.raises(ValueError, match=r"learns from|two independent"):
             denoisebench.train([API_IMAGE], name, budget="smoke")

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from denoisebench import config
 from denoisebench.cli.app import app, main
 from denoisebench.config.search import search_of
+from denoisebench.report.table import TAG_TEXTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "denoisebench"
@@ -206,6 +207,11 @@ def test_the_call_path_of_a_cell_names_what_there_is() -> None:
     assert len(found) >= 9
     for name in found:
         assert pkgutil.resolve_name(f"denoisebench.{name}")
+
+
+def test_the_page_of_the_report_explains_every_tag() -> None:
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    assert [tag for tag in TAG_TEXTS if f"`{tag}`" not in page] == []
 
 
 def test_the_readme_stays_short() -> None:

@@ -144,21 +144,18 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "channels"), [(kind, channels) for kind in KINDS for channels in (1, 2, 3, 4) if (kind, channels) != ("planes", 1)]
+)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float16"])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_tiff_keeps_every_tag(kind: str, dtype: str, channels: int, tmp_path: Path) -> None:
-    path, samples, settings = tmp_path / "scan.tif", photos.noisy(dtype, channels), dict(KINDS[kind])
+    path, samples = tmp_path / "scan.tif", photos.noisy(dtype, channels)
     if kind == "planes":
-        if channels == 1:
-            settings = {}
-        else:
-            samples_written = np.moveaxis(samples, -1, 0)
-            photo = "rgb" if channels > 2 else "minisblack"
-            tifffile.imwrite(path, samples_written, photometric=photo, planarconfig="separate", metadata=None,
-                             extrasamples={2: ["unassalpha"], 4: ["unassalpha"]}.get(channels))  # fmt: skip
-    if not path.exists():
-        photos.write_tiff(path, samples, **settings)
+        photo = "rgb" if channels > 2 else "minisblack"
+        tifffile.imwrite(path, np.moveaxis(samples, -1, 0), photometric=photo, planarconfig="separate", metadata=None,
+                         extrasamples={2: ["unassalpha"], 4: ["unassalpha"]}.get(channels))  # fmt: skip
+    else:
+        photos.write_tiff(path, samples, **KINDS[kind])
     read = read_photo(path)
     assert np.array_equal(with_alpha(read.pixels, read.alpha), samples)
     output = denoised(path, method="noisy")

@@ -32,7 +32,7 @@ MOST = 4.0  # float outputs in [0, 1] may overshoot, and those on the 0-255 scal
 class Outputs(Denoiser):
     """Images that another program denoised, read from a folder and scored as a method.
 
-    Made elsewhere: whoever ran the program answers for it. `denoisebench export-noisy` writes the noisy images.
+    Made elsewhere: denoisebench cannot check how. `denoisebench export-noisy` writes the noisy images.
 
     folder: one image for each test image, of its name (and `NAME+r1` for a second repeat): PNG, TIFF, JPEG, BMP of 8 or 16
         bit, TIFF or .npy (H, W) or (H, W, C) of floats in [0, 1] that may overshoot; all of one bit depth.

@@ -35,7 +35,7 @@ RELEASED = Layout(
 
 
 class ATBSN(DatasetDenoiser):
-    """A network with a large square blind spot in training and a small one at inference; then a plain student of several holes.
+    """A network with a large square blind spot in training and a small one at inference; a plain network then imitates it.
 
     Chen, Zhang, Yu, Huang: Exploring Efficient Asymmetric Blind-Spots for Self-Supervised Denoising in Real-World
     Scenarios, CVPR 2024, arXiv 2303.16783. Official code: https://github.com/hnmizuho/AT-BSN at 9a72cb1.

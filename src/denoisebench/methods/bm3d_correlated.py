@@ -13,7 +13,7 @@ CONSTANT = 1e-6  # what a plane without noise, the chroma of gray images stored 
 
 
 class BM3DCorrelated(CorrelatedDenoiser):
-    """BM3D told the noise of each image as it is diagnosed: its level, its spectrum, its correlation between colours.
+    """BM3D for correlated noise: told the level, spectrum and colour correlation that are diagnosed in each image.
 
     Mäkinen, Azzari, Foi: Collaborative filtering of correlated noise: exact transform-domain variance for improved shrinkage
     and patch matching, TIP 2020.

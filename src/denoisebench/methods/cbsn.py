@@ -21,7 +21,7 @@ TAIL = 64
 
 
 class CBSN(DatasetDenoiser):
-    """One network, blind in training to remove correlated noise, not blind at inference to keep the details.
+    """One network: blind in training, to remove correlated noise; not blind at inference, to keep the details.
 
     Jang, Lee, Park, Kim, Cho: Self-Supervised Image Denoising with Downsampled Invariance Loss and Conditional
     Blind-Spot Network, ICCV 2023, arXiv 2304.09507. Official code: https://github.com/jyicu/CBSN at 37da7aa.

@@ -6,7 +6,7 @@ from denoisebench.denoiser import Denoiser
 
 
 class Noisy(Denoiser):
-    """The identity: the score of the noisy input, which every other row is read against."""
+    """The noisy input itself, the baseline of every table."""
 
     def denoise(self, noisy: Tensor) -> Tensor:
         return noisy.clone()

@@ -23,7 +23,7 @@ def flipped(x: Tensor, draw: Tensor) -> Tensor:
 
 
 class Self2Self(ImageDenoiser):
-    """A partial-convolution network trained on one image to predict values that a mask dropped; masks and dropout averaged.
+    """A partial-convolution network trained on one image to predict values that a mask dropped; averages over masks and dropout.
 
     Quan, Chen, Pang, Ji: Self2Self With Dropout: Learning Self-Supervised Denoising From Single Image, CVPR 2020 (no arXiv
     version found). Official code: https://github.com/scut-mingqinchen/self2self at a512a2e.

@@ -21,7 +21,7 @@ OWN_RANGE = 1
 
 
 class TMBSN(DatasetDenoiser):
-    """A network blind to a diamond, the shape in which demosaicing correlates noise; then a plain student of it.
+    """A network blind to a diamond, the shape in which demosaicing correlates noise; a plain network then imitates it.
 
     TM-BSN: Triangular-Masked Blind-Spot Network for Real-World Self-Supervised Image Denoising, CVPR 2026,
     arXiv 2604.04484. Official code: https://github.com/parkjun210/TM-BSN at efde5a8.

@@ -14,7 +14,7 @@ Bands = list[np.ndarray]
 
 
 class WaveletCorrelated(CorrelatedDenoiser):
-    """Undecimated wavelets: what exceeds the diagnosed noise of its band is a pilot, by which a Wiener filter weighs all of it.
+    """Undecimated wavelets: thresholds from the diagnosed noise of each band give a pilot for a Wiener filter.
 
     Johnstone, Silverman: Wavelet threshold estimators for data with correlated noise, JRSS B 1997; Ghael, Sayeed, Baraniuk:
     Improved wavelet denoising via empirical Wiener filtering, SPIE 1997; Coifman, Donoho: Translation-invariant de-noising, 1995.
