@@ -14,6 +14,7 @@ import tifffile
 from denoisebench.cli import main
 from denoisebench.config import ConfigError
 from denoisebench.store.pictures import write_png
+from denoisebench.study import noisy_images
 from jobs import one
 
 SETTINGS = ("noise=gaussian25", "dataset.crop=48", "trainer=cpu")
@@ -75,6 +76,33 @@ def test_files_and_manifest_are_what_was_written(capsys: pytest.CaptureFixture[s
         rounded = np.floor(np.clip(image, 0, 1) * 255 + 0.5)
         assert np.array_equal(np.asarray(cv2.imread(f"noisy/png8/{stem}.png"))[..., ::-1], rounded)
     assert main(["export-noisy", *SETTINGS[:2], "--to", "noisy"]) == 2, "nothing is written over"
+
+
+@pytest.mark.parametrize("kind", ["png8", "tiff", "npy"])
+def test_noisy_images_are_written_over_no_file(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    suffix = {"png8": "png", "tiff": "tif"}.get(kind, kind)
+    own = Path("photos", f"a.{suffix}")
+    image = np.zeros((32, 32, 3), np.uint8)
+    own.parent.mkdir()
+    write_png(own, image / 255) if kind == "png8" else tifffile.imwrite(own, image) if kind == "tiff" else np.save(own, image)
+    before = own.read_bytes()
+    command = ["export-noisy", "dataset=folder", "dataset.clean=photos", "noise=gaussian25", "--as", kind]
+    assert main([*command, "--to", "photos"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert own.read_bytes() == before
+    assert [path.name for path in Path("photos").iterdir()] == [own.name]
+    assert main([*command, "--to", "noisy"]) == 0
+
+
+def test_an_interrupted_export_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(noisy_images, "write_atomic", None)
+        with pytest.raises(TypeError):
+            main(["export-noisy", *SETTINGS[:2], "--to", "noisy", "--as", "npy"])
+    assert Path("noisy/rocket.npy").is_file()
+    export("--as", "npy")
+    names = ["astronaut.npy", "chelsea.npy", "manifest.json", "rocket.npy"]
+    assert sorted(path.name for path in Path("noisy").iterdir()) == names
 
 
 def spoil(what: str) -> str:

@@ -25,7 +25,8 @@ from denoisebench.scoring import further
 from denoisebench.scoring.further import FURTHER, further_of, pyiqa
 from denoisebench.scoring.further import piq as ours_of_piq
 from denoisebench.scoring.protocol import Protocol
-from jobs import one
+from denoisebench.study.finished import is_left
+from jobs import one, planned
 from studies import STUDY, add_cell
 
 SIDE = 170  # MS-SSIM takes 161 and more
@@ -252,6 +253,24 @@ def test_a_study_has_them_as_columns_at_once_and_later(
     assert main(["run", *settings, "study=later", "measures=[haarpsi]", "protocol=[default,sdap]"]) == 0
     assert all(row["haarpsi"] and row["gmsd"] for row in rows_of("later"))
     assert re.search("measured .*HaarPSI", capsys.readouterr().err)
+
+
+def test_a_column_is_filled_when_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a measure that was not installed, and under a protocol that a command did not name."""
+    settings = ("method=noisy", "budget=smoke", "dataset.crop=48", "trainer=cpu", "study=later")
+    wanted = "measures=[psnr,ssim,gmsd,residual_std]"
+    with monkeypatch.context() as patch:
+        patch.setattr(ours_of_piq.importlib.util, "find_spec", lambda name: None)
+        assert main(["run", *settings, wanted, "protocol=[default,sdap]"]) == 0
+    assert {row["gmsd"] for row in rows_of("later")} == {""}
+    residuals = [row["residual_std"] for row in rows_of("later")]
+    assert main(["run", *settings, wanted]) == 0
+    rows = rows_of("later")
+    assert {row["protocol"] for row in rows} == {"default", "sdap"}
+    assert all(row["gmsd"] for row in rows)
+    assert [row["residual_std"] for row in rows] == residuals
+    [job] = planned(*settings, wanted)
+    assert not is_left(job)
 
 
 def test_a_report_ranks_by_any_measure_the_right_way_round(capsys: pytest.CaptureFixture[str]) -> None:

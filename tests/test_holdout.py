@@ -198,3 +198,12 @@ def test_what_cannot_be_held_out_is_refused(tmp_path: Path) -> None:
         one("method=neighbor2neighbor", *stop, "holdout.share=1")
     with pytest.raises(ConfigError, match="one device"):
         check(one("method=neighbor2neighbor", *stop, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), 1)
+
+
+def test_photographs_that_are_said_later_hold_out_others() -> None:
+    for seed, name in enumerate(("a_1", "a_2", "b_1", "b_2")):
+        write_png(Path("cuts") / f"{name}.png", np.random.default_rng(seed).random((40, 40, 3)))
+    own = ("method=neighbor2neighbor", "dataset=folder", "dataset.clean=cuts", "noise=gaussian25", "training.noise=fixed")
+    scenes = "dataset.scene='(.)_.'"
+    assert one(*own, "stop=holdout").cell.train_key != one(*own, "stop=holdout", scenes).cell.train_key
+    assert one(*own).cell.train_key == one(*own, scenes).cell.train_key

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from denoisebench import cli
+from denoisebench.config.jobs import protocols_of
 from denoisebench.datasets.views import NoisyViews
 from denoisebench.job import Job
 from denoisebench.packs.contents import Author, portable, unsafe, without_machine
@@ -24,11 +25,13 @@ from denoisebench.scoring.kept import as_stored, batched
 from denoisebench.store.finished import read_finished
 from denoisebench.store.pictures import decoded, stored_sha
 from denoisebench.store.rows import COLUMNS
+from denoisebench.study.cell import compute
+from denoisebench.study.finished import score_under
 from denoisebench.verify import again
 from denoisebench.verify import job as verifying
 from denoisebench.verify.finding import Finding
 from denoisebench.verify.pack import Draw, verify
-from jobs import computed, one
+from jobs import computed, one, planned
 
 Contents = dict[str, bytes]
 COMMON = ("budget=smoke", "dataset.crop=33", "pictures=0", "study=honest", "trainer=cpu")
@@ -424,6 +427,45 @@ def test_scores_are_caught_by_computing_again_where_there_are_no_images(
     assert said in next(f for f in verdict.findings if f.contradictions).contradictions[0]
 
 
+@pytest.mark.parametrize(("name", "word"), [("sdap", "contradicted"), ("of_my_own", "consistent")])
+def test_scores_under_a_protocol_that_the_settings_do_not_name_are_no_more_believed(
+    study: Path, tmp_path: Path, name: str, word: str
+) -> None:
+    def under_another(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        first = [row for row in rows if row["protocol"] == rows[0]["protocol"]]
+        return [*rows, *({**row, "protocol": name, "protocol_version": "", "psnr_db": "45.0"} for row in first)]
+
+    write_pack(study, tmp_path / "x.zip", AUTHOR)
+    bad = forged(tmp_path / "x.zip", lambda own, head: edit_rows(own, key_of(head, "noisy"), under_another))
+    [found] = [f for f in verify(bad, Draw(count=9)).findings if f.cell.label == "noisy"]
+    assert found.word == word
+    assert name in (found.contradictions or found.unchecked)[-1]
+
+
+def test_rows_that_were_scored_again_later_can_be_verified(tmp_path: Path) -> None:
+    [job] = planned("method=tv", *COMMON)
+    assert compute(job) == "done"
+    score_under(job.cell, protocols_of(["sdap"]))
+    write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR)
+    assert verify(tmp_path / "x.zip", Draw(count=1)).counts == "1 verified, 0 consistent, 0 contradicted"
+
+
+def test_a_cell_tuned_by_clean_images_can_be_verified(tmp_path: Path) -> None:
+    computed("method=tv", "method.strength=0.5", "tuned_by=oracle", *COMMON)
+    write_pack(Path("runs/honest"), tmp_path / "x.zip", AUTHOR)
+    verdict = verify(tmp_path / "x.zip", Draw(count=1))
+    assert verdict.counts == "1 verified, 0 consistent, 0 contradicted", [f.contradictions for f in verdict.findings]
+
+
+def test_a_damaged_answer_of_a_server_contradicts_its_cell_alone(honest: Path) -> None:
+    def answer(own: Contents, head: dict[str, Any]) -> None:
+        own[f"cells/{key_of(head, 'noisy')}/server.csv"] = b"psnr_db\ninf\n"
+
+    verdict = verify(forged(honest, answer), Draw())
+    assert [f.cell.label for f in verdict.findings if f.contradictions] == ["noisy"]
+    assert "server.csv is damaged" in next(f for f in verdict.findings if f.contradictions).contradictions[0]
+
+
 def test_a_recomputed_cell_without_ssim_is_compared_by_psnr_alone() -> None:
     row = {"image": "a", "repeat": "0", "protocol": "default", "psnr_db": "30.0", "ssim": "", "output_sha": "x"}
     other = row | {"psnr_db": "30.05", "output_sha": "y"}
@@ -477,6 +519,13 @@ def test_what_is_no_zip_is_refused(text: bytes) -> None:
     Path("x.zip").write_bytes(text)
     with pytest.raises(ValueError, match="is not a pack"):
         Pack(Path("x.zip"))
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"pack"', "null"])
+def test_a_head_that_is_no_object_is_refused(text: str) -> None:
+    with zipfile.ZipFile("x.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("pack.json", text)
+    assert cli.main(["verify-pack", "x.zip"]) == 2
 
 
 def test_a_compressed_file_is_refused(honest: Path) -> None:

@@ -153,6 +153,13 @@ def test_another_training_noise_is_another_model() -> None:
     assert "ours neighbor2neighbor[train_noise=gaussian50]" in difference_text(found[0])
 
 
+def test_weights_trained_under_another_noise_are_another_model() -> None:
+    published = next(p for p in context("kodak", "gaussian25") if p.method == "neighbor2neighbor")
+    alike = dataclasses.replace(ours(), method="neighbor2neighbor[checkpoint=w.safetensors]")
+    for noise, reasons in (("gaussian25 fixed", []), ("", []), ("gaussian5_50 fixed", ["ours was trained under gaussian5_50"])):
+        assert not_comparable(published, dataclasses.replace(alike, train_noise=noise)) == reasons
+
+
 def test_equal_numbers_are_one_setting() -> None:
     published = next(p for p in context("kodak", "gaussian25") if p.method == "neighbor2neighbor[regularizer=8.0]")
     for written, same in (("8", True), ("8.0", True), ("9", False)):

@@ -588,6 +588,21 @@ def test_an_ensemble_of_bayer_planes_is_refused(runs: Path) -> None:
         check(job, 1)
 
 
+def test_noisy_planes_are_not_called_worse_than_themselves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Pictures developed from dark planes have a far lower PSNR than the planes."""
+    folder = tmp_path / "dark"
+    folder.mkdir()
+    for number in range(2):
+        image = np.random.default_rng(number).integers(20, 40, (40, 40, 3)).astype(np.uint8)
+        assert cv2.imwrite(str(folder / f"{number}.png"), image)
+    own = ("dataset=folder", f"dataset.clean={folder}", "dataset.unprocess=0", "noise=raw", "protocol=[developed,sidd_raw]")
+    assert main(["run", "method=noisy", *own, "pictures=0", "trainer=cpu"]) == 0
+    assert "below its noisy inputs" not in capsys.readouterr().err
+    rows = read_study(Path("runs/default"))
+    means = {name: np.mean([row["psnr_db"] for row in rows if row["protocol"] == name]) for name in ("developed", "sidd_raw")}
+    assert means["developed"] < means["sidd_raw"] - 3, "what would have been said to be harm"
+
+
 def test_reports_show_raw_images_developed(runs: Path) -> None:
     assert main(["report", str(runs / "runs" / "made")]) == 0
     folder = runs / "runs" / "made"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import torch
 from filelock import FileLock
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from denoisebench import config
 from denoisebench.datasets.folder import Folder
@@ -121,6 +124,43 @@ def test_a_test_resumed_equals_a_test_undisturbed(fail_at: int, monkeypatch: pyt
     assert len(seen) == 6 + 1, "finished images were computed again"
     expected = [{**row, "study": "default"} for row in without_costs(rows_of(undisturbed))]
     assert without_costs(rows_of(cell)) == expected
+
+
+def test_a_test_resumed_with_another_network_denoises_all_images_with_that_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish = Evaluator._finish_image
+
+    def failing(self: Evaluator, one: Any) -> None:
+        if one.told["image"] == "chelsea":
+            raise RuntimeError("killed")
+        finish(self, one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "_finish_image", failing)
+        [cell] = study("method=neighbor2neighbor")
+    assert cell.state == "failed"
+    weights = cell.training / "weights.safetensors"
+    with safe_open(weights, "pt") as file:
+        about = file.metadata()
+    save_file({name: 1.5 * tensor for name, tensor in load_file(weights).items()}, weights, about)
+    [resumed] = study("method=neighbor2neighbor")
+    assert "its network was trained again after 1 image had been denoised" in " ".join(capsys.readouterr().err.split())
+    rows = rows_of(resumed)
+    assert [row["image"] for row in rows] == ["astronaut", "chelsea", "rocket"]
+    shutil.rmtree(resumed.folder)
+    [anew] = study("method=neighbor2neighbor")
+    assert without_costs(rows_of(anew)) == without_costs(rows)
+
+
+def test_a_network_chosen_by_another_draw_of_validation_noise_is_another() -> None:
+    own = ("method=neighbor2neighbor", "dataset=folder", "noise=gaussian25", "train_set=photos", "dataset.clean=set")
+    Path("set").mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save("set/a.png")
+    oracle = ("training.selection=oracle", "validation.every=100")
+    keys = [[one(*own, *more, f"dataset.name={name}").cell.train_key for name in ("a", "b")] for more in ((), oracle)]
+    assert keys[0][0] == keys[0][1]
+    assert keys[1][0] != keys[1][1], "its noise is drawn by the name of the set"
 
 
 @pytest.mark.parametrize("gone", [False, True])

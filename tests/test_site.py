@@ -89,6 +89,25 @@ def test_every_link_leads_somewhere_and_nothing_is_fetched(pages: Path) -> None:
                 assert not anchor or anchor in every[target].ids, f"{page} links {link}"
 
 
+def test_a_second_site_removes_the_pages_of_the_first_and_no_other_file(pages: Path) -> None:
+    kept = {pages / "packs" / "study.pack.zip": "a pack to download", pages / "methods" / "notes.html": "<p>mine</p>"}
+    for path, text in kept.items():
+        path.write_text(text)
+    gone = pages / "methods" / "gone.html"
+    gone.write_bytes((pages / "methods" / "tv.html").read_bytes())
+    write_site(["study.pack.zip"], pages)
+    assert {path: path.read_text() for path in kept} == kept
+    assert not gone.exists()
+
+
+def test_a_folder_with_another_site_js_is_no_site(pages: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "site.js").write_text("alert(1);")
+    with pytest.raises(ValueError, match="name an empty folder"):
+        write_site(["study.pack.zip"], other)
+
+
 def test_what_the_pages_say(pages: Path) -> None:
     index = (pages / "index.html").read_text()
     assert "<script>alert" not in index

@@ -327,3 +327,11 @@ def test_a_plain_zarr_array_has_the_axes_of_the_same_numpy_array(tmp_path: Path)
     array = library.create_array(str(tmp_path / "a.zarr"), shape=(2, 3, 40, 36), dtype="float32", overwrite=True)
     with pytest.raises(StackError, match="does not say which they are"):
         stack_of(tmp_path / "a.zarr")
+
+
+def test_slices_along_another_axis_are_other_images() -> None:
+    np.save("volume.npy", np.random.default_rng(0).random((40, 40, 40), np.float32))
+    first, other = (Folder(noisy="volume.npy", channels=1, axes=axes) for axes in ("ZYX", "YZX"))
+    assert first.names == other.names
+    assert not np.array_equal(first.noisy(0), other.noisy(0))
+    assert first.fingerprint != other.fingerprint

@@ -249,10 +249,11 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
     if job.learning is None:
         return None
     oracle = {} if job.learning.training.selection == "last" else {
-        "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "under": job.plain["noise"]
+        "validation": job.plain["validation"], "on": made.fingerprint(job.test_set), "of": job.test_set.name,
+        "under": job.plain["noise"],
     }  # fmt: skip
     start = {} if job.init is None else {"init": file_hash(job.init)}
-    stop = {} if job.learning.holdout is None else {"holdout": job.plain["holdout"]}
+    stop = {} if job.learning.holdout is None else {"holdout": job.plain["holdout"], **_stated_scenes(job.learning.images)}
     return (
         oracle
         | start
@@ -266,6 +267,12 @@ def _training_identity(job: Job, made: Made) -> dict[str, Any] | None:
             "precision": job.precision,
         }
     )
+
+
+def _stated_scenes(images: ImageSet) -> dict[str, Any]:
+    """The photographs of a set, by which images are held out, where `scene` says which they are."""
+    said = getattr(images, "scene_is_said", False)
+    return {"scenes": [images.scene(index) for index in range(len(images.names))]} if said else {}
 
 
 def _label_of(job: Job, one: Composed) -> str:

@@ -63,7 +63,7 @@ class Folder(ImageSet):
             raise ValueError(f"dataset.second={second} goes with dataset.noisy=PATH: two noisy images of each scene")
         self._how = Reading(channels, *checked_range(white, black), channels == 1 and not self.planes, self.planes)
         self.channels, self.crop = channels, crop
-        self._scene = scene_pattern(scene)
+        self._scene, self._axes = scene_pattern(scene), axes
         given = (("clean", clean, clean_suffix), ("noisy", noisy, noisy_suffix), ("second", second, noisy_suffix))
         self._folders = [(side, Path(path).expanduser(), ending) for side, path, ending in given if path is not None]
         self._recursive = recursive
@@ -217,7 +217,8 @@ class Folder(ImageSet):
         hashed = [[(name, self._hash(side[name])) for name in self.names if side] for side in sides]
         joined = [part for side in hashed for part in (*side, None)][:-1]  # None parts the sides
         scale = [("white", self._how.white, self._how.black)] if self._how.scales else []
-        return fingerprint_of(self.channels, *joined, *scale, *([("crop", self.crop)] if self.crop else []))
+        said = [(name, value) for name, value in (("crop", self.crop), ("axes", self._axes)) if value]
+        return fingerprint_of(self.channels, *joined, *scale, *said)
 
     @property
     def sources(self) -> frozenset[str]:

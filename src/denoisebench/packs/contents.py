@@ -75,6 +75,8 @@ class Head:
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Self:
         """Raises: ValueError if it is not a `pack.json` of this format."""
+        if not isinstance(plain, Mapping):
+            raise ValueError(f"{HEAD} is no object of JSON")
         if plain.get("format") != FORMAT:
             raise ValueError(f"{HEAD}: format is {plain.get('format')!r}, and this version reads {FORMAT}")
         try:
@@ -130,7 +132,7 @@ IDENTITY = (
     "precision", "budget", "tile", "ensemble", "learn", "stop", "holdout", "checkpoint", "weights", "init",
 )  # fmt: skip
 """What of a configuration is packed: the rest says where and how it ran."""
-GROUPS = (*IDENTITY, "protocol", "recipe", "experiment")
+GROUPS = (*IDENTITY, "protocol", "recipe", "experiment", "tuned_by")
 SETTING = re.compile(rf"\+?({'|'.join(GROUPS)})((?:[.@/][\w-]+)*)=(.*)", re.DOTALL)
 
 

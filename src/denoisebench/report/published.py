@@ -167,6 +167,9 @@ def _other_training(published: Published, result: Result) -> list[str]:
     if result.learns == "dataset" and published.trained_on != result.trained_on and (theirs_known or ours_known):
         theirs = published.trained_on if theirs_known else "not stated"
         reasons.append(f"training set {theirs}, ours {result.trained_on or 'not recorded'}")
+    noise = result.train_noise.partition(" ")[0]
+    if result.learns == "dataset" and noise not in ("", result.noise):
+        reasons.append(f"ours was trained under {noise}")
     if STALE & {*result.tags.split()}:
         reasons.append("our code has changed since its training")
     return reasons

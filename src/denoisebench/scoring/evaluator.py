@@ -20,7 +20,7 @@ from denoisebench.scoring.developed import pictures_of
 from denoisebench.scoring.further import Further
 from denoisebench.scoring.keeper import Keeper, Keeping, Kept, channels_last
 from denoisebench.scoring.kept import as_stored, batched, in_16_bit, values_of
-from denoisebench.scoring.measures import PSNR, psnr
+from denoisebench.scoring.measures import PSNR
 from denoisebench.scoring.meter import Meter
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import output_name, strip, write_png
@@ -154,7 +154,8 @@ class Evaluator(pl.Callback):
     def _gain(self, batch: Batch, scores: Mapping[str, Tensor]) -> list[tuple[float, float]]:
         if batch.clean is None:
             return []
-        of_input = psnr(self.protocols[0].prepare(batch.noisy), batch.clean.to(batch.noisy.device))
+        clean = as_stored(batch.clean.to(batch.noisy.device))
+        [of_input] = self.protocols[0]._scores((PSNR,), batch.noisy, clean, None)  # PSNR alone: SSIM takes longer
         return list(zip(of_input.tolist(), scores[PSNR.column].tolist(), strict=True))
 
     def _remark_harm(self) -> None:

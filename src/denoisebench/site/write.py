@@ -1,6 +1,5 @@
 """Rows -> a folder of pages that open from the disk: no server, no tracker, nothing fetched."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -26,6 +25,8 @@ from denoisebench.site.ranking import ranking
 from denoisebench.site.sources import Source, source_of
 
 ASSETS = ("style.css", "site.js")
+OURS = "// The leaderboard's filters"  # what every version's site.js says
+PAGE = "<footer><p>Built by denoisebench "  # and every page
 LEARNS = {"nothing": "nothing", "dataset": "a set of images", "image": "each image alone", "": "not stated"}
 
 
@@ -85,10 +86,14 @@ def write_site(names: Sequence[str], folder: Path) -> list[Path]:
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "site.js").is_file():
+    """Remove the pages that an earlier call wrote into the folders of pages, and nothing else. Raises: ValueError."""
+    script = folder / "site.js"
+    is_site = script.is_file() and OURS in script.read_text(encoding="utf-8", errors="replace")
+    if folder.is_dir() and any(folder.iterdir()) and not is_site:
         raise ValueError(f"{folder} holds other files than a site: name an empty folder")
-    for name in ("methods", "datasets", "packs"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for page in (page for name in ("methods", "datasets", "packs") for page in (folder / name).glob("*.html")):
+        if PAGE in page.read_text(encoding="utf-8", errors="replace"):
+            page.unlink()
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,12 +1,14 @@
 """Finished cells: scored under further protocols and logged, without computing anything again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from denoisebench.config import groups
 from denoisebench.config.jobs import measures_of
+from denoisebench.config.jobs import protocols_of as protocols_named
 from denoisebench.job import Job
 from denoisebench.progress import console
-from denoisebench.scoring.further import Further, keep, kept
+from denoisebench.scoring.further import Further, keep, kept, was_lacking
 from denoisebench.store.cell import Cell, study_folder
 from denoisebench.store.files import BusyError, held
 from denoisebench.store.finished import protocols_of, read_finished
@@ -35,23 +37,28 @@ def lacks_protocols(job: Job) -> bool:
 
 
 def lacking_measures(cell: Cell, wanted: Sequence[Further]) -> list[Further]:
-    """The measures that the rows of a finished cell have no column of."""
+    """The measures that the rows of a finished cell have no column of, or an empty one for a reason that is gone: a package
+    was not installed, say."""
     if cell.state != "done" or not wanted:
         return []
     columns = set(read_finished(cell.folder)[0])
-    return [measure for measure in wanted if measure.column not in columns]
+    return [
+        measure for measure in wanted
+        if measure.column not in columns or (was_lacking(cell.folder, measure) and not measure.lacking())
+    ]  # fmt: skip
 
 
 def measure_under(cell: Cell, wanted: Sequence[Further], protocols: "Mapping[str, Protocol]") -> None:
     """Columns of the measures that a finished cell has none of, made from its kept outputs.
 
-    protocols: those of its rows by name; rows of others stay empty.
+    protocols: those of its rows by name, as far as they are made already; rows of unknown ones stay empty.
     """
     lacking = lacking_measures(cell, wanted)
     if not lacking:
         return
     from denoisebench.scoring.kept import measured  # imports PyTorch
 
+    protocols = {**_known(protocols_of(cell.folder) - protocols.keys()), **protocols}
     nothing = {measure.column: None for measure in lacking}
     rows = [
         {**row, **(measured(row, protocols[row["protocol"]], cell.folder, cell.inputs, lacking)
@@ -61,6 +68,12 @@ def measure_under(cell: Cell, wanted: Sequence[Further], protocols: "Mapping[str
     keep(cell.folder, lacking)
     write_rows(cell.folder / "rows.csv", rows)
     console.print(f"measured {cell}  {', '.join(measure.title for measure in lacking)}", markup=False)
+
+
+def _known(names: Iterable[str]) -> "dict[str, Protocol]":
+    """The protocols of these names that this installation has."""
+    here = sorted(name for name in names if name in groups()["protocol"])
+    return {protocol.name: protocol for protocol in protocols_named(here)} if here else {}
 
 
 def lacks_scenes(job: Job) -> bool:

@@ -21,6 +21,7 @@ from denoisebench.store.pictures import output_name, write_png
 
 Kind = Literal["tiff", "npy", "png8", "png16"]
 CLIPPED = ("png8", "png16")
+BEGUN = ".unfinished"
 
 
 def export_noisy(job: Job, folder: Path, kinds: list[Kind]) -> int:
@@ -33,14 +34,15 @@ def export_noisy(job: Job, folder: Path, kinds: list[Kind]) -> int:
         raise ConfigError(reason)
     if (folder / MANIFEST).is_file():
         raise ConfigError(f"{folder} holds noisy images already: choose another folder")
+    begun = _begin(job, folder, kinds)
     views = NoisyViews(job.test_set, job.noise, job.seed, job.repeats, ())
     images: dict[str, Any] = {}
     with track(f"noisy images of {job.test_set.name}, {job.noise.name}", len(views)) as advance:
         for number in range(len(views)):
             batch = views[number]
-            stem = Path(output_name(batch.name[0], batch.repeat)).stem
+            stem = _stem(batch.name[0], batch.repeat)
             image = np.ascontiguousarray(batch.noisy[0].permute(1, 2, 0).numpy())
-            files = [_write(folder / kind if len(kinds) > 1 else folder, stem, image, kind) for kind in kinds]
+            files = [_write(_place(folder, stem, kind, kinds), image, kind) for kind in kinds]
             images[stem] = {
                 "image": batch.name[0], "repeat": batch.repeat, "shape": list(image.shape),
                 "noisy_sha": image_hash(batch.noisy[0]),
@@ -49,11 +51,35 @@ def export_noisy(job: Job, folder: Path, kinds: list[Kind]) -> int:
             advance(number + 1, batch.name[0])
     about = {"dataset": job.test_set.name, "noise": job.noise.name, "seed": job.seed, "repeats": job.repeats, "commit": commit()}
     write_atomic(folder / MANIFEST, json.dumps({**about, "images": images}, indent=1))
+    begun.unlink(missing_ok=True)
     return len(views)
 
 
-def _write(folder: Path, stem: str, image: np.ndarray, kind: Kind) -> Path:
-    path = folder / f"{stem}.{ {'tiff': 'tif', 'npy': 'npy'}.get(kind, 'png') }"
+def _begin(job: Job, folder: Path, kinds: list[Kind]) -> Path:
+    """Mark the folder as begun by this command, which may then write over what it left half-finished there.
+
+    Raises: ConfigError if a file would be written over that it did not write.
+    """
+    begun = folder / BEGUN
+    stems = [_stem(name, repeat) for name in job.test_set.names for repeat in range(job.repeats)]
+    places = (_place(folder, stem, kind, kinds) for stem in stems for kind in kinds)
+    if not begun.is_file() and (taken := next((path for path in places if path.exists()), None)):
+        raise ConfigError(f"{taken} is there already, and noisy images are written over no file: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    begun.touch()
+    return begun
+
+
+def _stem(name: str, repeat: int) -> str:
+    return Path(output_name(name, repeat)).stem
+
+
+def _place(folder: Path, stem: str, kind: Kind, kinds: list[Kind]) -> Path:
+    own = folder / kind if len(kinds) > 1 else folder
+    return own / f"{stem}.{ {'tiff': 'tif', 'npy': 'npy'}.get(kind, 'png') }"
+
+
+def _write(path: Path, image: np.ndarray, kind: Kind) -> Path:
     if kind in CLIPPED:
         write_png(path, image, bits=8 if kind == "png8" else 16)
         return path

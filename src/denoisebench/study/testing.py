@@ -15,7 +15,7 @@ from denoisebench.datasets.images import ImageSet, photographs_shared
 from denoisebench.datasets.views import SECOND_VIEW, NoisyViews, fixed_view
 from denoisebench.denoiser import Denoiser, ImageDenoiser
 from denoisebench.job import Job
-from denoisebench.progress import Advance, console, track
+from denoisebench.progress import Advance, console, counted, track
 from denoisebench.scoring.evaluator import Evaluator, Listener
 from denoisebench.scoring.evidence import ReadCount, blind_spot, noise_structure
 from denoisebench.scoring.further import keep
@@ -61,6 +61,11 @@ def computed(job: Job, log: Log) -> Sequence[Row] | None:
     made = _made(job, log, {(rows[0]["image"], rows[0]["repeat"]) for rows in finished} | _of_others(job))
     tested = time.monotonic()
     identity = identity_columns(job, made.method, made.training)
+    if job.learning and any(row["weights_sha"] != identity["weights_sha"] for rows in finished for row in rows):
+        told = f"its network was trained again after {counted(len(finished), 'image')} had been denoised; they are denoised again"
+        console.print(f"stale    {job.cell}: {told}", style="yellow", markup=False)
+        again.begin(job)
+        finished, made = [], replace(made, data=method_and_data(job, _of_others(job))[1])
     for image in finished:
         log.image(image)
     reads = _test(job, made, identity, len(finished), log)

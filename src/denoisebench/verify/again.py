@@ -10,8 +10,10 @@ from denoisebench.job import Job
 from denoisebench.store.finished import read_finished
 from denoisebench.store.rows import Row
 from denoisebench.study.cell import compute
+from denoisebench.study.finished import score_under
 from denoisebench.study.planning import plan
 from denoisebench.verify.finding import Finding
+from denoisebench.verify.scores import scorable
 
 TOLERANCE_DB = {"nothing": 1e-3, "image": 0.1, "dataset": 0.1}
 """How far the mean PSNR may be off, by what a method learns from: rounding of another machine, which training amplifies."""
@@ -44,6 +46,8 @@ def _again(finding: Finding, job: Job, rows: Sequence[Row], root: Path) -> None:
     if compute(planned) != "done":
         finding.unchecked.append(f"computing it again failed: {planned.cell.status().get('reason', 'no reason given')}")
         return
+    others = [row for row in rows if row["protocol"] not in job.protocol_names]
+    score_under(planned.cell, list(scorable(others, finding).values()))
     ours = read_finished(planned.cell.folder)
     learns = job.method.learns
     told = (
@@ -51,11 +55,11 @@ def _again(finding: Finding, job: Job, rows: Sequence[Row], root: Path) -> None:
         or _compared(ours, rows, "ssim", " SSIM", TOLERANCE_SSIM[learns])
         or _unscored(ours, rows)
     )
-    if told is None:
-        finding.recomputed = True
-        finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[learns])}")
-    else:
+    if told is not None:
         finding.contradictions.append(f"computed again, {told}")
+        return
+    finding.checked.append(f"computed again: {_closeness(ours, rows, TOLERANCE_DB[learns])}")
+    finding.recomputed = {row["protocol"] for row in rows} <= {row["protocol"] for row in ours}
 
 
 def _scores(rows: Sequence[Row], column: str) -> dict[tuple[str, ...], float]:
@@ -71,11 +75,11 @@ def _compared(ours: Sequence[Row], theirs: Sequence[Row], column: str, unit: str
     if differing := sorted(own.keys() ^ said.keys()):
         protocol, image, _ = differing[0]
         return f"{image} has {'a' if differing[0] in own else 'no'} {column} under {protocol}, and the pack says otherwise"
-    if not own:
-        return None
-    here, there = (statistics.fmean(one[key] for key in own) for one in (own, said))
-    if here != there and not abs(here - there) <= tolerance:
-        return f"its mean is {here:.4f}{unit}, and the pack says {there:.4f}: more than {tolerance:g}{unit} apart"
+    for protocol in sorted({key[0] for key in own}):
+        here, there = (statistics.fmean(value for key, value in one.items() if key[0] == protocol) for one in (own, said))
+        if here != there and not abs(here - there) <= tolerance:
+            told = f"its mean under {protocol} is {here:.4f}{unit}, and the pack says {there:.4f}"
+            return f"{told}: more than {tolerance:g}{unit} apart"
     most = OF_ONE_IMAGE * tolerance
     for key in sorted(own):
         if own[key] != said[key] and not abs(own[key] - said[key]) <= most:

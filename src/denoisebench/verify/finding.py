@@ -25,6 +25,11 @@ class Finding:
         """`verified`: computed again. `consistent`: nothing contradicts it, of what could be checked."""
         return "contradicted" if self.contradictions else "verified" if self.recomputed else "consistent"
 
+    def leave(self, text: str) -> None:
+        """Tell once what could not be looked at."""
+        if text not in self.unchecked:
+            self.unchecked.append(text)
+
     def lines(self) -> list[str]:
         told = [*(f"contradiction: {text}" for text in self.contradictions)]
         told += [f"checked: {'; '.join(self.checked)}"] if self.checked else []

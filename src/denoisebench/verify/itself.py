@@ -32,7 +32,12 @@ def check_itself(pack: Pack, finding: Finding, folder: Path) -> list[Row]:
         finding.unchecked.append("scores against outputs: the pack has no images")
         if unnamed := sum(not row.get("output_sha") for row in rows):
             finding.unchecked.append(f"{unnamed} rows name no output: an older version computed them, and the outputs were gone")
-    if read_server_rows(folder):
+    try:
+        answered = read_server_rows(folder)
+    except ValueError as error:
+        finding.contradictions.append(str(error).replace(f"{folder}/", ""))
+        return []
+    if answered:
         finding.unchecked.append("what a server answered: only the server knows")
     finding.checked.append(f"files and {len(rows)} rows")
     return rows

@@ -22,7 +22,7 @@ TOLERANCE = 1e-9
 
 def check_scores(pack: Pack, job: Job, rows: Sequence[Row], finding: Finding) -> None:
     """Hashes of inputs, and scores where the pack has outputs."""
-    protocols = _protocols(rows, finding) if pack.head.outputs else {}
+    protocols = scorable(rows, finding) if pack.head.outputs else {}
     by_view: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by_view.setdefault((row["image"], row["repeat"]), []).append(row)
@@ -47,7 +47,7 @@ def check_scores(pack: Pack, job: Job, rows: Sequence[Row], finding: Finding) ->
         finding.checked.append(f"outputs scored again under {', '.join(protocols)}")
 
 
-def _protocols(rows: Sequence[Row], finding: Finding) -> dict[str, Protocol]:
+def scorable(rows: Sequence[Row], finding: Finding) -> dict[str, Protocol]:
     """The protocols under which outputs can be scored here; kept outputs are clipped."""
     found = {}
     for name in dict.fromkeys(row["protocol"] for row in rows):
@@ -57,11 +57,11 @@ def _protocols(rows: Sequence[Row], finding: Finding) -> dict[str, Protocol]:
             protocol = None
         versions = {row.get("protocol_version") for row in rows if row["protocol"] == name} - {None, ""}
         if protocol is None:
-            finding.unchecked.append(f"scores under {name}: this installation has no such protocol")
+            finding.leave(f"scores under {name}: this installation has no such protocol")
         elif not protocol.clip:
-            finding.unchecked.append(f"scores under {name}: it does not clip, and packed outputs are clipped")
+            finding.leave(f"scores under {name}: it does not clip, and packed outputs are clipped")
         elif versions - {protocol_version(protocol)}:
-            finding.unchecked.append(f"scores under {name}: version {versions.pop()}, here {protocol_version(protocol)}")
+            finding.leave(f"scores under {name}: version {versions.pop()}, here {protocol_version(protocol)}")
         else:
             found[name] = protocol
     return found

@@ -94,7 +94,12 @@ def _scored(measure: Further, image: Tensor, others: dict[str, Tensor | None]) -
 def keep(folder: Path, wanted: Iterable[Further]) -> None:
     """Note beside a cell's rows what its further measures are, and why one of them has no scores."""
     told = {
-        measure.column: {**measure.described(), "reason": measure.lacking() or PROBLEMS.get(measure.column)} for measure in wanted
+        measure.column: {
+            **measure.described(),
+            "lacking": bool(measure.lacking()),
+            "reason": measure.lacking() or PROBLEMS.get(measure.column),
+        }
+        for measure in wanted
     }
     if told:
         write_atomic(folder / FILE, json.dumps(_kept(folder) | told, indent=1))
@@ -105,6 +110,11 @@ def _kept(folder: Path) -> dict[str, Any]:
         return read_json(folder / FILE)
     except (FileNotFoundError, DamagedError):
         return {}
+
+
+def was_lacking(folder: Path, measure: Further) -> bool:
+    """Whether a cell's column of a measure is empty because the measure could not be had when it was written."""
+    return bool(_kept(folder).get(measure.column, {}).get("lacking"))
 
 
 def kept(folder: Path) -> dict[str, tuple[Further, str | None]]:
