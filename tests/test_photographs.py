@@ -1,6 +1,7 @@
 """Photographs: what surrounds the pixels survives byte for byte, in every format; what cannot be done is said."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ import denoisebench
 import photos
 from denoisebench.cli import main
 from denoisebench.config.choosing import choose
-from denoisebench.photographs import memory, work
+from denoisebench.photographs import files, memory, record, work
 from denoisebench.photographs.photo import PhotoError, with_alpha
 from denoisebench.photographs.reading import Reading, read_photo
 from denoisebench.stacks import segments
@@ -135,6 +136,19 @@ def test_a_jpeg_without_a_jfif_header_gets_none_and_of_several_images_the_first_
         assert getattr(image, "n_frames", 1) == 1
 
 
+@pytest.mark.parametrize("options", [[], ["--quality", "90"]])
+@pytest.mark.parametrize("sampling", [cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411])
+def test_a_jpeg_of_another_sampling_loses_no_colour(sampling: int, options: list[str], tmp_path: Path, capsys: Any) -> None:
+    """Pillow writes 4:2:0 in its place."""
+    path = tmp_path / "a.jpg"
+    assert cv2.imwrite(str(path), photos.noisy("uint8", 3), [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    output = denoised(path, *options)
+    assert "a.jpg: its chroma subsampling cannot be kept: it is written as 4:4:4" in capsys.readouterr().err
+    with Image.open(path) as before, Image.open(output) as after:
+        assert [one[1:3] for one in getattr(after, "layer")] == [(1, 1)] * 3  # noqa: B009
+        assert (getattr(after, "quantization") == getattr(before, "quantization")) == (not options)  # noqa: B009
+
+
 # --- TIFF --------------------------------------------------------------------------------------------------------------
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -244,6 +258,32 @@ def test_packbits_white_is_zero_and_pages(tmp_path: Path, capsys: pytest.Capture
     assert not np.array_equal(tifffile.imread(second, key=1), tifffile.imread(pages, key=1))
     with pytest.raises(PhotoError, match="it has 2 pages: --page 3"):
         read_photo(pages, Reading(page=3))
+
+
+def _write_sharing_pages(path: Path, images: list[np.ndarray], compression: str | None) -> None:
+    """As a writer that stores equal pages once: the second has its pixels where the first has them."""
+    with tifffile.TiffWriter(path) as file:
+        for image in images:
+            file.write(image, metadata=None, contiguous=False, compression=compression)
+    with tifffile.TiffFile(path) as file:
+        first, second = (file.pages[key].aspage().tags for key in (0, 1))
+        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
+    with path.open("r+b") as file:
+        for place, value in places.values():
+            file.seek(place)
+            file.write(int(value).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_page_that_shares_its_stored_pixels_is_written_apart(compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    images = [photos.noisy("uint16", 1)[..., 0] for _ in range(2)]
+    _write_sharing_pages(path, [images[0], images[0], images[1]], compression)
+    for page in (1, 2, 3):
+        output = denoised(path, "--page", str(page), "--force")
+        before, after = ([tifffile.imread(file, key=key) for key in range(3)] for file in (path, output))
+        assert [np.array_equal(*pair) for pair in zip(before, after, strict=True)] == [key + 1 != page for key in range(3)]
+        assert (output.stat().st_size == path.stat().st_size) == (page == 3)
 
 
 def test_segments_that_grow_go_to_the_end(tmp_path: Path) -> None:
@@ -435,6 +475,112 @@ def test_a_file_of_somebody_else_is_never_replaced(tmp_path: Path, capsys: Any) 
     assert "--force replaces it" in capsys.readouterr().err
     first = output.read_bytes()
     assert denoised(tmp_path / "a.png", "--set", "strength=0.1", "--force").read_bytes() != first
+
+
+def test_an_output_that_somebody_changed_is_never_replaced(tmp_path: Path, capsys: Any) -> None:
+    _some(tmp_path, "a.png")
+    output = denoised(tmp_path / "a.png")
+    output.write_bytes(b"edited by hand")
+    for options in ([], ["--force"], ["--force", "--set", "strength=0.1"]):
+        denoised(tmp_path / "a.png", *options, code=1)
+        assert "is there already, and is not as this command left it" in capsys.readouterr().err
+        assert output.read_bytes() == b"edited by hand"
+
+
+def test_an_output_that_could_not_be_replaced_is_still_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """As after a kill, or on a full disk, between the record and the file."""
+    _some(tmp_path, "a.png")
+    first = denoised(tmp_path / "a.png").read_bytes()
+    real, options = os.replace, ("--set", "strength=0.1", "--force")
+
+    def full(source: Path, target: Path) -> None:
+        if target.name == "a.png":
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_files.os, "replace", full)
+        assert denoised(tmp_path / "a.png", *options, code=1).read_bytes() == first
+    assert denoised(tmp_path / "a.png", *options[:2], code=1).read_bytes() == first
+    assert "--force replaces it" in capsys.readouterr().err
+    assert denoised(tmp_path / "a.png", *options).read_bytes() != first
+
+
+def test_an_output_is_no_input(tmp_path: Path, capsys: Any) -> None:
+    """Neither of a folder or pattern, silently, nor named itself, unless beside its own input, as a shell's pattern does."""
+    _some(tmp_path, "a.png", "b.png")
+    ours, arguments = tmp_path / "a_denoised.png", ["--method", "tv"]
+    assert main(["denoise", str(tmp_path / "a.png"), *arguments]) == 0
+    capsys.readouterr()
+    assert main(["denoise", str(tmp_path / "a_*.png"), *arguments]) == 0
+    assert "0 images: 0 denoised\n" in capsys.readouterr().out
+    assert main(["denoise", str(ours), str(tmp_path / "b.png"), *arguments]) == 1
+    printed = capsys.readouterr()
+    assert f"{ours}: it is an output of an earlier call" in printed.err
+    assert "1 image: 1 denoised, 1 problem" in printed.out
+    by_shell = sorted(str(path) for path in tmp_path.glob("*.png"))
+    assert len(by_shell) == 4
+    assert main(["denoise", *by_shell, *arguments]) == 0
+    assert "2 images: 0 denoised, 2 done before\n" in capsys.readouterr().out
+
+
+def test_another_file_of_the_name_of_an_output_is_denoised_if_it_is_named(tmp_path: Path, capsys: Any) -> None:
+    """As of a camera card that is copied into a folder of outputs."""
+    _some(tmp_path, "a.png", "b.png")
+    card = denoised(tmp_path / "a.png")
+    shutil.copyfile(tmp_path / "b.png", card)
+    _some(card.parent, "new.png")
+    capsys.readouterr()
+    options = ["--method", "tv", "--out", str(tmp_path / "out 2")]
+    for text in (str(card.parent), str(card.parent / "*.png")):
+        assert main(["denoise", text, *options]) == 1
+        printed = capsys.readouterr()
+        assert f"{card}: it has the name of an output of an earlier call, and is not as that call left it: name" in printed.err
+        assert printed.out.startswith("1 image: ")
+    assert main(["denoise", str(card.parent), str(card), *options]) == 0
+    assert "2 images: 1 denoised, 1 done before\n" in capsys.readouterr().out
+    assert np.array_equal(
+        read_photo(tmp_path / "out 2" / "a.png").pixels, denoisebench.denoise(read_photo(tmp_path / "b.png").pixels, "tv")
+    )
+
+
+def test_each_record_is_read_once_and_only_names_in_it_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _some(tmp_path, "a.png", "b.png", "c.png")
+    output = denoised(tmp_path / "a.png")
+    _some(output.parent, "b.png", "c.png")
+    read, hashed = [], []
+    monkeypatch.setattr(record, "_entries", lambda file, real=record._entries: read.append(file) or real(file))
+    monkeypatch.setattr(record, "file_hash", lambda path, real=record.file_hash: hashed.append(path) or real(path))
+    found = files.listed([str(tmp_path), str(output.parent)], [])
+    assert [path.name for path in found] == ["a.png", "b.png", "c.png", "b.png", "c.png"]
+    assert len(read) == 2
+    assert hashed == [output]
+
+
+def test_diagnose_reads_what_is_named_and_what_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(photos.png_bytes(photos.noisy("uint8", 1, 80, 80)))
+    output = denoised(Path("a.png"))
+    shutil.copyfile(output, output.with_name("copy.png"))
+    for place, names in ((output.parent, ["copy.png"]), (output, ["a.png"])):
+        capsys.readouterr()
+        assert main(["diagnose", str(place), "--json"]) == 0
+        assert [Path(one["file"]).name for one in json.loads(capsys.readouterr().out)["images"]] == names
+    shutil.copyfile("a.png", output)
+    for place, names in ((output.parent, ["a.png", "copy.png"]), (output, ["a.png"])):
+        assert main(["diagnose", str(place), "--json"]) == 0
+        assert [Path(one["file"]).name for one in json.loads(capsys.readouterr().out)["images"]] == names
+
+
+def test_a_name_with_brackets_stands_in_the_table_of_diagnose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("holiday [edited].png").write_bytes(photos.png_bytes(photos.noisy("uint8", 1, 80, 80)))
+    assert main(["diagnose", "holiday [edited].png"]) == 0
+    assert "holiday [edited].png" in capsys.readouterr().out
 
 
 def test_a_second_start_does_nothing(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

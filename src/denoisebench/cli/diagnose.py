@@ -57,7 +57,7 @@ def diagnose(
             raise ConfigError("--white is a number above 0")
         methods = methods_of(rank)
     reading = Reading(page=page, white=white, axes=axes)
-    sources = files.listed(paths, problems)
+    sources = files.listed(paths, problems, changed=True)
     drawn: list[Markup] = []
 
     with track("diagnosing", len(sources)) as advance:
@@ -120,6 +120,7 @@ def _as_dict(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Pa
 
 
 def _print(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Path]] | None", unread: int) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from denoisebench.photographs.diagnosing import HEAD, line, summary
@@ -130,7 +131,7 @@ def _print(images: Sequence["Diagnosed"], ranked: "tuple[list[Ranked], list[Path
     for text in HEAD:
         table.add_column(text, overflow="fold")
     for one in images:
-        table.add_row(*line(one))
+        table.add_row(*map(escape, line(one)))
     console = output_console()
     console.print(table)
     console.print(summary(images) + (f"; {unread} could not be read" if unread else ""), markup=False)

@@ -1,5 +1,6 @@
 """Which files are denoised, and where each goes."""
 
+import functools
 import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from denoisebench.stacks.zarrs import is_zarr
 
 LISTED = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif", ".jp2", ".jxl", *RAW)
 SUFFIX = "_denoised"
+CHANGED = "it has the name of an output of an earlier call, and is not as that call left it: name the file itself to denoise it"
+LEFT = "it is an output of an earlier call: copy it under another name to denoise it again"
 Problem = tuple[Path, str]
 
 
@@ -24,26 +27,37 @@ class Item:
     output: Path
 
 
-def listed(paths: Sequence[str], problems: list[Problem]) -> list[Path]:
-    """The images that these files, folders and patterns name, each once; what this command wrote earlier is left out.
+def listed(paths: Sequence[str], problems: list[Problem], *, changed: bool = False) -> list[Path]:
+    """The images that these files, folders and patterns name, each once; files that are named themselves, whatever they are.
 
-    Of a folder the images in it, not in its subfolders. Paths that name nothing are added to the problems.
+    Of a folder the images in it, not in its subfolders. Outputs of earlier calls in folders and patterns are left out, and those
+    that were changed since, or replaced, are taken only if `changed` says so. Otherwise they are added to the problems, and so
+    are paths that name nothing.
     """
+    record_of = functools.cache(Record)
     found: dict[Path, Path] = {}
-    for text in paths:
-        own = [path for path in _named(text, problems) if not _is_output(path)]
-        found |= {path.resolve(): path for path in own if path.resolve() not in found}
+    others: dict[Path, Path] = {}
+    for path in (Path(text).expanduser() for text in paths):
+        if _is_image(path):
+            found.setdefault(path.resolve(), path)
+            continue
+        for one in _within(path, problems):
+            record = record_of(one.parent)
+            if not _is_left(one, record):
+                taken = found if changed or one.name not in record.entries else others
+                taken.setdefault(one.resolve(), one)
+    problems.extend((path, CHANGED) for place, path in others.items() if place not in found)
     return list(found.values())
 
 
-def _named(text: str, problems: list[Problem]) -> Iterator[Path]:
-    path = Path(text).expanduser()
-    if is_zarr(path):
-        yield path
-    elif path.is_dir():
+def _is_image(path: Path) -> bool:
+    """Whether a path names an image itself, and is no folder of images or pattern."""
+    return is_zarr(path) or (path.exists() and not path.is_dir())
+
+
+def _within(path: Path, problems: list[Problem]) -> Iterator[Path]:
+    if path.is_dir():
         yield from (one for one in sorted(path.iterdir()) if _is_listed(one))
-    elif path.exists():
-        yield path
     elif matches := sorted(glob.glob(str(path), recursive=True)):
         yield from (one for one in map(Path, matches) if _is_listed(one))
     else:
@@ -55,15 +69,25 @@ def _is_listed(path: Path) -> bool:
     return known and not path.name.startswith(".")
 
 
-def _is_output(path: Path) -> bool:
-    return path.name in Record(path.parent).entries
+def _is_left(path: Path, record: Record) -> bool:
+    """Whether it is an output as this command left it. What cannot be read is told where it is read."""
+    try:
+        return record.is_ours(path.name)
+    except OSError:
+        return False
 
 
 def placed(sources: Sequence[Path], out: Path | None, suffix: str | None, problems: list[Problem]) -> list[Item]:
-    """Where each source goes: never over a source, never two into one file. Others are added to the problems."""
+    """Where each source goes: never over a source, never two into one file. Others are added to the problems.
+
+    So are outputs of earlier calls, but for those of these sources: a shell's pattern names both.
+    """
+    record_of = functools.cache(Record)
+    left = [source for source in sources if _is_left(source, record_of(source.parent))]
     ending = suffix if suffix is not None else "" if out else SUFFIX
-    items = [Item(source, (out or source.parent) / _output_name(source, ending)) for source in sources]
-    inputs, targets = {source.resolve() for source in sources}, Counter(item.output.resolve() for item in items)
+    items = [Item(one, (out or one.parent) / _output_name(one, ending)) for one in sources if one not in left]
+    inputs, targets = {item.source.resolve() for item in items}, Counter(item.output.resolve() for item in items)
+    problems.extend((source, LEFT) for source in left if source.resolve() not in targets)
     good = []
     for item in items:
         target = item.output.resolve()
@@ -86,8 +110,9 @@ def _output_name(source: Path, ending: str) -> str:
 
 def check_free(item: Item, record: Record, *, force: bool) -> None:
     """Raises: PhotoError if the output's name is taken by a file that this command may not replace."""
-    if not item.output.exists() or (force and item.output.name in record.entries):
+    if not item.output.exists():
         return
     if not record.is_ours(item.output.name):
         raise PhotoError(f"{item.output} is there already, and is not as this command left it: choose another --out or --suffix")
-    raise PhotoError(f"{item.output} was made of another input or with other settings: --force replaces it")
+    if not force:
+        raise PhotoError(f"{item.output} was made of another input or with other settings: --force replaces it")

@@ -15,6 +15,7 @@ MARK = b"\xff\xd8\xff"
 APP0, APP2, APP14, APP15, COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
 START_OF_SCAN, END = 0xDA, 0xD9
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+NO_SAMPLING, FULL_COLOUR = -1, 0  # as Pillow numbers chroma subsamplings: one that it does not know, and 4:4:4
 Segment = tuple[int, bytes]
 
 
@@ -29,8 +30,7 @@ def read(path: Path, content: bytes, quality: int | None) -> Photo:
         image.load()  # a file that is cut off fails here
         pixels = np.asarray(image).reshape(image.height, image.width, -1)
         settings = _settings(image, quality)
-        frames = getattr(image, "n_frames", 1)
-    notes = (f"holds {frames} images: the first is denoised, the others are left out",) if frames > 1 else ()
+        notes = tuple(_notes(image))
     kept = [segment for segment in _segments(content) if _is_metadata(segment)]
 
     def encoded(denoised: np.ndarray) -> bytes:
@@ -41,11 +41,23 @@ def read(path: Path, content: bytes, quality: int | None) -> Photo:
     return Photo(path, "JPEG", pixels, None, encoded, notes)
 
 
-def _settings(image: Any, quality: int | None) -> dict[str, Any]:
+def _notes(image: Any) -> Iterator[str]:
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        yield f"holds {frames} images: the first is denoised, the others are left out"
+    if image.mode == "RGB" and _sampling(image) == NO_SAMPLING:
+        yield "its chroma subsampling cannot be kept: it is written as 4:4:4, which loses no colour"
+
+
+def _sampling(image: Any) -> int:
     from PIL import JpegImagePlugin
 
+    return JpegImagePlugin.get_sampling(image)
+
+
+def _settings(image: Any, quality: int | None) -> dict[str, Any]:
+    """Colours of a sampling that Pillow does not know are stored whole: by itself it would halve them in both directions."""
     tables = {"quality": quality} if quality else {"qtables": image.quantization}
-    sampling = JpegImagePlugin.get_sampling(image) if image.mode == "RGB" else -1
+    sampling = max(_sampling(image), FULL_COLOUR) if image.mode == "RGB" else NO_SAMPLING
     progressive = bool(image.info.get("progressive") or image.info.get("progression"))
     return {**tables, "subsampling": sampling, "progressive": progressive, "optimize": True}
 

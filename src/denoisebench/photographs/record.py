@@ -13,7 +13,10 @@ LEFT_OVER = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 class Record:
-    """The outputs in a folder: for each name, the key of what it was made of, and the hash of its bytes, or of a folder's."""
+    """The outputs in a folder: for each name, the key of what it was made of, and the hash of its bytes, or of a folder's.
+
+    `before` is the hash of the output that it replaces: what is there still after a kill, or on a full disk.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,17 +25,24 @@ class Record:
 
     def is_done(self, name: str, key: str) -> bool:
         """Whether an output is there as it was written from the same input in the same way."""
-        return self.entries.get(name, {}).get("key") == key and self.is_ours(name)
+        entry = self.entries.get(name, {})
+        return entry.get("key") == key and self._hash(name) == entry["sha256"]
 
     def is_ours(self, name: str) -> bool:
         """Whether a file is there as this command left it."""
-        path = self.folder / name
-        return name in self.entries and path.exists() and file_hash(path) == self.entries[name]["sha256"]
+        entry = self.entries.get(name)
+        return entry is not None and self._hash(name) in (entry["sha256"], entry.get("before", entry["sha256"]))
 
     def add(self, name: str, key: str, part: Path) -> None:
         """Before a file takes its place: a kill between the two leaves no file that nobody knows. part: where it is so far."""
-        self.entries[name] = {"key": key, "sha256": file_hash(part)}
+        before = {"before": file_hash(self.folder / name)} if self.is_ours(name) else {}
+        self.entries[name] = {"key": key, "sha256": file_hash(part), **before}
         write_atomic(self.file, json.dumps(self.entries, indent=1, ensure_ascii=False))
+
+    def _hash(self, name: str) -> str | None:
+        """None where no file is."""
+        path = self.folder / name
+        return file_hash(path) if path.exists() else None
 
     def remove_left_over(self) -> None:
         """Delete what killed processes left half-written here; only while no other process writes here."""

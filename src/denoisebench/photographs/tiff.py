@@ -4,6 +4,7 @@ So every tag, every other page, and whatever a camera maker put between them sta
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tifffile
 
 from denoisebench.photographs.photo import Photo, PhotoError, split_alpha, with_alpha
 from denoisebench.progress import counted
-from denoisebench.stacks.segments import COMPRESSIONS, is_cut_off, samples_of, stored_page, write_samples
+from denoisebench.stacks.segments import COMPRESSIONS, StoredPage, is_cut_off, samples_of, stored_page, write_samples
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 
@@ -30,7 +31,7 @@ def read(path: Path, content: bytes, page: int | None) -> Photo:
             raise PhotoError(f"it has {counted(count, 'page')}: --page {number} is not there")
         own: Any = file.pages[number - 1]
         _check_kind(own, file)
-        stored, inverted = stored_page(own), own.photometric == WHITE_IS_ZERO
+        stored, inverted = _apart(stored_page(own), file, number), own.photometric == WHITE_IS_ZERO
     if is_cut_off(stored, len(content)):
         raise ValueError("it is cut off")
     samples = samples_of(stored, io.BytesIO(content))
@@ -46,6 +47,13 @@ def read(path: Path, content: bytes, page: int | None) -> Photo:
     dtype = stored.layout.dtype
     bits = "float" if dtype.kind == "f" else f"{8 * dtype.itemsize}-bit"
     return Photo(path, f"{bits} TIFF", pixels, alpha, encoded, notes)
+
+
+def _apart(stored: StoredPage, file: tifffile.TiffFile, number: int) -> StoredPage:
+    """The page as `shared` also where another page has a segment at one of its places: that page stays as it is."""
+    own = {offset for offset, _ in stored.places}
+    others = (page for other, page in enumerate(file.pages, start=1) if other != number)
+    return replace(stored, shared=stored.shared or any(not own.isdisjoint(page.dataoffsets) for page in others))
 
 
 def _flipped(pixels: np.ndarray) -> np.ndarray:
