@@ -11,16 +11,19 @@ import pytest
 from safetensors.torch import load_file
 
 from denoisebench import api, cli
+from denoisebench.config.jobs import job_of
 from denoisebench.config.named_weights import settings_of
 from denoisebench.photographs import how, work
 from denoisebench.photographs.reading import read_photo
 from denoisebench.ranking import Ranked, rank
+from denoisebench.store.cell import Cell
 from denoisebench.store.finished import read_finished
 from denoisebench.store.named import every_name, named
 from denoisebench.store.pictures import write_png
 from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
 from denoisebench.store.trainings import weights_in
+from denoisebench.study import naming
 
 TRAINED = (
     "run", "-m", "method=neighbor2neighbor", "budget=smoke", "training.steps=2", "dataset.crop=64", "dataset.first=2",
@@ -169,3 +172,110 @@ def test_a_named_network_is_ranked_beside_methods() -> None:
     ranked = rank(image, ["noisy", "weights=desk"])
     assert {one.method for one in ranked} == {"noisy", "weights=desk"}
     assert all(np.isfinite(one.value) for one in ranked)
+
+
+# --- What a cell may be tested on, and how it may be named ---------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another shelf, so that `desk` stays the only network on the shared one."""
+    monkeypatch.setenv("DENOISEBENCH_NETWORKS", str(tmp_path / "shelf"))
+    return tmp_path / "shelf"
+
+
+def pictures(folder: Path, first: int = 0) -> Path:
+    """A folder of two images of 72 x 72, named by their numbers from `first` on."""
+    folder.mkdir()
+    for number in (first, first + 1):
+        write_png(folder / f"{number}.png", np.random.default_rng(number).random((72, 72, 3), np.float32), bits=8)
+    return folder
+
+
+def cells(study: str) -> list[Cell]:
+    return list(read_plan(Path("runs") / study).values())
+
+
+LEARNS = ("method=neighbor2neighbor", "budget=smoke", "training.steps=2", "trainer=cpu")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_sibling_without_clean_images_is_not_compared_and_no_hindrance(tmp_path: Path, capsys: Any) -> None:
+    learns = (*LEARNS, "dataset.crop=64", "train_set=photos", "train_set.part=train", "train_noise=gaussian25", "study=mixed")
+    noisy = pictures(tmp_path / "noisy")
+    assert main("run", *learns, "dataset=photos", "dataset.first=2", "noise=gaussian25") == 0
+    assert main("run", *learns, "dataset=folder", f"dataset.noisy={noisy}", "noise=real") == 0
+    scored, unscored = cells("mixed")
+    assert scored.train_key == unscored.train_key
+    assert main("weights", "add", "mixed", str(scored.folder), *ABOUT) == 0
+    card = named("mixed").card
+    assert 0 <= card["storage_difference_db"] < 0.01
+    assert {score["dataset"] for score in card["scores"] if score["psnr_db"]["mean"] is None} == {unscored.dataset}
+    assert {score["dataset"] for score in card["scores"]} == {scored.dataset, unscored.dataset}
+    assert f"{unscored.dataset} has no clean images" in said(capsys, "weights", "add", "other", str(unscored.folder), *ABOUT)
+    assert every_name() == ["mixed"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_network_of_raw_planes_is_compared_as_its_rows_are_scored(tmp_path: Path) -> None:
+    tested, taught = pictures(tmp_path / "tested"), pictures(tmp_path / "taught", first=2)
+    own = ("dataset=folder", f"dataset.clean={tested}", "dataset.unprocess=0", "noise=raw", "protocol=[developed]")
+    learns = (*LEARNS, "method.features=4", "train_set=folder", f"train_set.clean={taught}", "training.patch=32")
+    assert main("run", *own, *learns, "study=raw") == 0
+    [cell] = cells("raw")
+    assert main("weights", "add", "raw", str(cell.folder), *ABOUT) == 0
+    assert named("raw").card["channels"] == 4
+    found = list(naming._psnr(job_of(cell.overrides), weights_in(cell.training)))
+    assert found == pytest.approx([float(row["psnr_db"]) for row in rows("raw")], abs=1e-3)
+
+
+def test_a_mean_is_over_photographs_as_its_interval_is() -> None:
+    """The mean over all rows is above 39 here, far outside the interval."""
+    psnrs = {f"{number}": [20.0 + number / 100] for number in range(24)} | {"cut": [40.0] * 500}
+    found: Any = naming._mean([{"scene": scene, "psnr_db": one} for scene, own in psnrs.items() for one in own], "psnr_db")
+    assert found["mean"] == pytest.approx(np.mean([own[0] for own in psnrs.values()]))
+    assert found["low"] <= found["mean"] <= found["high"]
+    two = [{"scene": scene, "psnr_db": one} for scene, one in (("a", 1.0), ("a", 1.0), ("b", 3.0), ("c", None))]
+    assert naming._mean(two, "psnr_db") == {"mean": 2.0, "low": None, "high": None}
+
+
+@pytest.mark.parametrize("up", [0, 1, 4])
+def test_a_cell_is_found_from_any_folder(up: int, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cells("taught")[0].folder.resolve()
+    here = [folder, *folder.parents][up]
+    monkeypatch.chdir(here)
+    assert main("weights", "add", "near", str(folder.relative_to(here)), *ABOUT) == 0
+    assert (shelf / "near").is_dir()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_link_to_a_cell_or_to_its_study_is_followed(tmp_path: Path) -> None:
+    cell = cells("taught")[0]
+    (tmp_path / "cell").symlink_to(cell.folder.resolve())
+    assert main("weights", "add", "cell", str(tmp_path / "cell"), *ABOUT) == 0
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree("runs/taught", tmp_path / "elsewhere" / "kept")
+    Path("runs/linked").symlink_to(tmp_path / "elsewhere" / "kept")
+    assert main("weights", "add", "study", str(Path("runs/linked") / cell.folder.relative_to("runs/taught")), *ABOUT) == 0
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_that_is_no_cell_is_refused(place: str, capsys: Any) -> None:
+    assert "is no cell of a study" in said(capsys, "weights", "add", "other", place, *ABOUT)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (("method=noisy",), "noisy learns nothing"),
+        (("method=zsn2n", "method.steps=2", "budget=smoke"), "zsn2n learns anew from each image"),
+        (("weights=desk",), "its weights were given"),
+    ],
+)
+def test_why_a_cell_has_no_network_to_keep(settings: tuple[str, ...], why: str, tmp_path: Path, capsys: Any) -> None:
+    own = f"study={tmp_path.name}"
+    assert main("run", *settings, *TESTED[:-1], own) == 0
+    [cell] = cells(tmp_path.name)
+    found = said(capsys, "weights", "add", "other", str(cell.folder), *ABOUT)
+    assert "trained no network" in found
+    assert why in found

@@ -16,9 +16,11 @@ from denoisebench.config import ConfigError, conf_dir
 from denoisebench.config.parts import class_of
 from denoisebench.denoiser import Denoiser
 from denoisebench.elsewhere.network import NetworkFile
+from denoisebench.networks.weight_files import read_file
+from denoisebench.store.trainings import weights_in
 from denoisebench.study.export import export
 from denoisebench.training.weights import load_weights
-from jobs import METHODS, built, one
+from jobs import METHODS, built, computed, one
 
 SETTINGS = ("noise=gaussian25", "dataset.crop=48", "trainer=cpu", "budget=smoke")
 
@@ -206,3 +208,32 @@ def test_a_key_is_of_what_the_file_holds_and_a_missing_one_is_refused() -> None:
         one("method=network", *SETTINGS)
     with pytest.raises(ValueError, match="is no network of ONNX"):
         NetworkFile("a.onnx").denoise(torch.from_numpy(np.zeros((1, 3, 8, 8), np.float32)))
+
+
+def test_a_cell_to_export_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [cell] = computed("method=neighbor2neighbor", *SETTINGS, "dataset.first=1")
+    folder, trained = cell.folder.resolve(), read_file(weights_in(cell.training))
+    for up, here in enumerate([folder, *folder.parents][:6]):
+        monkeypatch.chdir(here)
+        file = tmp_path / f"{up}.safetensors"
+        assert main(["export", str(folder.relative_to(here)), "--to", "safetensors", "--out", str(file)]) == 0
+        assert all(torch.equal(tensor, trained[name]) for name, tensor in read_file(file).items())
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_that_is_no_cell_is_not_exported(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", place, "--to", "onnx"]) == 2
+    assert f"{place} is no cell of a study: give the folder of one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [(("method=noisy",), "noisy learns nothing"), (("method=zsn2n", "method.steps=2"), "zsn2n learns anew from each image")],
+)
+@pytest.mark.parametrize("to", ["onnx", "safetensors"])
+def test_a_cell_without_a_network_is_told_so(
+    settings: tuple[str, ...], why: str, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [cell] = computed(*settings, *SETTINGS, "dataset.first=1")
+    assert main(["export", str(cell.folder), "--to", to]) == 2
+    assert f"{cell} has no network to export: {why}; give a cell of a method that learns" in capsys.readouterr().err

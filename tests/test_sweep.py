@@ -1,5 +1,8 @@
 """Sweeps: what a launcher is given, cells that are in other hands, failures, retries, shards."""
 
+import importlib
+import shutil
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +14,7 @@ from filelock import FileLock
 from PIL import Image
 
 from denoisebench import cli, config
-from denoisebench.config import ConfigError
+from denoisebench.config import ConfigError, composed, hydra_internals
 from denoisebench.config.jobs import jobs
 from denoisebench.config.paths import absolute
 from denoisebench.job import Work
@@ -152,6 +155,52 @@ def test_retry_from_another_folder_finds_what_a_relative_path_named(tmp_path: Pa
     assert cli.main(["retry", str(study)]) == 0
     assert [cell.state for cell in read_plan(study).values()] == ["done"]
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("gone", ["yaml", "folder", "class"])
+def test_retry_of_others_goes_on_where_a_failed_cell_can_no_longer_be_composed(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which the folder joins
+    name = f"retried_{gone}"  # a module of its own, which no other case has imported
+    own = tmp_path / "own"
+    (own / "method").mkdir(parents=True)
+    (own / "method" / "mine.yaml").write_text(f"_target_: {name}.Mine\n")
+    (own / f"{name}.py").write_text("from denoisebench.methods.noisy import Noisy\nclass Mine(Noisy):\n    pass\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("denoisebench.methods.noisy.Noisy.denoise", lambda self, noisy: {}["missing"])
+        assert denoisebench("method=mine", "--config-dir", str(own)) == 1
+        assert denoisebench("method=noisy") == 1
+    mine, noisy = planned()
+    for cell in (mine, noisy):
+        (cell.folder / "crash.txt").write_text("Fatal Python error: Aborted\n")
+    if gone == "class":
+        (own / f"{name}.py").unlink()
+        monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+    else:
+        shutil.rmtree(own if gone == "folder" else own / "method")
+        hydra_internals.forget_files()  # as a new process: it has read none yet
+        composed._unchanged.cache_clear()
+    capsys.readouterr()
+    cli.main(["retry", "default"])
+    assert states() == ["failed", "done"]
+    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"impossible  {mine}: ")]
+    assert {"yaml": "mine", "folder": str(own), "class": f"{name}.Mine"}[gone] in said.removeprefix(f"impossible  {mine}: ")
+    assert [len(list(cell.folder.glob("crash*"))) for cell in (mine, noisy)] == [1, 0]
+
+
+def test_retry_with_a_wrong_setting_is_refused_and_forgets_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("denoisebench.methods.noisy.Noisy.denoise", lambda self, noisy: {}["missing"])
+        assert denoisebench("method=noisy") == 1
+    [cell] = planned()
+    (cell.folder / "crash.txt").write_text("Fatal Python error: Aborted\n")
+    assert cli.main(["retry", "default", "tyle=64"]) == 2
+    assert "did you mean tile" in capsys.readouterr().err
+    assert (cell.folder / "crash.txt").is_file()
 
 
 @pytest.mark.parametrize("key", ["file", "folder", "manifest"])

@@ -132,7 +132,7 @@ def retry(
     if not jobs and not unmade:
         print(f"nothing failed in {study}")
         return 0
-    return _compute(lambda: (jobs, unmade))
+    return max(_compute(lambda: (jobs, unmade)), int(bool(unmade)))
 
 
 def status(

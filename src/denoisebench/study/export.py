@@ -19,8 +19,10 @@ from denoisebench.config import ConfigError, quoting
 from denoisebench.config.jobs import job_of
 from denoisebench.denoiser import Denoiser
 from denoisebench.elsewhere.formats import ABOUT, OnnxNetwork, module_of
+from denoisebench.job import Job
 from denoisebench.methods.ffdnet import FFDNet
 from denoisebench.networks.weight_files import as_safetensors
+from denoisebench.store.cell import Cell
 from denoisebench.store.files import whole_file
 from denoisebench.store.plan import read_plan
 from denoisebench.store.trainings import weights_in
@@ -35,6 +37,7 @@ SIDE = 32  # of the tiles that are tried
 CLOSE, CLOSE_ONNX = 1e-5, 1e-4
 WITHOUT_DRAWING = (("refine", False), ("passes", 0))  # settings under which some methods draw no random numbers
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+WITHOUT_NETWORK = {"nothing": "learns nothing", "image": "learns anew from each image"}
 
 
 class _Denoises(nn.Module):
@@ -68,8 +71,7 @@ def export(method: Denoiser, channels: int, to: To, path: Path) -> Mapping[str, 
     if to == "safetensors":
         return _weights(method, path)
     if method.learns != "dataset":
-        how = "nothing" if method.learns == "nothing" else "anew from each image"
-        raise ValueError(f"{type(method).__name__} has no network to export: it learns {how}")
+        raise ValueError(f"{type(method).__name__} has no network to export: it {WITHOUT_NETWORK[method.learns]}")
     if method.stochastic and _draws(method, channels):
         raise ValueError(f"{type(method).__name__} draws random numbers to denoise, which no exported graph does; "
                          f"--to safetensors writes its weights{_way_out(method, channels)}")  # fmt: skip
@@ -222,6 +224,33 @@ def _quiet() -> Iterator[None]:
             solver.setLevel(level)
 
 
+def cell_at(place: Path) -> tuple[Cell, Mapping[str, Cell]]:
+    """The cell of a folder, however its path is written, and the plan of its study.
+
+    Raises: ConfigError for a folder that is none of a study.
+    """
+    for path in (place.absolute(), place.resolve()):  # first as it is written: beside a link to a study lie its trainings
+        plan = read_plan(path.parents[3]) if len(path.parents) > 3 else {}
+        for cell in plan.values():
+            if cell.folder.resolve() == place.resolve():
+                return cell, plan
+    raise ConfigError(f"{place} is no cell of a study: give the folder of one, e.g. runs/STUDY/METHOD/SET/NOISE/seed0-KEY")
+
+
+def why_untrained(job: Job) -> str:
+    """Why no network was trained for the cell of a job."""
+    if job.method.learns != "dataset":
+        return f"{job.method.name} {WITHOUT_NETWORK[job.method.learns]}; give a cell of a method that learns from a data set"
+    return f"its weights were given, {job.checkpoint}"
+
+
+def _weights_of(cell: Cell, job: Job) -> Path:
+    """The weights that a cell was tested with. Raises: ConfigError for a cell that has none."""
+    if job.checkpoint is None and job.learning is None:
+        raise ConfigError(f"{cell} has no network to export: {why_untrained(job)}")
+    return job.checkpoint or weights_in(cell.training)
+
+
 def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str]:
     """The method of a cell with the weights that it was tested with, or of a file of weights and the settings of its method;
     its channels and its name.
@@ -230,11 +259,9 @@ def network_of(source: str, settings: Sequence[str]) -> tuple[Denoiser, int, str
     """
     place = Path(source).expanduser()
     if place.is_dir():
-        cell = next((cell for cell in read_plan(place.parents[3]).values() if cell.folder.resolve() == place.resolve()), None)
-        if cell is None:
-            raise ConfigError(f"{source} is no cell of the plan of {place.parents[3]}")
+        cell, _ = cell_at(place)
         job = job_of([*cell.overrides, *settings])
-        weights = job.checkpoint or weights_in(cell.training)
+        weights = _weights_of(cell, job)
     else:
         if not any(one.startswith("method=") for one in settings):
             raise ConfigError(f"say whose weights {source} are: method=NAME")

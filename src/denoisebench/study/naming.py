@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from denoisebench.bayer import unpack
 from denoisebench.config import ConfigError, named_weights
 from denoisebench.config.jobs import job_of
 from denoisebench.datasets.views import NoisyViews
@@ -26,9 +27,9 @@ from denoisebench.store.cell import Cell
 from denoisebench.store.files import read_json, whole_folder
 from denoisebench.store.manifest import commit
 from denoisebench.store.named import CARD, NAME, NamedWeights, card_text, own_shelf
-from denoisebench.store.plan import read_plan
 from denoisebench.store.rows import Row
 from denoisebench.store.trainings import WEIGHTS, weights_in
+from denoisebench.study.export import cell_at, why_untrained
 from denoisebench.training.origin import origin_of
 from denoisebench.training.weights import load_weights
 
@@ -49,7 +50,8 @@ class About:
 def add(name: str, place: Path, about: About) -> NamedWeights:
     """Keep the network of a finished cell as half-precision weights with a card, on the user's own shelf.
 
-    Raises: ConfigError for a name that is taken or not valid, and for a cell whose network was not trained here.
+    Raises: ConfigError for a name that is taken or not valid, and for a cell whose network was not trained here or that was
+    tested without clean images.
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name for weights: letters, digits, - and _")
@@ -58,6 +60,8 @@ def add(name: str, place: Path, about: About) -> NamedWeights:
         raise ConfigError(f"{folder} is there already: remove it first, or choose another name")
     cell, siblings = _cells(place)
     job, source = job_of(cell.overrides), weights_in(cell.training)
+    if not job.test_set.has_clean:
+        raise ConfigError(f"{job.test_set.name} has no clean images: cards tell scores, test on a set that has them")
     origin = origin_of(source)
     if origin is None:
         raise ConfigError(f"{cell.training}: nothing there says what {source.name} was trained on; train again with force=true")
@@ -84,12 +88,9 @@ def add(name: str, place: Path, about: About) -> NamedWeights:
 
 def _cells(place: Path) -> tuple[Cell, list[Cell]]:
     """The cell of a folder, and all finished cells of its study that were tested with the same training."""
-    plan = read_plan(place.parents[3]) if len(place.parents) > 3 else {}
-    cell = next((cell for cell in plan.values() if cell.folder.resolve() == place.resolve()), None)
-    if cell is None:
-        raise ConfigError(f"{place} is no cell of a study: give the folder of one, e.g. runs/STUDY/METHOD/SET/NOISE/seed0-KEY")
+    cell, plan = cell_at(place)
     if cell.train_key is None:
-        raise ConfigError(f"{cell} trained no network: its method learns from no data set, or its weights were given")
+        raise ConfigError(f"{cell} trained no network: {why_untrained(job_of(cell.overrides))}")
     siblings = [one for one in plan.values() if one.train_key == cell.train_key and one.state == "done"]
     if cell not in siblings:
         raise ConfigError(f"{cell} is not finished: the same `denoisebench run` finishes it")
@@ -104,10 +105,11 @@ def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _storage_difference(jobs: Sequence[Job], whole: Path, halved: Path) -> float:
-    """The largest difference in dB between both storages, of the mean PSNR over the first images of each cell."""
-    found = []
-    with track("comparing both storages", len(jobs)) as advance:
-        for number, job in enumerate(jobs):
+    """The largest difference in dB between both storages, of the mean PSNR over the first images of each cell that has clean
+    ones."""
+    found, scored = [], [job for job in jobs if job.test_set.has_clean]
+    with track("comparing both storages", len(scored)) as advance:
+        for number, job in enumerate(scored):
             means = [float(np.mean(list(_psnr(job, file)))) for file in (whole, halved)]
             found.append(abs(means[1] - means[0]))
             advance(number + 1, str(job.cell))
@@ -115,17 +117,18 @@ def _storage_difference(jobs: Sequence[Job], whole: Path, halved: Path) -> float
 
 
 def _psnr(job: Job, file: Path) -> Iterator[float]:
+    """Of the first images of a set that has clean ones, as rows have it: planes that are packed for the method are unpacked."""
     method = job.method.make().eval()
     load_weights(method, file)
     method.tile = job.tile
     views = NoisyViews(job.test_set, job.noise, job.seed, 1, ())
     for number in range(min(TRIED, len(views))):
         batch = views.given(number)
-        if batch.clean is None:
-            raise ConfigError(f"{job.test_set.name} has no clean images: cards tell scores, test on a set that has them")
+        assert batch.clean is not None
         with isolated_rng(batch.seed), torch.no_grad():
-            denoised = method.denoise(batch.noisy)
-        yield job.protocols[0].scores(denoised.double(), batch.clean.double(), None)["psnr_db"].item()
+            pair = method.denoise(batch.noisy).double(), batch.clean.double()
+        denoised, clean = map(unpack, pair) if job.test_set.packed else pair
+        yield job.protocols[0].scores(denoised, clean, None)["psnr_db"].item()
 
 
 def _scores(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
@@ -139,15 +142,15 @@ def _scores(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
 
 
 def _mean(rows: Sequence[Row], column: str) -> dict[str, float | None]:
-    """Of a measure over rows; the interval is over photographs, and None of fewer than it holds for."""
+    """Of a measure over photographs, each the mean of its rows; the interval is None of fewer than it holds for."""
     photographs: dict[str, list[float]] = {}
     for row in rows:
         if row[column] is not None:
             photographs.setdefault(row["scene"], []).append(row[column])
     if not photographs:
         return {"mean": None, "low": None, "high": None}
-    mean = float(np.mean([value for own in photographs.values() for value in own]))
-    if len(photographs) < FEWEST_PHOTOGRAPHS:
-        return {"mean": mean, "low": None, "high": None}
-    [[[low], [high]]] = intervals(np.array([[np.mean(own) for own in photographs.values()]]), (1 - ERROR,))
-    return {"mean": mean, "low": float(low), "high": float(high)}
+    means = np.array([np.mean(own) for own in photographs.values()])
+    if len(means) < FEWEST_PHOTOGRAPHS:
+        return {"mean": float(means.mean()), "low": None, "high": None}
+    [[[low], [high]]] = intervals(means[None], (1 - ERROR,))
+    return {"mean": float(means.mean()), "low": float(low), "high": float(high)}

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisebench.config import Launcher, compose_one, quoted
+from denoisebench.config import Launcher, quoted
 from denoisebench.config.composed_cache import ComposedCache
-from denoisebench.config.jobs import job_of, made_or_not
+from denoisebench.config.jobs import job_of
+from denoisebench.config.parts import Made
 from denoisebench.environment import own_environment
 from denoisebench.job import Job, Unmade, Work
 from denoisebench.progress import console, roughly
@@ -105,13 +106,21 @@ def _number(seconds: float | None) -> str:
 
 
 def failed_jobs(study: Path, settings: Sequence[str]) -> tuple[list[Job], list[Unmade]]:
-    """The jobs of a study's failed cells, to be tried again, and the cells that lack a file or a set of images."""
-    failed = [cell for cell in read_plan(study).values() if cell.state == "failed" or last_words(cell)]
-    for cell in failed:
-        forget(cell)
-    composed = [compose_one([*(o for o in cell.overrides if not o.startswith("force=")), *settings]) for cell in failed]
-    jobs, unmade = made_or_not(composed)
-    return [job.at(str(study.parent), study.name) for job in jobs], unmade
+    """The jobs of a study's failed cells, to be tried again, and the cells that lack a file, a set of images or their own
+    settings: these keep what is noted of their failure."""
+    made, jobs, unmade = Made(), [], []
+    for cell in read_plan(study).values():
+        if cell.state != "failed" and not last_words(cell):
+            continue
+        overrides = [one for one in cell.overrides if not one.startswith("force=")]
+        try:
+            jobs.append(job_of([*overrides, *settings], made).at(str(study.parent), study.name))
+        except (OSError, ValueError) as error:
+            unmade.append(Unmade(cell.label, cell.dataset, cell.noise, cell.seed, error))
+        else:
+            forget(cell)
+    made.memo.keep()
+    return jobs, unmade
 
 
 def _job(cell: Cell, cache: ComposedCache) -> Job:
