@@ -183,7 +183,7 @@ def test_retry_of_others_goes_on_where_a_failed_cell_can_no_longer_be_composed(
         hydra_internals.forget_files()  # as a new process: it has read none yet
         composed._unchanged.cache_clear()
     capsys.readouterr()
-    cli.main(["retry", "default"])
+    assert cli.main(["retry", "default"]) == 1
     assert states() == ["failed", "done"]
     [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"impossible  {mine}: ")]
     assert {"yaml": "mine", "folder": str(own), "class": f"{name}.Mine"}[gone] in said.removeprefix(f"impossible  {mine}: ")
