@@ -82,6 +82,20 @@ def jpeg_metadata(content: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def write_sharing_pages(path: Path, images: list[np.ndarray], compression: str | None) -> None:
+    """As a writer that stores equal pages once: the second has its pixels where the first has them."""
+    with tifffile.TiffWriter(path) as file:
+        for image in images:
+            file.write(image, metadata=None, contiguous=False, compression=compression)
+    with tifffile.TiffFile(path) as file:
+        first, second = (file.pages[key].aspage().tags for key in (0, 1))
+        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
+    with path.open("r+b") as file:
+        for place, value in places.values():
+            file.seek(place)
+            file.write(int(value).to_bytes(4, "little"))
+
+
 def write_tiff(path: Path, samples: np.ndarray, **settings: Any) -> None:
     """By tifffile, with tags of every kind. settings: of `tifffile.imwrite`."""
     count = samples.shape[2]

@@ -260,25 +260,11 @@ def test_packbits_white_is_zero_and_pages(tmp_path: Path, capsys: pytest.Capture
         read_photo(pages, Reading(page=3))
 
 
-def _write_sharing_pages(path: Path, images: list[np.ndarray], compression: str | None) -> None:
-    """As a writer that stores equal pages once: the second has its pixels where the first has them."""
-    with tifffile.TiffWriter(path) as file:
-        for image in images:
-            file.write(image, metadata=None, contiguous=False, compression=compression)
-    with tifffile.TiffFile(path) as file:
-        first, second = (file.pages[key].aspage().tags for key in (0, 1))
-        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
-    with path.open("r+b") as file:
-        for place, value in places.values():
-            file.seek(place)
-            file.write(int(value).to_bytes(4, "little"))
-
-
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_page_that_shares_its_stored_pixels_is_written_apart(compression: str | None, tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     images = [photos.noisy("uint16", 1)[..., 0] for _ in range(2)]
-    _write_sharing_pages(path, [images[0], images[0], images[1]], compression)
+    photos.write_sharing_pages(path, [images[0], images[0], images[1]], compression)
     for page in (1, 2, 3):
         output = denoised(path, "--page", str(page), "--force")
         before, after = ([tifffile.imread(file, key=key) for key in range(3)] for file in (path, output))

@@ -15,6 +15,7 @@ from denoisebench.datasets.images import file_hash
 from denoisebench.datasets.looks import Look, hash_of
 from denoisebench.stacks.opening import stack_of
 from denoisebench.stacks.stack import Stack, StackError
+from photos import write_sharing_pages
 
 VALUES = np.random.default_rng(0).integers(0, 60000, (2, 3, 40, 36)).astype(np.uint16)
 
@@ -295,16 +296,7 @@ def test_a_slice_of_a_zarr_folder_that_was_written_is_looked_at_again(tmp_path: 
 
 def test_pages_that_share_their_stored_pixels_are_written_apart(tmp_path: Path) -> None:
     path, copy = tmp_path / "a.tif", tmp_path / "b.tif"
-    with tifffile.TiffWriter(path) as file:
-        for image in (VALUES[0, 0], VALUES[0, 0], VALUES[0, 1]):
-            file.write(image, metadata=None, contiguous=False, compression="zlib")
-    with tifffile.TiffFile(path) as file:  # as a writer that stores equal pages once
-        first, second = file.pages[0].aspage().tags, file.pages[1].aspage().tags
-        places = {name: (second[name].valueoffset, first[name].value[0]) for name in ("StripOffsets", "StripByteCounts")}
-    with path.open("r+b") as file:
-        for place, value in places.values():
-            file.seek(place)
-            file.write(int(value).to_bytes(4, "little"))
+    write_sharing_pages(path, [VALUES[0, 0], VALUES[0, 0], VALUES[0, 1]], "zlib")
     shutil.copyfile(path, copy)
     stack = opened(path)
     others = [np.full((40, 36, 1), value, np.uint16) for value in (1, 2)]

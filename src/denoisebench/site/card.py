@@ -16,7 +16,7 @@ from denoisebench.report.published import base_of, set_of
 from denoisebench.report.results import summarise
 from denoisebench.report.rows import read_rows
 from denoisebench.report.table import TAG_TEXTS, seconds_text, training_text
-from denoisebench.store.plan import read_plan
+from denoisebench.store.plan import plan_around
 from denoisebench.store.rows import Row
 from denoisebench.store.trainings import WEIGHTS, weights_in
 
@@ -63,7 +63,7 @@ def _weights(folder: Path, row: Row, plain: Any) -> Iterator[str]:
 
 def _file(folder: Path, row: Row) -> str:
     """Where the weights are, below this folder if they are; only their name if they are not on this machine."""
-    planned = read_plan(folder.resolve().parents[3]).get(row["key"])
+    planned = plan_around(folder.resolve()).get(row["key"])
     file = weights_in(planned.training) if planned and planned.train_key else Path(WEIGHTS)
     if not file.is_file():
         return file.name

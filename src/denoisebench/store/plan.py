@@ -32,6 +32,11 @@ def read_plan(study: Path) -> dict[str, Cell]:
     return {key: _cell(key, cell, place, path) for key, cell in plan.items()}
 
 
+def plan_around(folder: Path) -> dict[str, Cell]:
+    """The plan of the study in which the folder of a cell lies; empty for a folder that is in none. Raises: DamagedError."""
+    return read_plan(folder.parents[3]) if len(folder.parents) > 3 else {}
+
+
 def _cell(key: str, planned: Any, place: dict[str, str], path: Path) -> Cell:
     known = {field.name for field in fields(Cell)}
     if isinstance(planned, dict) and (newer := planned.keys() - known):

@@ -24,7 +24,7 @@ from denoisebench.methods.ffdnet import FFDNet
 from denoisebench.networks.weight_files import as_safetensors
 from denoisebench.store.cell import Cell
 from denoisebench.store.files import whole_file
-from denoisebench.store.plan import read_plan
+from denoisebench.store.plan import plan_around
 from denoisebench.store.trainings import weights_in
 from denoisebench.tiling import in_tiles
 from denoisebench.training.weights import load_weights
@@ -230,7 +230,7 @@ def cell_at(place: Path) -> tuple[Cell, Mapping[str, Cell]]:
     Raises: ConfigError for a folder that is none of a study.
     """
     for path in (place.absolute(), place.resolve()):  # first as it is written: beside a link to a study lie its trainings
-        plan = read_plan(path.parents[3]) if len(path.parents) > 3 else {}
+        plan = plan_around(path)
         for cell in plan.values():
             if cell.folder.resolve() == place.resolve():
                 return cell, plan

@@ -58,7 +58,7 @@ def measure_under(cell: Cell, wanted: Sequence[Further], protocols: "Mapping[str
         return
     from denoisebench.scoring.kept import measured  # imports PyTorch
 
-    protocols = {**_known(protocols_of(cell.folder) - protocols.keys()), **protocols}
+    protocols = {**known_protocols(protocols_of(cell.folder) - protocols.keys()), **protocols}
     nothing = {measure.column: None for measure in lacking}
     rows = [
         {**row, **(measured(row, protocols[row["protocol"]], cell.folder, cell.inputs, lacking)
@@ -70,7 +70,7 @@ def measure_under(cell: Cell, wanted: Sequence[Further], protocols: "Mapping[str
     console.print(f"measured {cell}  {', '.join(measure.title for measure in lacking)}", markup=False)
 
 
-def _known(names: Iterable[str]) -> "dict[str, Protocol]":
+def known_protocols(names: Iterable[str]) -> "dict[str, Protocol]":
     """The protocols of these names that this installation has."""
     here = sorted(name for name in names if name in groups()["protocol"])
     return {protocol.name: protocol for protocol in protocols_named(here)} if here else {}

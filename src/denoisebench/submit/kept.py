@@ -20,7 +20,7 @@ from denoisebench.progress import track
 from denoisebench.report.rows import read_local
 from denoisebench.scoring.kept import image_hash
 from denoisebench.store.pictures import output_name
-from denoisebench.store.plan import read_plan
+from denoisebench.store.plan import plan_around
 from denoisebench.store.rows import Row
 from denoisebench.store.status import read_status
 
@@ -77,8 +77,7 @@ def finished(folder: Path, test_set: str) -> Kept:
 
 def _again(folder: Path, *more: str) -> str:
     """The command that planned a cell."""
-    plan = read_plan(folder.resolve().parents[3]) if len(folder.resolve().parents) > 3 else {}
-    cell = plan.get(folder.name.rpartition("-")[2])
+    cell = plan_around(folder.resolve()).get(folder.name.rpartition("-")[2])
     changed = {word.partition("=")[0] for word in more}
     kept = [word for word in cell.overrides if word.partition("=")[0] not in changed] if cell else ["..."]
     return f"`denoisebench run {shlex.join([*kept, *more])}`"

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from denoisebench.config import ConfigError, groups
-from denoisebench.config.jobs import protocols_of
+from denoisebench.config import ConfigError
 from denoisebench.datasets.views import NoisyViews
 from denoisebench.job import Job
 from denoisebench.packs.read import Pack
@@ -14,6 +13,7 @@ from denoisebench.scoring.kept import as_stored, batched, image_hash, values_of
 from denoisebench.scoring.protocol import Protocol
 from denoisebench.store.pictures import decoded, from_levels, output_name
 from denoisebench.store.rows import COLUMNS, Row
+from denoisebench.study.finished import known_protocols
 from denoisebench.verify.finding import Finding, some
 from denoisebench.versions import protocol_version
 
@@ -52,7 +52,7 @@ def scorable(rows: Sequence[Row], finding: Finding) -> dict[str, Protocol]:
     found = {}
     for name in dict.fromkeys(row["protocol"] for row in rows):
         try:
-            [protocol] = protocols_of([name]) if name in groups()["protocol"] else [None]
+            protocol = known_protocols([name]).get(name)
         except ConfigError:
             protocol = None
         versions = {row.get("protocol_version") for row in rows if row["protocol"] == name} - {None, ""}

@@ -93,16 +93,14 @@ def _scored(measure: Further, image: Tensor, others: dict[str, Tensor | None]) -
 
 def keep(folder: Path, wanted: Iterable[Further]) -> None:
     """Note beside a cell's rows what its further measures are, and why one of them has no scores."""
-    told = {
-        measure.column: {
-            **measure.described(),
-            "lacking": bool(measure.lacking()),
-            "reason": measure.lacking() or PROBLEMS.get(measure.column),
-        }
-        for measure in wanted
-    }
+    told = {measure.column: _told(measure) for measure in wanted}
     if told:
         write_atomic(folder / FILE, json.dumps(_kept(folder) | told, indent=1))
+
+
+def _told(measure: Further) -> dict[str, Any]:
+    lacking = measure.lacking()
+    return {**measure.described(), "lacking": bool(lacking), "reason": lacking or PROBLEMS.get(measure.column)}
 
 
 def _kept(folder: Path) -> dict[str, Any]:
